@@ -1,0 +1,39 @@
+# Every target sets up what it needs by itself; only Python 3.11, make and a C compiler's binutils (strip) are asked for.
+PYTHON ?= python3.11
+ARCH := $(shell uname -m | sed s/aarch64/arm64/)
+LAYER := dist/telemetry-forwarder-$(ARCH).zip
+SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec') requirements/build.txt
+
+demo: $(LAYER)  ## build the layer and run the example function with it
+	.venv/bin/python -m simulator --demo
+
+test: $(LAYER)  ## all tests but the integration tier
+	.venv/bin/python -m pytest
+
+integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root
+	.venv/bin/python -m pytest -m integration
+
+lint: .venv/ready  ## ruff, mypy, shellcheck, cfn-lint
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
+
+layer: $(LAYER)  ## dist/telemetry-forwarder-<arch>.zip
+venv: .venv/ready
+
+.venv/ready: requirements/dev.txt
+	rm -rf .venv && $(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+$(LAYER): .venv/ready $(SOURCES)
+	./build.sh
+
+LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
+	cd requirements && for name in layer build dev; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
+
+clean:
+	rm -rf .venv .work dist
+
+.PHONY: demo test integration lint layer venv lock clean
