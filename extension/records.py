@@ -1,0 +1,40 @@
+"""The values that flow through the forwarder: Record and Batch. A leaf: it imports nothing of ours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
+
+
+class Record(NamedTuple):
+    """One line of telemetry, ready to be sent.
+
+    `sequence` is unique in this environment and grows by arrival. `kind` is platform, function, extension or other.
+    `line` is the platform's JSON object plus the key "lambda", without a newline.
+    """
+
+    sequence: int
+    kind: str
+    line: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that holding this record costs."""
+        return len(self.line) + RECORD_OVERHEAD_BYTES
+
+
+class Batch(NamedTuple):
+    """What a sink gets in one call. `id` is `<environment>-<sequence>`, unique, and the same each time it is tried again."""
+
+    id: str
+    records: list[Record]
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the records cost."""
+        return sum(record.size for record in self.records)
+
+    def ndjson(self) -> bytes:
+        """The lines, each ended by a newline."""
+        return b"\n".join([record.line for record in self.records]) + b"\n"
