@@ -1,0 +1,233 @@
+"""What the AWS sinks share: one botocore client each, and what AWS's errors mean to delivery.
+
+It knows no destination. Credentials, endpoints, FIPS and dual-stack are botocore's own business and follow its
+environment variables, but for `region=` and `role=`, which each AWS sink takes in its URL.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore import xform_name
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+
+from extension.sinks import Busy, Rejected
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+    from extension.sinks import Target
+
+# The build reads these two to leave out of botocore's data what is never called.
+SERVICE = "sts"
+OPERATIONS = ("AssumeRole",)
+
+PARAMETERS = frozenset({"region", "role"})
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+CONNECT_S = 2.0
+READ_S = 10.0  # where no send gives its own: STS and the like
+
+# "Common Errors" in each service's API reference; "Error responses" in S3's and "Error retries" in the SDK guide.
+THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+STALE = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "RequestTimeout"})
+FORBIDDEN = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "KMS.AccessDeniedException",
+        "KMSAccessDeniedException",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+    }
+)
+UNKNOWN_KEY = frozenset(
+    {
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+MISSING = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
+ELSEWHERE = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"})
+
+
+class Client:
+    """A botocore client whose calls have a deadline and whose errors are those of the sink seam.
+
+    `resource` says in a message what is written to, as in "bucket logs". Raises ValueError where no region is known.
+    """
+
+    def __init__(self, service: str, resource: str, target: Target) -> None:
+        self._service = service
+        self._resource = resource
+        self._role = target.parameters.get("role", "")
+        self._region = next(filter(None, (target.parameters.get("region"), *map(os.environ.get, REGIONS))), "")
+        self._timeout_s = READ_S
+        self._opened: BaseClient | None = None
+        if self._role and not self._role.startswith("arn:"):
+            message = f"role={self._role}: expected the ARN of a role"
+            raise ValueError(message)
+        if not self._region:
+            message = "the region is not known; expected region=... or AWS_REGION"
+            raise ValueError(message)
+        # SnapStart's credentials come over HTTP; when they cannot be had now, the first call asks again.
+        with suppress(CredentialRetrievalError):
+            self._opened = self._open()
+
+    @property
+    def endpoint(self) -> str:
+        """Where requests go."""
+        return self._client().meta.endpoint_url
+
+    def call(self, operation: str, timeout_s: float, *, action: str = "", **parameters: Any) -> dict[str, Any]:
+        """Call one operation. `action` is what IAM calls it, where that is another name.
+
+        Raises Rejected and Busy for the errors that mean so, ClientError for those that the caller names itself, and
+        for the rest whatever came, to be tried again.
+        """
+        try:
+            client = self._client()
+            self._timeout_s = max(timeout_s, 0.1)
+            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        except ClientError as error:
+            if _code(error) in EXPIRED:
+                self._opened = None  # the next call reads the credentials anew
+            raise self._translate(error, action or f"{self._service}:{operation}") from None
+        except ParamValidationError:
+            raise Rejected("botocore refuses the parameters", divisible=True) from None  # its text quotes them
+        except NoCredentialsError:
+            raise Rejected("no credentials; give the function an execution role") from None
+        except (EndpointConnectionError, ConnectTimeoutError):
+            message = f"cannot reach {self.endpoint}; check the region and, in a VPC, the route or the VPC endpoint"
+            raise ConnectionError(message) from None
+        return answer
+
+    def close(self) -> None:
+        """Give up kept connections."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _client(self) -> BaseClient:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> BaseClient:
+        session = botocore.session.Session()
+        resolver = session.get_component("credential_provider")
+        resolver.remove("iam-role")  # a Lambda has no instance metadata, and asking for it takes seconds
+        config = Config(
+            connect_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retries={"total_max_attempts": 1, "mode": "standard"},  # delivery retries: it knows the deadline
+            parameter_validation=False,
+            request_checksum_calculation="when_required",
+            user_agent_extra="telemetry-forwarder",
+        )
+        if self._role:
+            session.register_component("credential_provider", CredentialResolver([_Role(session, self._role, config)]))
+        client = session.create_client(self._service, region_name=self._region, config=config)
+        client.meta.events.register("before-call", self._limit)
+        return client
+
+    def _limit(self, context: dict[str, Any], **_: Any) -> None:
+        """Botocore takes a timeout per request only from here."""
+        context["read_timeout"] = self._timeout_s
+
+    def _translate(self, error: ClientError, action: str) -> Exception:  # noqa: PLR0911 - a table, in words
+        code = _code(error)
+        metadata = error.response.get("ResponseMetadata", {})
+        status = metadata.get("HTTPStatusCode", 0)
+        resource = self._resource
+        if error.operation_name in OPERATIONS:
+            action, resource = f"sts:{error.operation_name}", f"role {self._role}"
+        # AWS's own text is not shown: some services quote the request in it.
+        message = f"{code} ({action}, HTTP {status})"
+        if code in THROTTLED or status == 429:
+            after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
+            return Busy(message, float(after) if after.isdecimal() else 0.0)
+        if code in EXPIRED or code in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
+            return error
+        if code in FORBIDDEN:
+            return Rejected(f"{code}: allow {action} on {resource} in the function's role")
+        if code in UNKNOWN_KEY:
+            return Rejected(
+                f"{code}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
+            )
+        if code in MISSING:
+            return Rejected(f"{code}: there is no {resource} in {self._region}; create it, or correct the URL")
+        if code in ELSEWHERE or status == 301:
+            return Rejected(f"{code}: {resource} is not in {self._region}; add region=... to the URL")
+        if status in {400, 403, 404, 405, 411, 413, 501}:
+            return Rejected(message, divisible=status in {400, 413})
+        return error
+
+
+class _Role(CredentialProvider):
+    """A botocore credential provider that assumes a role with the function's own credentials, anew in time."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, session: botocore.session.Session, role: str, config: Config) -> None:
+        self._source = session.get_credentials()
+        self._session, self._role, self._config = session, role, config
+
+    def load(self) -> DeferredRefreshableCredentials:
+        fetcher = AssumeRoleCredentialFetcher(
+            self._create_client, self._source, self._role, extra_args={"RoleSessionName": "telemetry-forwarder"}
+        )
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
+
+    def _create_client(self, service: str, **credentials: Any) -> BaseClient:
+        return self._session.create_client(service, config=self._config, **credentials)
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

@@ -1,0 +1,43 @@
+"""Records, batches and sinks as delivery would make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+import orjson
+
+from extension import sinks
+from extension.records import Batch, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ENVIRONMENT = "0f1e2d3c4b5a6978"
+
+
+def line(sequence: int, text: str = "hello", time: str = "2026-11-21T04:05:06.789Z") -> bytes:
+    """One line as the pipeline makes it."""
+    request = f"{sequence // 10:08x}-0000-4000-8000-000000000000"
+    observed = {
+        "functionName": "demo",
+        "requestId": request,
+        "environment": ENVIRONMENT,
+        "id": f"{ENVIRONMENT}-{sequence}",
+    }
+    return orjson.dumps({"time": time, "type": "function", "record": text, "lambda": observed})
+
+
+def batch(*lines: bytes, number: int = 1) -> Batch:
+    """A batch of these lines."""
+    return Batch(f"{ENVIRONMENT}-b{number}", [Record(index, "function", text) for index, text in enumerate(lines)])
+
+
+def open_sink(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.Sink:
+    """The sink of a URL, for a function called demo."""
+    parts = urlsplit(url)
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    target = sinks.Target(
+        url, parts.scheme, parts.netloc, parts.path, parameters, headers=tuple(headers), function_name="demo"
+    )
+    return sinks.load(target)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zstandard
+
+from extension.sinks import Rejected
+from tests.sinks.helpers import ENVIRONMENT, batch, line, open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from extension.sinks import Sink
+
+BUCKET = "telemetry"
+PARTITION = "function=demo/dt=2026-11-21/hour=04"
+
+
+class Bucket:
+    """A bucket in moto, and the sinks that write to it."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._opened: list[Sink] = []
+        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+    def sink(self, url: str = f"s3://{BUCKET}/raw") -> Sink:
+        self._opened.append(open_sink(url))
+        return self._opened[-1]
+
+    def keys(self) -> list[str]:
+        return [found["Key"] for found in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+    def get(self, key: str) -> Any:
+        return self.client.get_object(Bucket=BUCKET, Key=key)
+
+    def close(self) -> None:
+        for sink in self._opened:
+            sink.close()
+
+
+@pytest.fixture
+def bucket(aws: Callable[[str], Any]) -> Iterator[Bucket]:
+    bucket = Bucket(aws("s3"))
+    yield bucket
+    bucket.close()
+
+
+def test_object_holds_the_batch(bucket: Bucket) -> None:
+    """An object is the batch as gzipped NDJSON, byte for byte."""
+    sent = batch(line(1, "a"), line(2, "ü€😀"))
+    assert bucket.sink().send(sent, 5.0) == ()
+    [key] = bucket.keys()
+    assert gzip.decompress(bucket.get(key)["Body"].read()) == sent.ndjson()
+
+
+def test_key_layout(bucket: Bucket) -> None:
+    """The key is prefix, function, day and hour of the first record, and the id of the batch."""
+    bucket.sink("s3://telemetry/a/b/").send(batch(line(1)), 5.0)
+    assert bucket.keys() == [f"a/b/{PARTITION}/{ENVIRONMENT}-b1.ndjson.gz"]
+
+
+def test_key_without_prefix(bucket: Bucket) -> None:
+    """Without a prefix, keys begin at the partition and not with a slash."""
+    bucket.sink("s3://telemetry").send(batch(line(1)), 5.0)
+    assert bucket.keys() == [f"{PARTITION}/{ENVIRONMENT}-b1.ndjson.gz"]
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "../../x", "2026-11-21"])
+def test_time_that_is_none(bucket: Bucket, time: str) -> None:
+    """A record whose time cannot be read goes into the partition of the first one whose time can."""
+    bucket.sink().send(batch(line(1, time=time), line(2)), 5.0)
+    assert bucket.keys() == [f"raw/{PARTITION}/{ENVIRONMENT}-b1.ndjson.gz"]
+
+
+def test_no_time_at_all(bucket: Bucket) -> None:
+    """A batch without any time is kept in a partition of its own."""
+    bucket.sink().send(batch(b'{"type":"function"}'), 5.0)
+    assert bucket.keys() == [f"raw/function=demo/dt=1970-01-01/hour=00/{ENVIRONMENT}-b1.ndjson.gz"]
+
+
+def test_second_send_of_a_batch_is_no_second_object(bucket: Bucket) -> None:
+    """A batch whose first answer was lost is delivered once, and counts as delivered."""
+    sink = bucket.sink()
+    sink.send(batch(line(1)), 5.0)
+    assert sink.send(batch(line(1)), 5.0) == ()
+    assert len(bucket.keys()) == 1
+
+
+def test_nothing_is_overwritten(bucket: Bucket) -> None:
+    """An object that is there stays as it is."""
+    sink = bucket.sink()
+    sink.send(batch(line(1, "first")), 5.0)
+    sink.send(batch(line(1, "second")), 5.0)
+    assert b"first" in gzip.decompress(bucket.get(bucket.keys()[0])["Body"].read())
+
+
+def test_zstd(bucket: Bucket) -> None:
+    """compression=zstd writes Zstandard frames into .zst objects."""
+    sent = batch(line(1))
+    bucket.sink("s3://telemetry/raw?compression=zstd").send(sent, 5.0)
+    [key] = bucket.keys()
+    assert key.endswith(".ndjson.zst")
+    assert zstandard.decompress(bucket.get(key)["Body"].read()) == sent.ndjson()
+
+
+def test_uncompressed(bucket: Bucket) -> None:
+    """compression=none writes plain NDJSON."""
+    sent = batch(line(1))
+    bucket.sink("s3://telemetry/raw?compression=none").send(sent, 5.0)
+    [key] = bucket.keys()
+    assert key.endswith(".ndjson")
+    assert bucket.get(key)["Body"].read() == sent.ndjson()
+
+
+def test_storage_class_and_key(bucket: Bucket) -> None:
+    """storage_class= and kms_key= are those of the object."""
+    bucket.sink("s3://telemetry?storage_class=STANDARD_IA&kms_key=alias/logs").send(batch(line(1)), 5.0)
+    found = bucket.get(bucket.keys()[0])
+    assert (found["StorageClass"], found["ServerSideEncryption"]) == ("STANDARD_IA", "aws:kms")
+    assert found["SSEKMSKeyId"].endswith("alias/logs")
+
+
+def test_acl(bucket: Bucket) -> None:
+    """acl= gives the owner of the bucket what another account writes into it."""
+    bucket.sink("s3://telemetry?acl=public-read").send(batch(line(1)), 5.0)
+    grants = bucket.client.get_object_acl(Bucket=BUCKET, Key=bucket.keys()[0])["Grants"]
+    assert "READ" in {grant["Permission"] for grant in grants}
+
+
+def test_missing_bucket(bucket: Bucket) -> None:
+    """A bucket that does not exist is refused at once, and the message names it and its region."""
+    with pytest.raises(Rejected, match="NoSuchBucket: there is no bucket nothing-here in eu-west-1") as caught:
+        bucket.sink("s3://nothing-here").send(batch(line(1, "secret words")), 5.0)
+    assert not caught.value.divisible
+    assert "secret words" not in str(caught.value)
+
+
+def test_close_then_send(bucket: Bucket) -> None:
+    """After close, a send opens a new connection."""
+    sink = bucket.sink()
+    sink.close()
+    sink.send(batch(line(1)), 5.0)
+    assert len(bucket.keys()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("s3:///prefix", "expected s3://bucket/prefix"),
+        ("s3://Not_A_Bucket", "expected s3://bucket/prefix"),
+        ("s3://telemetry?compression=lzma", "compression=lzma: expected one of gzip, zstd, none"),
+        ("s3://telemetry?bucket=x", "unknown parameter bucket; expected one of acl, compression, kms_key"),
+        ("s3://telemetry?role=writer", "role=writer: expected the ARN of a role"),
+    ],
+)
+def test_url_that_says_nonsense(url: str, expected: str) -> None:
+    """What a URL must not say is refused when the sink is opened, with what was expected."""
+    with pytest.raises(ValueError, match=expected):
+        open_sink(url)
+
+
+def test_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any region there is no endpoint, and the message says how to name one."""
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(ValueError, match=r"expected region=\.\.\. or AWS_REGION"):
+        open_sink("s3://telemetry")
+
+
+def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that cannot be reached is named, and the batch may be sent again."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    with pytest.raises(ConnectionError, match=r"cannot reach http://127\.0\.0\.1:1; check the region"):
+        open_sink("s3://telemetry").send(batch(line(1)), 5.0)
