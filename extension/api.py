@@ -57,7 +57,7 @@ class Extension:
         self.invoked = invoked  # False where INVOKE cannot be asked for: Managed Instances
 
     def next_event(self) -> bytes:
-        """Wait for the next event, for ever: the process may be frozen in here for hours. JSON of Invoke or Shutdown."""
+        """Wait for the next event, for ever, as the process may be frozen in here for hours; its JSON."""
         response = call(self.runtime_api, "GET", NEXT, self._headers(), b"", None)
         if response.status != 200:
             raise Unexpected("event/next", response.status, response.body)
@@ -86,7 +86,7 @@ class Extension:
         raise Unexpected("telemetry", response.status, response.body)
 
     def init_error(self, error_type: str) -> None:
-        """Report that init failed. `error_type` is one token, such as Extension.ConfigInvalid; it ends up in a header."""
+        """Report that init failed. `error_type` is one token, such as Extension.ConfigInvalid: it becomes a header."""
         headers = self._headers() + f"Lambda-Extension-Function-Error-Type: {error_type}\r\n"
         call(self.runtime_api, "POST", INIT_ERROR, headers, b"", CALL_TIMEOUT_S)
 

@@ -1,4 +1,4 @@
-"""What waits for one sink, bounded in bytes. The only place where records are dropped, and counted. No I/O, no clock."""
+"""What waits for one sink, bounded in bytes. The only place where records are dropped, and counted. Pure."""
 
 from __future__ import annotations
 
@@ -10,64 +10,92 @@ if TYPE_CHECKING:
 
     from extension.records import Record
 
-# Dropped in this order when memory runs out: a function's own lines are the last to go.
-DROP_ORDER = ("extension", "platform", "other", "function")
+# Evicted in this order when memory runs out: a function's own lines are the last to go.
+EVICTION_ORDER = ("extension", "platform", "other", "function")
 
 
 class Buffer:
-    """A queue of records for each class, read in order of arrival. `size` counts what was taken and not yet settled."""
+    """A queue of records for each kind, read in order of arrival.
+
+    `size` is the memory of all records not yet settled, those that were taken included, and never above `max_bytes`.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.size = 0
+        self.waiting_bytes = 0
         self.dropped: dict[str, int] = {}
+        self._count = 0
         self._max_bytes = max_bytes
-        self._waiting: dict[str, deque[Record]] = {kind: deque() for kind in DROP_ORDER}
+        self._waiting: dict[str, deque[Record]] = {kind: deque() for kind in EVICTION_ORDER}
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._count
 
-    def append(self, record: Record) -> None:
-        """Take a record; make room by dropping the oldest of the least important class, at the worst the record itself."""
+    @property
+    def fullness(self) -> float:
+        """Used memory as a share of the bound."""
+        return self.size / self._max_bytes
+
+    @property
+    def oldest_sequence(self) -> int | None:
+        """The sequence of the record that is read next."""
+        return min((queue[0].sequence for queue in self._waiting.values() if queue), default=None)
+
+    @property
+    def newest_sequence(self) -> int | None:
+        """The sequence of the record that came last."""
+        return max((queue[-1].sequence for queue in self._waiting.values() if queue), default=None)
+
+    def append(self, record: Record) -> list[Record]:
+        """Take a record; the records that had to make room: the oldest of the least important kind, or itself."""
         size = record.size
         if size > self._max_bytes:
-            self.drop([record], "larger than the buffer")
-            return
+            return [record]
         self._waiting[record.kind].append(record)
+        self._count += 1
         self.size += size
-        while self.size > self._max_bytes:
-            self._drop_oldest()
+        self.waiting_bytes += len(record.line) + 1
+        return self._evict() if self.size > self._max_bytes else []
 
     def take(self, max_records: int, max_bytes: int) -> list[Record]:
-        """The oldest records, at most `max_records` and `max_bytes` of lines with newlines, but at least one if any waits.
+        """The oldest records, at most `max_records` and `max_bytes` of NDJSON, but at least one if any waits.
 
         They still count in `size` until they are settled.
         """
         taken: list[Record] = []
         room = max_bytes
-        while len(taken) < max_records and (queue := self._oldest()):
+        queues = [queue for queue in self._waiting.values() if queue]
+        while queues and len(taken) < max_records:
+            queue = queues[0] if len(queues) == 1 else min(queues, key=_first_sequence)
             room -= len(queue[0].line) + 1
             if room < 0 and taken:
                 break
-            taken.append(queue.popleft())
+            taken.append(self._pop(queue))
+            if not queue:
+                queues.remove(queue)
         return taken
 
     def settle(self, records: Iterable[Record]) -> None:
-        """Forget taken records: they were delivered, or dropped."""
+        """Forget records that were taken: their end is known."""
         self.size -= sum(record.size for record in records)
 
     def drop(self, records: list[Record], reason: str) -> None:
-        """Count records that will not be delivered; the caller settles those it had taken."""
+        """Count records that will not be delivered."""
         self.dropped[reason] = self.dropped.get(reason, 0) + len(records)
 
-    def _oldest(self) -> deque[Record] | None:
-        waiting = [queue for queue in self._waiting.values() if queue]
-        return min(waiting, key=_first_sequence) if waiting else None
-
-    def _drop_oldest(self) -> None:
-        queue = next(queue for kind in DROP_ORDER if (queue := self._waiting[kind]))
+    def _pop(self, queue: deque[Record]) -> Record:
         record = queue.popleft()
-        self.size -= record.size
-        self.drop([record], "buffer full")
+        self._count -= 1
+        self.waiting_bytes -= len(record.line) + 1
+        return record
+
+    def _evict(self) -> list[Record]:
+        evicted = []
+        while self.size > self._max_bytes:
+            record = self._pop(next(queue for queue in self._waiting.values() if queue))
+            self.size -= record.size
+            evicted.append(record)
+        return evicted
 
 
 def _first_sequence(queue: deque[Record]) -> int:

@@ -81,8 +81,10 @@ def _parse(line: bytes) -> Decoded:
 
 
 def _parse_leniently(line: bytes, error: orjson.JSONDecodeError) -> Decoded:
-    """orjson refuses "\\ud83d", half of a surrogate pair; a function that cuts strings at 16 bits prints it, and RFC 8259
-    allows it. Only such lines are tried again, with the slower json of the standard library."""  # noqa: D205 - one thought
+    """Try a line that orjson refused once more, if it may be valid all the same.
+
+    Half of a surrogate pair is, by the grammar of RFC 8259; functions that cut strings at 16 bits print it.
+    """
     if "surrogate" in str(error):
         import json  # noqa: PLC0415 - needed by one line in a million
 

@@ -24,15 +24,19 @@ def log(level: str, message: str, **fields: object) -> None:
     """Print one line; `fields` must be what JSON can hold. A stderr that is gone is nobody's problem but ours."""
     if LEVELS.index(level) < _threshold:
         return
+    write(level=level, message=message, **fields)
+
+
+def write(**fields: object) -> None:
+    """Print one line, whatever the level."""
     import orjson  # noqa: PLC0415 - not on the path to register, which has nothing to say when all is well
 
-    body = orjson.dumps({"level": level, "message": message, **fields}, default=str)
-    line = MARK + body[1:] + b"\n"
+    line = MARK + orjson.dumps(fields, default=str)[1:] + b"\n"
     try:
         while line:
             line = line[os.write(2, line) :]
     except OSError:
-        pass
+        pass  # as above
 
 
 def describe(error: BaseException) -> str:

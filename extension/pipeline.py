@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from extension.records import Record
+from extension.records import KINDS, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from extension.decoder import Decoded
+    from extension.function import Function
 
-KINDS = ("platform", "function", "extension")
 BROKEN_TYPE = "forwarder.broken"
-
-
-class Function(NamedTuple):
-    """The function that is observed, as far as it is known; an empty field is left out of what is written."""
-
-    name: str = ""
-    version: str = ""
-    arn: str = ""
-    region: str = ""
-    account_id: str = ""
-
-    def members(self) -> dict[str, str]:
-        """The members of the key "lambda" that are the same for every record."""
-        known = {
-            "functionName": self.name,
-            "functionVersion": self.version,
-            "functionArn": self.arn,
-            "region": self.region,
-            "accountId": self.account_id,
-        }
-        return {name: value for name, value in known.items() if value}
 
 
 class Pipeline:
     """Makes one Record of each decoded line, or none where it is filtered, and counts both.
 
-    `sequence` numbers the records. `observe` is shown type and record of each platform event. With `correlate` off, as on Managed
-    Instances where invocations interleave, a request id is taken from the record alone.
+    `sequence` numbers the records. `observe` is shown type and record of each platform event. With `correlate` off, as
+    on Managed Instances where invocations interleave, a request id is taken from the record alone.
     """
 
-    def __init__(  # noqa: PLR0913 - plain values, each given once, by lifecycle
+    def __init__(
         self,
         function: Function,
         environment: str,
@@ -77,19 +56,23 @@ class Pipeline:
         self.received += 1
         line, value, fault = decoded
         if value is None:
-            self.broken[fault or ""] = self.broken.get(fault or "", 0) + 1
+            self.fail(fault or "not JSON")
             return self._stamp("other", _wrap(line), "", sole=False)
         type_, record = value.get("type"), value.get("record")
         kind = type_.partition(".")[0] if isinstance(type_, str) else "other"
         request_id = self._find_request_id(type_, record)
         if kind == "platform":
-            self._observe(type_, record)
+            self._observe(str(type_), record)
         if kind not in KINDS:
             kind = "other"
         elif kind not in self._types or (kind == "extension" and is_our_own(record)):
             self.filtered += 1
             return None
         return self._stamp(kind, line, request_id, sole=not value)
+
+    def fail(self, fault: str) -> None:
+        """Count a line that could not be treated as a record, by what is wrong with it."""
+        self.broken[fault] = self.broken.get(fault, 0) + 1
 
     def _find_request_id(self, type_: object, record: object) -> str:
         if isinstance(record, dict):
@@ -105,7 +88,7 @@ class Pipeline:
         sequence = next(self._sequence)
         request = b',"requestId":' + orjson.dumps(request_id) if request_id else b""
         comma = b"" if sole else b","
-        stamped = b"%b%b%b%b%b%d\"}}" % (line[:-1], comma, self._common, request, self._id_prefix, sequence)
+        stamped = b'%b%b%b%b%b%d"}}' % (line[:-1], comma, self._common, request, self._id_prefix, sequence)
         return Record(sequence, kind, stamped)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import orjson
+
+KINDS = ("platform", "function", "extension")
 RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
 
 
@@ -23,9 +26,14 @@ class Record(NamedTuple):
         """Bytes of memory that holding this record costs."""
         return len(self.line) + RECORD_OVERHEAD_BYTES
 
+    def refused(self, sink: str, reason: str) -> Record:
+        """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why."""
+        said = orjson.dumps({"refusedBy": sink, "reason": reason})
+        return self._replace(line=b"%b,%b}" % (self.line[:-2], said[1:]))
+
 
 class Batch(NamedTuple):
-    """What a sink gets in one call. `id` is `<environment>-<sequence>`, unique, and the same each time it is tried again."""
+    """What a sink gets in one call. `id` is `<environment>-<sequence>`, unique, the same however often it is tried."""
 
     id: str
     records: list[Record]

@@ -1,18 +1,21 @@
 """Where records go: the seam between delivery and one destination.
 
-A sink is one module in this folder, found by the scheme of its URL, with three names: PARAMETERS, the query parameters
-it takes; `open_sink`, which makes a Sink of a Target and raises ValueError for what the URL must not say; and the class.
-A sink blocks; delivery calls it from a thread, one call at a time, so a sink needs no locks and never sees the event loop.
+A sink is one module in this folder, found by the scheme of its URL, with two names: PARAMETERS, the query parameters it
+takes; and `open_sink`, which makes a Sink of a Target and raises ValueError for what the URL must not say. A sink
+blocks: delivery calls it from a thread, one call at a time but for calls that a freeze left hanging on a dead
+connection, so `send` keeps nothing between calls but connections.
 """
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from extension.records import KINDS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from extension.records import Batch
 
@@ -28,15 +31,23 @@ class Limits(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A record of a batch, by its index, that was not taken; a permanent one must not be sent again."""
+    """A record of a batch, by its position in it, that was not taken; a permanent one must not be sent again."""
 
-    index: int
+    position: int
     reason: str
     permanent: bool
 
 
 class Rejected(Exception):
-    """The destination refused the whole batch for good: sending it again would be refused again."""
+    """The destination refused the whole batch for good: sending it again would be refused again.
+
+    `divisible` where one record may be the cause (400, 413), so that halves of the batch may be taken; not where the
+    cause is the same for every record (no permission, no such bucket).
+    """
+
+    def __init__(self, message: str, *, divisible: bool = False) -> None:
+        super().__init__(message)
+        self.divisible = divisible
 
 
 class Busy(Exception):
@@ -72,13 +83,15 @@ class Target(NamedTuple):
     host: str
     path: str
     parameters: Mapping[str, str]
+    types: Sequence[str] = KINDS
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
 
 
 def known() -> list[str]:
     """Module names of the sinks there are."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py*"))
+    names = {name.partition(".")[0] for name in os.listdir(os.path.dirname(__file__))}  # noqa: PTH120, PTH208 - pathlib: 3 ms
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def module_name(scheme: str) -> str:
@@ -96,3 +109,14 @@ def load(target: Target) -> Sink:
         raise ValueError(message)
     sink: Sink = module.open_sink(target)
     return sink
+
+
+def open_all(targets: Iterable[Target]) -> tuple[list[Sink], list[str]]:
+    """The sinks of the targets, and what is wrong with those that could not be opened."""
+    opened, problems = [], []
+    for target in targets:
+        try:
+            opened.append(load(target))
+        except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
+            problems.append(f"sink {target.url}: {error}")
+    return opened, problems

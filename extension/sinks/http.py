@@ -58,6 +58,9 @@ class HttpSink:
 
 def open_sink(target: Target) -> HttpSink:
     """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
+    if not target.host:
+        message = "expected https://host/path"
+        raise ValueError(message)
     compression = target.parameters.get("compression", "gzip")
     if compression not in COMPRESSIONS:
         message = f"compression={compression}: expected one of {', '.join(COMPRESSIONS)}"
@@ -73,7 +76,7 @@ def check_status(response: urllib3.BaseHTTPResponse) -> None:
         return
     message = f"HTTP {status}"
     if status not in RETRIABLE:
-        raise Rejected(message)
+        raise Rejected(message, divisible=status in {400, 413, 422})
     raise Busy(message, parse_retry_after(response.headers.get("Retry-After", "")))
 
 
@@ -96,11 +99,11 @@ def compress_gzip(data: bytes) -> bytes:
 
 def _open_pool(url: str) -> urllib3.PoolManager:
     """A pool that honours HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in either case."""
-    import urllib.request  # noqa: PLC0415,I001 - http.client is loaded by urllib3 already, so this is 2 ms
+    import urllib.request  # noqa: PLC0415 - http.client is loaded by urllib3 already, so this is 2 ms
 
     host = urllib3.util.parse_url(url).host or ""
-    proxies = urllib.request.getproxies_environment()
+    proxies = urllib.request.getproxies()
     proxy = proxies.get(url.partition(":")[0]) or proxies.get("all")
-    if proxy and not urllib.request.proxy_bypass_environment(host, proxies):
+    if proxy and not urllib.request.proxy_bypass(host):
         return urllib3.ProxyManager(proxy, num_pools=1, maxsize=1)
     return urllib3.PoolManager(num_pools=1, maxsize=1)

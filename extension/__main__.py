@@ -1,0 +1,127 @@
+"""The entry point: register first, import the rest after; and if anything fails, stay alive and harmless.
+
+Lambda starts the runtime only after this process has registered, so nothing that costs time is imported before.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import sys
+import time
+
+from extension import api
+
+TYPE_CHECKING = False  # as in api
+if TYPE_CHECKING:
+    from extension.config import Config
+
+MANAGED_INSTANCES = "lambda-managed-instances"
+
+
+def main() -> int:
+    """Run until SHUTDOWN. The exit status: 0, unless the user asked for strictness."""
+    extension = _register(sys.argv[1] if len(sys.argv) > 1 else "telemetry-forwarder")
+    try:
+        return _start(extension)
+    except Exception as error:  # noqa: BLE001 - our fault must never become the function's
+        _say("ERROR", "fault; nothing is forwarded from here on", error)
+    _idle(extension)
+    return 0
+
+
+def _register(name: str) -> api.Extension:
+    """Register, however often it takes: without it Lambda waits for us, and exiting would fail the function as well."""
+    managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
+    for pause_s in api.backoff():
+        try:
+            return api.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
+        except Exception as error:  # noqa: BLE001 - as above
+            if pause_s < api.MAX_RETRY_S:
+                _say("ERROR", "cannot register, trying again", error)
+        time.sleep(pause_s)
+    raise AssertionError("backoff never ends")
+
+
+def _start(extension: api.Extension) -> int:
+    """Read the settings, listen, subscribe, and only then import the rest; the runtime starts beside us by now."""
+    from extension import config as settings  # noqa: PLC0415 - see above
+    from extension import log  # noqa: PLC0415
+
+    try:
+        config = settings.parse(os.environ)
+        log.set_level(config.log_level)
+        if not config.targets:
+            log.log(
+                "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
+            )
+        elif (listening := _subscribe(extension, config)) is not None:
+            from extension import lifecycle  # noqa: PLC0415 - asyncio, uvloop, orjson and the chosen sinks
+
+            lifecycle.forward(extension, config, listening, os.environ)
+            return 0
+    except settings.ConfigError as error:
+        log.log("ERROR", "bad settings; nothing is forwarded", problems=error.problems)
+        if settings.is_strict(os.environ):
+            extension.init_error("Extension.ConfigInvalid")
+            return 1
+    _idle(extension)
+    return 0
+
+
+def _subscribe(extension: api.Extension, config: Config) -> _socket.socket | None:
+    """A socket that listens, and to which the platform has agreed to send; None where there is no telemetry."""
+    from extension import log  # noqa: PLC0415 - after register
+
+    listening = _listen(config.listen_host, config.listen_port)
+    # platform events are needed for request ids and the end of invocations even where they are not delivered
+    types = sorted({*config.types, "platform"})
+    buffering = (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms)
+    version = extension.subscribe(listening.getsockname()[1], types, *buffering)
+    if version is None:
+        log.log("WARN", "there is no Telemetry API here; nothing is forwarded")
+        listening.close()
+        return None
+    log.log("DEBUG", "subscribed", schemaVersion=version)
+    return listening
+
+
+def _listen(host: str, port: int) -> _socket.socket:
+    listening = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
+    listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        _say(
+            "WARN", f"FORWARDER_LISTEN_HOST {host} with FORWARDER_LISTEN_PORT {port} is not free, taking another", error
+        )
+        listening.bind(("0.0.0.0", 0))  # noqa: S104 - as the default of FORWARDER_LISTEN_HOST
+    listening.listen(16)
+    return listening
+
+
+def _idle(extension: api.Extension) -> None:
+    """Keep asking for the next event until SHUTDOWN: what every failure ends in, so that the function never notices."""
+    pauses = api.backoff()
+    while True:
+        try:
+            if b'"SHUTDOWN"' in extension.next_event():
+                return
+            pauses = api.backoff()
+        except Exception as error:  # noqa: BLE001 - there is nothing left to do but to ask again
+            pause_s = next(pauses)
+            if pause_s < api.MAX_RETRY_S:
+                _say("ERROR", "event/next failed, asking again", error)
+            time.sleep(pause_s)
+
+
+def _say(level: str, message: str, error: Exception) -> None:
+    from extension import log  # noqa: PLC0415 - nothing to say when all is well
+
+    log.log(level, message, reason=log.describe(error))
+
+
+if __name__ == "__main__":
+    status = main()
+    # Not sys.exit: threads that hang in a dead connection would be waited for until Lambda kills the process.
+    os._exit(status)

@@ -1,0 +1,65 @@
+"""Which function is observed, as far as it is known. A leaf: values in, values out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The partition of a region, by prefix, as in botocore's partitions.json; botocore itself may not be loaded.
+PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-isob-": "aws-iso-b",
+    "us-isof-": "aws-iso-f",
+    "us-iso-": "aws-iso",
+    "eu-isoe-": "aws-iso-e",
+    "eusc-": "aws-eusc",
+}
+
+
+class Function(NamedTuple):
+    """The function and version that run here; an empty field is not known."""
+
+    name: str = ""
+    version: str = ""
+    arn: str = ""
+    region: str = ""
+    account_id: str = ""
+
+    def learn(self, invoked_arn: str) -> Function:
+        """The same with what an INVOKE event tells, where register did not: the ARN (without qualifier) and account."""
+        parts = invoked_arn.split(":")
+        if self.arn or len(parts) < 7:
+            return self
+        return self._replace(arn=":".join(parts[:7]), account_id=parts[4])
+
+    def members(self) -> dict[str, str]:
+        """The members of the key "lambda" that are the same for every record; what is not known is left out."""
+        members = {
+            "functionName": self.name,
+            "functionVersion": self.version,
+            "functionArn": self.arn,
+            "region": self.region,
+            "accountId": self.account_id,
+        }
+        return {name: value for name, value in members.items() if value}
+
+
+def identify(registered: bytes, environment: Mapping[str, str]) -> Function:
+    """The function as register's answer (JSON) describes it, else the environment."""
+    said = orjson.loads(registered) if registered.strip() else {}
+    name = said.get("functionName") or environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
+    account_id = said.get("accountId", "")
+    partition = next((value for prefix, value in PARTITIONS.items() if region.startswith(prefix)), "aws")
+    return Function(
+        name=name,
+        version=said.get("functionVersion") or environment.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+        arn=f"arn:{partition}:lambda:{region}:{account_id}:function:{name}" if account_id and region else "",
+        region=region,
+        account_id=account_id,
+    )

@@ -1,0 +1,55 @@
+"""What the platform's own events say of invocations: which are done, which were reported, what was lost before us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REMEMBERED = 64
+
+
+class Invocations:
+    """Is shown every platform event; others wait for what it learns. An event may come before anyone waits for it."""
+
+    def __init__(self) -> None:
+        self.logs_dropped = 0  # records, by platform.logsDropped
+        self._done: deque[str] = deque(maxlen=REMEMBERED)
+        self._reported: deque[str] = deque(maxlen=REMEMBERED)
+        self._changed = asyncio.Event()
+
+    def observe(self, type_: str, record: Any) -> None:
+        """Note a platform event. `record` may be anything at all."""
+        if not isinstance(record, dict):
+            return
+        if type_ == "platform.runtimeDone":
+            self._done.append(record.get("requestId", ""))
+        elif type_ == "platform.report":
+            self._reported.append(record.get("requestId", ""))
+        elif type_ == "platform.logsDropped":
+            dropped = record.get("droppedRecords")
+            self.logs_dropped += dropped if isinstance(dropped, int) else 0
+        else:
+            return
+        self._changed.set()
+
+    async def wait_done(self, request_id: str, timeout_s: float) -> bool:
+        """Wait for platform.runtimeDone of this request; False when it did not come in time."""
+        return await self._wait_until(lambda: request_id in self._done, timeout_s)
+
+    async def wait_reported(self, request_id: str, timeout_s: float) -> bool:
+        """Wait for platform.report of this request; it is made only after all extensions asked for the next event."""
+        return await self._wait_until(lambda: request_id in self._reported, timeout_s)
+
+    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return condition()
+        return True

@@ -1,0 +1,71 @@
+"""TCP in: reads whatever connections bring and hands the decoded lines on.
+
+Telemetry over TCP is not acknowledged and not redialled: a connection is always read and never closed by us, since what
+is not read is lost at the platform, where nobody counts it. What cannot be held is counted in the buffers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from extension.decoder import Decoder
+
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Callable
+
+    from extension.decoder import Decoded
+
+MAX_CONNECTIONS = 16  # the platform makes one; a bound all the same
+
+
+class Listener:
+    """Accepts connections on a socket that listens already, so that no line sent meanwhile is lost.
+
+    `receive` gets the lines of each chunk. `last_data` is the loop's time at which a chunk last came.
+    """
+
+    def __init__(self, receive: Callable[[list[Decoded]], None]) -> None:
+        self.last_data = 0.0
+        self.connections: set[_Connection] = set()
+        self._receive = receive
+
+    async def start(self, listening: _socket.socket) -> asyncio.Server:
+        """Take over `listening`, bound by extension.__main__ before asyncio was there."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Connection(self), sock=socket.socket(fileno=listening.detach()))
+
+    def take(self, decoded: list[Decoded]) -> None:
+        """Lines came in."""
+        self.last_data = asyncio.get_running_loop().time()
+        if decoded:
+            self._receive(decoded)
+
+    def finish(self) -> None:
+        """Hand on what came after the last newline; nothing more will be read."""
+        for connection in list(self.connections):
+            connection.finish()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._decoder = Decoder()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if len(self._listener.connections) >= MAX_CONNECTIONS:
+            transport.close()
+            return
+        self._listener.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._listener.take(self._decoder.feed(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a reset says no more than an end
+        self.finish()
+
+    def finish(self) -> None:
+        self._listener.connections.discard(self)
+        self._listener.take(self._decoder.close())
