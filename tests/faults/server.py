@@ -1,0 +1,247 @@
+"""An HTTP server on a real socket that misbehaves to order, and remembers what it was sent.
+
+    with FaultServer([Answer(503, {"Retry-After": "1"}), Reset(), Answer(200)]) as server:
+        ...                                    # talk to server.url
+    assert server.requests[0].body == b"..."
+
+The script gives one action for each request, in order of arrival over all connections; after its end every request gets
+`otherwise`. Instead of a list it may be a function from Request to action: a strict fake of a service (see aws.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+WAIT_S = 10.0  # for what a test waits for; it fails after that
+LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)  # close() then sends RST instead of FIN (socket(7), SO_LINGER)
+
+
+class Request(NamedTuple):
+    """What came in. Header names are in lower case; `connection` numbers the TCP connections from 1."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def text(self) -> bytes:
+        """The body, without gzip if it came so."""
+        return gzip.decompress(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+
+
+class Answer(NamedTuple):
+    """An HTTP answer: `after_s` seconds late, its body with a pause of `byte_s` after every byte.
+
+    With `cut`, the connection is reset after so many bytes of the body. `close` ends it politely after the answer,
+    which does not say so: what a server does whose patience with idle connections ends.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    after_s: float = 0.0
+    byte_s: float = 0.0
+    cut: int | None = None
+    close: bool = False
+
+
+OK = Answer()
+
+
+class Hang(NamedTuple):
+    """Take the request and never answer."""
+
+
+class Reset(NamedTuple):
+    """Take the request and reset the connection, or end it without an answer when `polite`."""
+
+    polite: bool = False
+
+
+Action = Answer | Hang | Reset
+Script = Iterable[Action] | Callable[[Request], Action]
+
+
+class FaultServer:
+    """Serves from a thread for each connection, between __enter__ and __exit__."""
+
+    def __init__(
+        self,
+        script: Script = (),
+        otherwise: Action = OK,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests: list[Request] = []
+        self._choose = script if callable(script) else _in_order(script, otherwise)
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._connections: dict[int, socket.socket] = {}
+        self._count = itertools.count(1)
+        self._http = _HttpServer(self, tls)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
+        scheme = "https" if tls else "http"
+        self.host = f"127.0.0.1:{self._http.server_address[1]}"
+        self.url = f"{scheme}://{self.host}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._http.shutdown()
+        self.reset_connections()
+        self._http.server_close()
+        self._thread.join(WAIT_S)
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made so far."""
+        return max((request.connection for request in self.requests), default=0)
+
+    def wait_for(self, count: int, timeout_s: float = WAIT_S) -> list[Request]:
+        """Block until that many requests have come in; those. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.requests) >= count, timeout_s):
+                message = f"{len(self.requests)} of {count} requests in {timeout_s} s"
+                raise TimeoutError(message)
+            return list(self.requests)
+
+    def reset_connections(self) -> None:
+        """Reset what is open, as a NAT does that forgot about it."""
+        for connection in list(self._connections.values()):
+            _reset(connection)
+
+    def act(self, handler: _Handler, request: Request) -> None:
+        """Do to the client what the script says."""
+        with self._changed:
+            self.requests.append(request)
+            action = self._choose(request)
+            self._changed.notify_all()
+        match action:
+            case Hang():
+                self._closing.wait()
+                handler.close_connection = True
+            case Reset(polite=polite):
+                handler.close_connection = True
+                if not polite:
+                    _reset(handler.connection)
+            case Answer():
+                self._answer(handler, action)
+
+    def _answer(self, handler: _Handler, answer: Answer) -> None:
+        self._closing.wait(answer.after_s)
+        handler.send_response_only(answer.status)
+        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        body = answer.body[: answer.cut]
+        if answer.byte_s:
+            for index in range(len(body)):
+                handler.wfile.write(body[index : index + 1])
+                if self._closing.wait(answer.byte_s):
+                    break
+        else:
+            handler.wfile.write(body)
+        if answer.cut is not None:
+            _reset(handler.connection)
+        handler.close_connection = handler.close_connection or answer.close or answer.cut is not None
+
+    def connected(self, connection: socket.socket) -> int:
+        """Note a new connection; its number."""
+        number = next(self._count)
+        self._connections[number] = connection
+        return number
+
+    def disconnected(self, number: int) -> None:
+        """Forget a connection."""
+        self._connections.pop(number, None)
+
+
+class _HttpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, faults: FaultServer, tls: ssl.SSLContext | None) -> None:
+        self.faults = faults
+        self._tls = tls
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # typeshed's own union
+        if self._tls:
+            request = self._tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what the tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _HttpServer
+
+    def handle(self) -> None:
+        self._number = self.server.faults.connected(self.connection)
+        try:
+            super().handle()
+        finally:
+            self.server.faults.disconnected(self._number)
+
+    def _take(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            body = b"".join(iter(self._read_chunk, b""))
+        else:
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+        self.server.faults.act(self, Request(self.command, self.path, headers, body, self._number))
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):
+            return self._take
+        raise AttributeError(name)
+
+    def _read_chunk(self) -> bytes:
+        chunk = self.rfile.read(int(self.rfile.readline().partition(b";")[0], 16))
+        self.rfile.readline()
+        return chunk
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
+        """Print nothing."""
+
+
+def refused_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _in_order(script: Iterable[Action], otherwise: Action) -> Callable[[Request], Action]:
+    actions = iter(script)
+    return lambda _request: next(actions, otherwise)
+
+
+def _reset(connection: socket.socket) -> None:
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT_AT_ALL)
+        connection.shutdown(socket.SHUT_RD)  # wakes the thread that reads from it; RST is what close() sends
+        connection.close()
+    except OSError:
+        pass  # gone already
