@@ -57,17 +57,17 @@ class Buffer:
         self.waiting_bytes += len(record.line) + 1
         return self._evict() if self.size > self._max_bytes else []
 
-    def take(self, max_records: int, max_bytes: int) -> list[Record]:
-        """The oldest records, at most `max_records` and `max_bytes` of NDJSON, but at least one if any waits.
+    def take(self, max_records: int, max_bytes: int, overhead: int = 1) -> list[Record]:
+        """The oldest records, at most `max_records` and `max_bytes`, but at least one if any waits.
 
-        They still count in `size` until they are settled.
+        Each counts its line and `overhead`; the default is NDJSON's. In `size` they count until they are settled.
         """
         taken: list[Record] = []
         room = max_bytes
         queues = [queue for queue in self._waiting.values() if queue]
         while queues and len(taken) < max_records:
             queue = queues[0] if len(queues) == 1 else min(queues, key=_first_sequence)
-            room -= len(queue[0].line) + 1
+            room -= len(queue[0].line) + overhead
             if room < 0 and taken:
                 break
             taken.append(self._pop(queue))

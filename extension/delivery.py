@@ -130,7 +130,7 @@ class Delivery:
             self._work.clear()
             while self._is_due():
                 limits = self._sink.limits
-                self._sending = self.buffer.take(limits.records, limits.bytes)
+                self._sending = self.buffer.take(limits.records, limits.bytes, limits.overhead)
                 self._oldest_since = self._clock()
                 try:
                     await self._deliver()
@@ -151,7 +151,9 @@ class Delivery:
 
     def _is_full(self) -> bool:
         limits = self._sink.limits
-        return len(self.buffer) >= limits.records or self.buffer.waiting_bytes >= limits.bytes
+        waiting = len(self.buffer)
+        waiting_bytes = self.buffer.waiting_bytes + waiting * (limits.overhead - 1)
+        return waiting >= limits.records or waiting_bytes >= limits.bytes
 
     def _is_due(self) -> bool:
         oldest = self.buffer.oldest_sequence

@@ -23,11 +23,15 @@ COMMON_PARAMETERS = frozenset({"types"})
 
 
 class Limits(NamedTuple):
-    """How much a sink takes in one call: records, bytes of NDJSON, and bytes of one line."""
+    """How much a sink takes in one call: records, bytes in all, and bytes of one line.
+
+    Each record counts `overhead` bytes beside its line: a newline, or what else the destination adds.
+    """
 
     records: int = 10_000
     bytes: int = 4 << 20
     record_bytes: int = 1 << 30
+    overhead: int = 1
 
 
 class Failure(NamedTuple):
