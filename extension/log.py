@@ -7,8 +7,12 @@ The standard logging module is not used, because a line must be possible before 
 from __future__ import annotations
 
 import os
+import select
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+STDERR = 2
+PIPE_BUF = 4096  # pipe(7): a pipe that is ready takes so much without blocking
+PATIENCE_S = 0.05
 MARK = b'{"forwarder":true,'
 
 _threshold = LEVELS.index("INFO")
@@ -21,22 +25,25 @@ def set_level(level: str) -> None:
 
 
 def log(level: str, message: str, **fields: object) -> None:
-    """Print one line; `fields` must be what JSON can hold. A stderr that is gone is nobody's problem but ours."""
+    """Print one line; `fields` must be what JSON can hold."""
     if LEVELS.index(level) < _threshold:
         return
     write(level=level, message=message, **fields)
 
 
 def write(**fields: object) -> None:
-    """Print one line, whatever the level."""
+    """Print one line, whatever the level.
+
+    Where nobody reads stderr the rest of the line is lost: to block on it would be to stop the whole forwarder.
+    """
     import orjson  # noqa: PLC0415 - not on the path to register, which has nothing to say when all is well
 
     line = MARK + orjson.dumps(fields, default=str)[1:] + b"\n"
     try:
-        while line:
-            line = line[os.write(2, line) :]
-    except OSError:
-        pass  # as above
+        while line and select.select((), (STDERR,), (), PATIENCE_S)[1]:
+            line = line[os.write(STDERR, line[:PIPE_BUF]) :]
+    except (OSError, ValueError):
+        pass  # stderr is gone
 
 
 def describe(error: BaseException) -> str:

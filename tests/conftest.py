@@ -1,0 +1,51 @@
+"""Fixtures for all tests: what runs is the layer as it ships, unzipped somewhere, wherever a process is under test."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import BlockBuster
+
+from tests.fake_lambda import FakeLambda
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+os.environ["PYTHONASYNCIODEBUG"] = "1"  # read by each event loop when it is made
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """A call of ours that blocks the event loop fails the test."""
+    guard = BlockBuster("extension")
+    guard.functions["os.write"].can_block_in("extension/log.py", {"write"})  # it asks first whether stderr is ready
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture(scope="session")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layer of this machine's architecture, unzipped as Lambda does it, but not in /opt."""
+    archive = ROOT / "dist" / f"telemetry-forwarder-{os.uname().machine.replace('aarch64', 'arm64')}.zip"
+    if not archive.exists():
+        pytest.fail(f"{archive.name} is not there; `make layer` builds it")
+    folder = tmp_path_factory.mktemp("layer")
+    with zipfile.ZipFile(archive) as content:
+        for member in content.infolist():
+            path = Path(content.extract(member, folder))
+            path.chmod((member.external_attr >> 16) & 0o777 or 0o644)
+    return folder
+
+
+@pytest.fixture
+async def lambda_(layer: Path) -> AsyncIterator[FakeLambda]:
+    """The two APIs of Lambda, and the frozen forwarder when started."""
+    async with FakeLambda(layer / "extensions" / "telemetry-forwarder") as fake:
+        yield fake

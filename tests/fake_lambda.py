@@ -1,0 +1,180 @@
+"""The Extensions API and the Telemetry API in a few lines, under the control of a test, second source to the simulator.
+
+It shares no code with the simulator or the forwarder, so that a misreading in one of them cannot hide in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REGISTERED = {
+    "functionName": "orders",
+    "functionVersion": "7",
+    "handler": "app.handler",
+    "accountId": "123456789012",
+}
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+
+
+class Request(NamedTuple):
+    """What the extension asked."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What the API answers instead of what it usually would."""
+
+    status: int
+    body: bytes = b"{}"
+
+
+class FakeLambda:
+    """Starts `executable` as Lambda would. `answers` are used up first, by the last word of the path."""
+
+    def __init__(self, executable: Path) -> None:
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: list[Request] = []
+        self.sent: list[bytes] = []
+        self.process: asyncio.subprocess.Process | None = None
+        self.log: list[dict[str, Any]] = []
+        self._executable = executable
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._parked = asyncio.Event()
+        self._subscribed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._writer: asyncio.StreamWriter | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+        self._server.close()
+
+    async def start(self, **environment: str) -> None:
+        """Start the extension with what Lambda sets and `environment`, and no other variables."""
+        host, port = self._server.sockets[0].getsockname()
+        self.process = await asyncio.create_subprocess_exec(
+            self._executable,
+            stderr=asyncio.subprocess.PIPE,
+            env={
+                "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}",
+                "AWS_REGION": "eu-west-1",
+                "AWS_LAMBDA_FUNCTION_NAME": "orders",
+                "AWS_LAMBDA_FUNCTION_VERSION": "7",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+                "AWS_ACCESS_KEY_ID": "testing",
+                "AWS_SECRET_ACCESS_KEY": "testing",
+                "TZ": ":UTC",
+                **environment,
+            },
+        )
+        self._tasks.append(asyncio.create_task(self._read_log()))
+
+    async def subscribe(self) -> None:
+        """Wait for the subscription and connect to it."""
+        port = await self._subscribed
+        _, self._writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def ready(self) -> None:
+        """Wait until the extension asks for the next event."""
+        await self._parked.wait()
+
+    def send(self, data: bytes) -> None:
+        """Write to the telemetry connection."""
+        assert self._writer is not None
+        self._writer.write(data)
+
+    def record(self, type_: str, record: object) -> None:
+        """Send one record as the platform would."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        line = json.dumps({"time": stamp, "type": type_, "record": record}, ensure_ascii=False).encode()
+        self.sent.append(line)
+        self.send(line + b"\n")
+
+    async def invoke(self, request_id: str, *lines: str, timeout_s: float = 3.0, done: bool = True) -> None:
+        """One invocation that logs `lines`; returns when the extension has asked for the next event."""
+        await self.ready()
+        self._parked.clear()
+        deadline_ms = int((time.time() + timeout_s) * 1000)
+        event = {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": request_id, "invokedFunctionArn": ARN}
+        self._events.put_nowait(event)
+        if self._writer is not None:
+            self.record("platform.start", {"requestId": request_id, "version": "7"})
+            for line in lines:
+                self.record("function", line)
+            if done:
+                self.record("platform.runtimeDone", {"requestId": request_id, "status": "success"})
+        await self.ready()
+
+    async def shut_down(self, reason: str = "spindown", timeout_s: float = 2.0) -> int:
+        """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it was still there at the deadline."""
+        assert self.process is not None
+        await self.ready()
+        deadline_ms = int((time.time() + timeout_s) * 1000)
+        self._events.put_nowait({"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason})
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.send_signal(signal.SIGKILL)
+            await self.process.wait()
+        await self._tasks[0]
+        status = self.process.returncode
+        assert status is not None
+        return status
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """The last ledger line."""
+        return [line for line in self.log if line["message"] == "ledger"][-1]
+
+    async def _read_log(self) -> None:
+        assert self.process is not None
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.log.append(json.loads(line))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        request_line, *lines = head.rstrip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        path = request_line.split()[1]
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.requests.append(Request(path, headers, body))
+        word = path.rpartition("/")[2]
+        scripted = self.answers.get(word)
+        answer = scripted.pop(0) if scripted else await self._answer(word, body)
+        head = f"HTTP/1.1 {answer.status} Whatever\r\nContent-Length: {len(answer.body)}\r\n"
+        identifier = "Lambda-Extension-Identifier: 3f6ad6d0-9a37-4ab0-a1b3-5d4e2a6f1c11\r\n"
+        writer.write(f"{head}{identifier}\r\n".encode() + answer.body)
+        await writer.drain()
+        writer.close()
+
+    async def _answer(self, word: str, body: bytes) -> Answer:
+        if word == "register":
+            return Answer(200, json.dumps(REGISTERED).encode())
+        if word == "telemetry":
+            self._subscribed.set_result(json.loads(body)["destination"]["port"])
+            return Answer(200, b'"OK"')
+        self._parked.set()
+        return Answer(200, json.dumps(await self._events.get()).encode())

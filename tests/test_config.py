@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from extension.config import ConfigError, parse, printable
+
+
+def problems(**environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(environment)
+    return caught.value.problems
+
+
+def test_nothing_set_is_no_error() -> None:
+    """Without any variable the defaults of the documentation hold."""
+    config = parse({})
+    assert (config.targets, config.fallback, config.types) == ((), None, ("platform", "function", "extension"))
+    assert (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms) == (1000, 262_144, 25)
+    assert (config.flush, config.flush_interval_s, config.strict) == ("adaptive", 20.0, False)
+
+
+def test_sinks_are_separated_by_white_space() -> None:
+    """Blanks and line breaks both separate sink URLs."""
+    config = parse({"FORWARDER_SINKS": " file:///a.ndjson\n\thttps://intake.example/v1  s3://bucket/prefix "})
+    assert [(target.scheme, target.host, target.path) for target in config.targets] == [
+        ("file", "", "/a.ndjson"),
+        ("https", "intake.example", "/v1"),
+        ("s3", "bucket", "/prefix"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("FORWARDER_SINKS", "gopher://x", "a sink URL that begins with one of"),
+        ("FORWARDER_SINKS", "no url", "a sink URL that begins with one of"),
+        ("FORWARDER_SINKS", "https://[::1", "a URL ("),
+        ("FORWARDER_SINKS", "https://h:99999/", "a URL ("),
+        ("FORWARDER_SINKS", "file:///a file:///a", "each sink once"),
+        ("FORWARDER_SINKS", "file:///a?types=logs", "some of platform, function, extension"),
+        ("FORWARDER_FALLBACK", "file:///a file:///b", "a single sink URL"),
+        ("FORWARDER_TYPES", "platform,logs", "some of platform, function, extension"),
+        ("FORWARDER_BUFFER_MAX_ITEMS", "999", "a whole number from 1000 to 10000"),
+        ("FORWARDER_BUFFER_MAX_BYTES", "1MB", "a whole number from 262144 to 1048576"),
+        ("FORWARDER_BUFFER_TIMEOUT_MS", "24", "a whole number from 25 to 30000"),
+        ("FORWARDER_FLUSH", "often", "one of adaptive, invocation, interval"),
+        ("FORWARDER_FLUSH_INTERVAL_MS", "-1", "a whole number from 100 to 900000"),
+        ("FORWARDER_QUEUE_BYTES", "1", "a whole number from 1048576"),
+        ("FORWARDER_ON_ERROR", "panic", "one of open, strict"),
+        ("FORWARDER_LISTEN_PORT", "9001", "but not 9001"),
+        ("FORWARDER_LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARN, ERROR"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_was_expected(name: str, value: str, expected: str) -> None:
+    """A problem names the variable, shows the value, and says what would have been right."""
+    [problem, *_] = problems(**{name: value})
+    assert re.match(rf"(types= in )?{name} is '", problem)
+    assert expected in problem
+
+
+def test_a_name_that_is_no_setting_is_refused() -> None:
+    """A typo in a name does not go unnoticed, and the right names are shown."""
+    [problem] = problems(FORWARDER_SINK="file:///a")
+    assert problem.startswith("FORWARDER_SINK is not a setting; the settings are ")
+    assert "FORWARDER_SINKS" in problem
+
+
+def test_all_problems_come_at_once() -> None:
+    """Several mistakes are several problems of one error, those inside a sink among them."""
+    found = problems(
+        FORWARDER_SINKS="file:///a?colour=red https:///nohost", FORWARDER_FLUSH="often", FORWARDER_TYPO="1"
+    )
+    assert len(found) == 4
+    assert any("unknown parameter colour" in problem for problem in found)
+    assert any("expected https://host/path" in problem for problem in found)
+
+
+def test_other_peoples_variables_are_not_ours() -> None:
+    """Only the prefix FORWARDER_ is looked at."""
+    assert parse({"FORWARDERS": "x", "FOO": "y", "MY_FORWARDER_X": "z"}).targets == ()
+
+
+@pytest.mark.parametrize(
+    ("memory", "queue"), [("128", 8 << 20), ("64", 4 << 20), ("512", 32 << 20), ("10240", 64 << 20), ("", 8 << 20)]
+)
+def test_the_queue_follows_the_functions_memory(memory: str, queue: int) -> None:
+    """A sixteenth of the function's memory, between 4 and 64 MiB."""
+    assert parse({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory}).queue_bytes == queue
+
+
+def test_headers_are_lines_and_a_sink_may_have_its_own() -> None:
+    """FORWARDER_HEADERS is for all sinks that do not name another variable."""
+    config = parse(
+        {
+            "FORWARDER_HEADERS": "Api-Key: abc\nX-Scope: a:b",
+            "OTHER": "Authorization: Bearer x",
+            "FORWARDER_SINKS": "https://one.example/ https://two.example/?headers=OTHER",
+        }
+    )
+    assert [target.headers for target in config.targets] == [
+        (("Api-Key", "abc"), ("X-Scope", "a:b")),
+        (("Authorization", "Bearer x"),),
+    ]
+
+
+@pytest.mark.parametrize("value", ["s3cr3t", "Api Key: s3cr3t", "Api-Key:"])
+def test_a_bad_header_is_not_shown(value: str) -> None:
+    """What stands where a header should be is most likely a secret."""
+    [problem] = problems(FORWARDER_HEADERS=value, FORWARDER_SINKS="https://one.example/")
+    assert problem == "FORWARDER_HEADERS has a line that is no header; expected lines of `Name: value`"
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
+    """Credentials belong into headers; the message does not repeat them."""
+    [problem] = problems(FORWARDER_SINKS="https://user:s3cr3t@host.example/path")
+    assert "s3cr3t" not in problem
+    assert "https://host.example/path" in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket/a/long/prefix-0123456789-0123456789", "s3://bucket/a/long/prefix-0123456789-0123456789"),
+        ("https://h/v1/logs?types=function", "https://h/v1/logs?types=function"),
+        ("https://h/receiver/v1/http/ZaVnC4dhaV0vTokenTokenTokenToken12==", "https://h/receiver/v1/http/..."),
+    ],
+)
+def test_a_token_in_a_path_is_not_printed(url: str, shown: str) -> None:
+    """Some intakes carry their secret as a segment of the path."""
+    assert printable(url) == shown
+
+
+def test_secret_references_are_refused_while_there_are_none() -> None:
+    """A reference must not be sent as if it were the secret."""
+    [problem] = problems(FORWARDER_HEADERS="Api-Key: ${secretsmanager:prod/key}")
+    assert "expected plain text" in problem

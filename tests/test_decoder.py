@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension.decoder import Decoded, Decoder
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def decode(*chunks: bytes, max_line: int = 1 << 20) -> list[Decoded]:
+    decoder = Decoder(max_line)
+    return [line for chunk in chunks for line in decoder.feed(chunk)] + decoder.close()
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=3)), st.data())
+def test_chunk_boundaries_do_not_matter(objects: list[dict[str, object]], data: st.DataObject) -> None:
+    """However a stream is cut into chunks, the same lines come out, byte for byte."""
+    lines = [orjson.dumps(value) for value in objects]
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+    chunks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decode(*chunks) == [Decoded(line, value) for line, value in zip(lines, objects, strict=True)]
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_bytes_of_any_kind_are_accounted_for(chunks: list[bytes]) -> None:
+    """Every line that is not blank comes out once, as an object or with what is wrong with it."""
+    expected = [line.strip() for line in b"".join(chunks).split(b"\n") if line.strip()]
+    assert [decoded.line for decoded in decode(*chunks)] == expected
+
+
+@given(st.integers(0, 5), st.integers(1, 64))
+def test_a_line_that_is_too_long_costs_only_itself(before: int, chunk_size: int) -> None:
+    """A line above the bound comes out cut at the bound, and its neighbours whole, in any chunking."""
+    stream = b'{"a":1}\n' * before + b'{"long":"' + b"x" * 500 + b'"}\n{"b":2}\n'
+    chunks = [stream[start : start + chunk_size] for start in range(0, len(stream), chunk_size)]
+    long = Decoded(stream[before * 8 :][:100], None, "too long")
+    assert decode(*chunks, max_line=100) == [Decoded(b'{"a":1}', {"a": 1})] * before + [
+        long,
+        Decoded(b'{"b":2}', {"b": 2}),
+    ]
+
+
+def test_memory_is_bounded_while_a_line_never_ends() -> None:
+    """A stream without any newline is held up to the bound, not for ever."""
+    decoder = Decoder(1000)
+    for _ in range(100):
+        decoder.feed(b"x" * 100)
+    assert len(decoder._unfinished) <= 1100
+
+
+def test_the_last_line_needs_no_newline() -> None:
+    """What stands after the last newline when the stream ends is a line."""
+    assert decode(b'{"a":1}\n{"b":2}') == [Decoded(b'{"a":1}', {"a": 1}), Decoded(b'{"b":2}', {"b": 2})]
+
+
+def test_crlf_ends_a_line_as_well() -> None:
+    """A carriage return before the newline is no part of the line."""
+    assert decode(b'{"a":1}\r\n') == [Decoded(b'{"a":1}', {"a": 1})]
+
+
+def test_empty_lines_are_nothing() -> None:
+    """An empty line, or one of blanks, is no record."""
+    assert decode(b'\n\r\n  \n{"a":1}\n\n') == [Decoded(b'{"a":1}', {"a": 1})]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b'{"a":', "not JSON"),
+        (b"START RequestId", "not JSON"),
+        (b'{"a":"\xff"}', "not UTF-8"),
+        (b"[1]", "not an object"),
+        (b'"text"', "not an object"),
+        (b"null", "not an object"),
+        (b'{"a":NaN}', "not JSON"),
+        (b"[" * 5000, "not JSON"),
+    ],
+)
+def test_a_broken_line_says_what_is_wrong(line: bytes, fault: str) -> None:
+    """A line that holds no JSON object is kept as it came, with the reason."""
+    assert decode(line + b'\n{"a":1}\n') == [Decoded(line, None, fault), Decoded(b'{"a":1}', {"a": 1})]
+
+
+def test_half_a_surrogate_pair_is_json() -> None:
+    """A function that cuts a string in the middle of a pair loses nothing."""
+    line = rb'{"record":"\ud83d"}'
+    assert decode(line + b"\n") == [Decoded(line, {"record": "\ud83d"})]

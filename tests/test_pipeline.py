@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension.decoder import Decoder
+from extension.function import Function
+from extension.pipeline import Pipeline
+from extension.records import Record
+
+FUNCTION = Function("orders", "7", "arn:aws:lambda:eu-west-1:123456789012:function:orders", "eu-west-1", "123456789012")
+
+
+class Run:
+    """A pipeline fed with lines; what it made and what it showed."""
+
+    def __init__(self, function: Function = FUNCTION, types: tuple[str, ...] = (), *, correlate: bool = True) -> None:
+        self.observed: list[tuple[str, Any]] = []
+        kinds = types or ("platform", "function", "extension")
+        observe = self._observe
+        self.pipeline = Pipeline(function, "e1", kinds, itertools.count(), observe, correlate=correlate)
+
+    def _observe(self, type_: str, record: object) -> None:
+        self.observed.append((type_, record))
+
+    def feed(self, *lines: bytes) -> list[Record | None]:
+        decoder = Decoder()
+        return [self.pipeline(decoded) for line in lines for decoded in decoder.feed(line + b"\n")]
+
+    def request_ids(self, *lines: bytes) -> list[str | None]:
+        return [orjson.loads(record.line)["lambda"].get("requestId") for record in self.feed(*lines) if record]
+
+
+def line(type_: str, record: object) -> bytes:
+    return orjson.dumps({"time": "2026-11-21T00:00:00.000Z", "type": type_, "record": record})
+
+
+def test_the_line_stays_as_it_is_and_gains_one_key() -> None:
+    """Spacing, order, number formats and unknown fields of the platform are kept byte for byte."""
+    came = rb'{ "time":"2026-11-21T00:00:00.000Z", "type":"function","record": {"n":1.0,"u":"\u00e9"},"new":[1e3] }'
+    [record] = Run().feed(came)
+    assert record is not None
+    assert record.line == came[:-1] + (
+        b',"lambda":{"functionName":"orders","functionVersion":"7",'
+        b'"functionArn":"arn:aws:lambda:eu-west-1:123456789012:function:orders","region":"eu-west-1",'
+        b'"accountId":"123456789012","environment":"e1","id":"e1-0"}}'
+    )
+
+
+@given(st.dictionaries(st.text(), st.none() | st.integers(-(2**53), 2**53) | st.text(), max_size=4))
+def test_whatever_comes_leaves_as_json(value: dict[str, object]) -> None:
+    """Any object, the empty one among them, leaves as valid JSON with its members unchanged."""
+    [record] = Run().feed(orjson.dumps(value))
+    assert record is not None
+    left = orjson.loads(record.line)
+    assert {**left, "lambda": None} == {**value, "lambda": None}
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    """Without an account, say, there is no accountId, not even null."""
+    [record] = Run(Function(name="orders")).feed(line("function", "hello"))
+    assert record is not None
+    assert orjson.loads(record.line)["lambda"] == {"functionName": "orders", "environment": "e1", "id": "e1-0"}
+
+
+def test_a_text_line_belongs_to_the_last_start() -> None:
+    """A record without a request id of its own gets that of the last platform.start, and none before the first."""
+    ids = Run().request_ids(
+        line("function", "init"),
+        line("platform.start", {"requestId": "r1"}),
+        line("function", "one"),
+        line("platform.start", {"requestId": "r2"}),
+        line("extension", "two"),
+    )
+    assert ids == [None, "r1", "r1", "r2", "r2"]
+
+
+@pytest.mark.parametrize("key", ["requestId", "AWSRequestId"])
+def test_a_records_own_request_id_wins(key: str) -> None:
+    """A late record of an earlier invocation keeps its own id, under Java's name for it too."""
+    ids = Run().request_ids(
+        line("platform.start", {"requestId": "r2"}),
+        line("function", {key: "r1", "message": "late"}),
+        line("platform.report", {"requestId": "r1"}),
+        line("function", "text"),
+    )
+    assert ids == ["r2", "r1", "r1", "r2"]
+
+
+def test_nothing_is_guessed_where_invocations_interleave() -> None:
+    """On Managed Instances a text line has no request id."""
+    run = Run(correlate=False)
+    assert run.request_ids(line("platform.start", {"requestId": "r1"}), line("function", "x")) == ["r1", None]
+
+
+def test_types_that_are_not_wanted_are_counted() -> None:
+    """A filtered record is counted, and platform events still tell the request id and where the invocation stands."""
+    run = Run(types=("function",))
+    records = run.feed(line("platform.start", {"requestId": "r1"}), line("function", "x"), line("extension", "y"))
+    assert [record and record.kind for record in records] == [None, "function", None]
+    assert (run.pipeline.received, run.pipeline.filtered) == (3, 2)
+    assert run.observed == [("platform.start", {"requestId": "r1"})]
+    assert records[1] is not None
+    assert b'"requestId":"r1"' in records[1].line
+
+
+@pytest.mark.parametrize("record", ['{"forwarder":true,"message":"ledger"}\n', {"forwarder": True, "message": "x"}])
+def test_our_own_log_never_comes_round(record: object) -> None:
+    """Lines of the forwarder's own log are filtered out of the extension stream, as text and as objects."""
+    run = Run()
+    assert run.feed(line("extension", record)) == [None]
+    assert run.pipeline.filtered == 1
+
+
+@pytest.mark.parametrize("value", [{"type": "new.kind", "record": 1}, {"type": 5}, {"record": {}}])
+def test_unknown_types_pass(value: dict[str, object]) -> None:
+    """A type nobody has heard of, or none at all, is delivered."""
+    [record] = Run().feed(orjson.dumps(value))
+    assert record is not None
+    assert record.kind == "other"
+
+
+def test_a_broken_line_becomes_a_record_of_its_text() -> None:
+    """What is no JSON object is kept as text, bytes that are not UTF-8 as escapes, and counted."""
+    run = Run()
+    [record] = run.feed(b'{"a":"\xff')
+    assert record is not None
+    left = orjson.loads(record.line)
+    assert (left["type"], left["record"], record.kind) == ("forwarder.broken", '{"a":"\\xff', "other")
+    assert run.pipeline.broken == {"not UTF-8": 1}
+
+
+def test_ids_are_unique_and_in_order() -> None:
+    """Every record has the environment's name and the next number."""
+    records = Run().feed(*[line("function", "x")] * 3)
+    assert [orjson.loads(record.line)["lambda"]["id"] for record in records if record] == ["e1-0", "e1-1", "e1-2"]

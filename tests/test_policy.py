@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from extension.policy import GAPS, Policy, State, done_timeout_s, tail_timeout_s
+
+CALM = State(fullness=0.0, age_s=0.0, latency_s=0.05)
+
+
+def policy(mode: str, gap_s: float, invocations: int = GAPS + 1) -> Policy:
+    """A policy that has seen so many invocations, so far apart, with an interval of 20 s."""
+    now = 0.0
+    made = Policy(mode, 20.0, lambda: now)
+    for _ in range(invocations):
+        made.invoked()
+        now += gap_s
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mode", "gap_s", "hold"),
+    [
+        ("adaptive", 60.0, True),
+        ("adaptive", 0.1, False),
+        ("invocation", 60.0, True),
+        ("invocation", 0.1, True),
+        ("interval", 60.0, False),
+        ("interval", 0.1, False),
+    ],
+)
+def test_mode_and_rhythm_decide(mode: str, gap_s: float, *, hold: bool) -> None:
+    """Adaptive holds an invocation where traffic is sparse; the other modes do not look at traffic."""
+    assert policy(mode, gap_s).decide(CALM, 3.0).hold is hold
+
+
+def test_the_first_invocations_are_held() -> None:
+    """Until the rhythm is known, an environment may be frozen for an hour after any invocation."""
+    assert policy("adaptive", 0.1, GAPS).decide(CALM, 3.0).hold
+
+
+def test_memory_pressure_holds() -> None:
+    """A buffer that is more than half full is emptied before the next event, however dense the traffic."""
+    assert policy("adaptive", 0.1).decide(State(0.6, 0.0, 0.05), 3.0).hold
+
+
+def test_records_do_not_wait_for_ever() -> None:
+    """A record older than two intervals holds the invocation, because delivery in the background evidently lags."""
+    assert policy("adaptive", 0.1).decide(State(0.0, 41.0, 0.05), 3.0).hold
+
+
+def test_no_time_left_means_no_hold() -> None:
+    """Where a sink usually needs longer than what may be spent, an old record is no reason to hold."""
+    assert not policy("adaptive", 0.1).decide(State(0.0, 41.0, 2.0), 3.0).hold
+
+
+def test_a_done_that_never_comes_is_not_waited_for_again() -> None:
+    """Where the platform sends no runtimeDone, one invocation has waited for it in vain, not each."""
+    made = policy("invocation", 60.0)
+    made.saw_done(seen=False)
+    assert not made.decide(CALM, 3.0).hold
+
+
+@pytest.mark.parametrize("left_s", [-5.0, 0.0, 0.05, 0.3, 1.0, 3.0, 900.0])
+def test_budgets_leave_the_function_its_time(left_s: float) -> None:
+    """Neither wait reaches the deadline, and neither is negative."""
+    for timeout_s in (done_timeout_s(left_s), tail_timeout_s(left_s)):
+        assert 0.0 <= timeout_s
+        assert timeout_s < left_s or timeout_s == 0.0
+
+
+def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:
+    """A function of 15 minutes is not held for minutes by a sink."""
+    assert tail_timeout_s(900.0) == 2.0
