@@ -43,6 +43,11 @@ class Batch(NamedTuple):
         """Bytes of memory that the records cost."""
         return sum(record.size for record in self.records)
 
+    @property
+    def environment(self) -> str:
+        """The execution environment that sends it."""
+        return self.id.rpartition("-")[0]
+
     def ndjson(self) -> bytes:
         """The lines, each ended by a newline."""
         return b"\n".join([record.line for record in self.records]) + b"\n"

@@ -31,6 +31,8 @@ from botocore.exceptions import (
 from extension.sinks import Busy, Rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from botocore.client import BaseClient
 
     from extension.sinks import Target
@@ -126,19 +128,23 @@ class Client:
         """Where requests go."""
         return self._client().meta.endpoint_url
 
-    def call(self, operation: str, timeout_s: float, *, action: str = "", **parameters: Any) -> dict[str, Any]:
+    def call(
+        self, operation: str, timeout_s: float, *, action: str = "", leave: str = "", **parameters: Any
+    ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        Raises Rejected and Busy for the errors that mean so, ClientError for those that the caller names itself, and
-        for the rest whatever came, to be tried again.
+        Raises Rejected and Busy for the errors that mean so, ClientError for the code that is to `leave` to the caller,
+        and for the rest whatever came, to be tried again.
         """
         try:
             client = self._client()
             self._timeout_s = max(timeout_s, 0.1)
             answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
         except ClientError as error:
-            if _code(error) in EXPIRED:
+            if code(error) in EXPIRED:
                 self._opened = None  # the next call reads the credentials anew
+            if code(error) == leave:
+                raise
             raise self._translate(error, action or f"{self._service}:{operation}") from None
         except ParamValidationError:
             raise Rejected("botocore refuses the parameters", divisible=True) from None  # its text quotes them
@@ -182,32 +188,52 @@ class Client:
         context["read_timeout"] = self._timeout_s
 
     def _translate(self, error: ClientError, action: str) -> Exception:  # noqa: PLR0911 - a table, in words
-        code = _code(error)
+        found = code(error)
         metadata = error.response.get("ResponseMetadata", {})
         status = metadata.get("HTTPStatusCode", 0)
         resource = self._resource
         if error.operation_name in OPERATIONS:
             action, resource = f"sts:{error.operation_name}", f"role {self._role}"
         # AWS's own text is not shown: some services quote the request in it.
-        message = f"{code} ({action}, HTTP {status})"
-        if code in THROTTLED or status == 429:
+        message = f"{found} ({action}, HTTP {status})"
+        if found in THROTTLED or status == 429:
             after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
             return Busy(message, float(after) if after.isdecimal() else 0.0)
-        if code in EXPIRED or code in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
+        if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
             return error
-        if code in FORBIDDEN:
-            return Rejected(f"{code}: allow {action} on {resource} in the function's role")
-        if code in UNKNOWN_KEY:
+        if found in FORBIDDEN:
+            return Rejected(f"{found}: allow {action} on {resource} in the function's role")
+        if found in UNKNOWN_KEY:
             return Rejected(
-                f"{code}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
+                f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
             )
-        if code in MISSING:
-            return Rejected(f"{code}: there is no {resource} in {self._region}; create it, or correct the URL")
-        if code in ELSEWHERE or status == 301:
-            return Rejected(f"{code}: {resource} is not in {self._region}; add region=... to the URL")
+        if found in MISSING:
+            return Rejected(f"{found}: there is no {resource} in {self._region}; create it, or correct the URL")
+        if found in ELSEWHERE or status == 301:
+            return Rejected(f"{found}: {resource} is not in {self._region}; add region=... to the URL")
         if status in {400, 403, 404, 405, 411, 413, 501}:
             return Rejected(message, divisible=status in {400, 413})
         return error
+
+
+def code(error: ClientError) -> str:
+    """The error code that AWS gave."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def name(target: Target, expected: str) -> str:
+    """The host of a URL that has nothing behind it, the name of a stream. Raises ValueError."""
+    if not target.host or target.path.strip("/"):
+        raise ValueError(f"expected {expected}")
+    return target.host
+
+
+def choice(target: Target, parameter: str, choices: Sequence[str]) -> str:
+    """A parameter that is one of `choices`, the first if it is not given. Raises ValueError."""
+    value = target.parameters.get(parameter, choices[0])
+    if value not in choices:
+        raise ValueError(f"{parameter}={value}: expected one of {', '.join(choices)}")
+    return value
 
 
 class _Role(CredentialProvider):
@@ -227,7 +253,3 @@ class _Role(CredentialProvider):
 
     def _create_client(self, service: str, **credentials: Any) -> BaseClient:
         return self._session.create_client(service, config=self._config, **credentials)
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")

@@ -27,6 +27,7 @@ OPERATIONS = ("PutObject",)
 PARAMETERS = _aws.PARAMETERS | {"acl", "compression", "kms_key", "storage_class"}
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # "Bucket naming rules", Amazon S3 User Guide
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)")
+TAKEN = "PreconditionFailed"  # what If-None-Match says of a key that is there
 NO_TIME = ("1970-01-01", "00")
 
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
@@ -54,6 +55,7 @@ class S3Sink:
             self._client.call(
                 OPERATIONS[0],
                 timeout_s,
+                leave=TAKEN,
                 Key=f"{self._prefix}{partition(batch)}{batch.id}{self._suffix}",
                 Body=body,
                 IfNoneMatch="*",
@@ -62,7 +64,7 @@ class S3Sink:
                 **self._parameters,
             )
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
+            if _aws.code(error) != TAKEN:
                 raise
         return ()
 
@@ -76,10 +78,7 @@ def open_sink(target: Target) -> S3Sink:
     if not BUCKET.fullmatch(target.host):
         message = "expected s3://bucket/prefix with the name of a bucket"
         raise ValueError(message)
-    compression = target.parameters.get("compression", "gzip")
-    if compression not in COMPRESSIONS:
-        message = f"compression={compression}: expected one of {', '.join(COMPRESSIONS)}"
-        raise ValueError(message)
+    compression = _aws.choice(target, "compression", tuple(COMPRESSIONS))
     prefix = "".join(
         f"{part}/" for part in (*unquote(target.path).split("/"), f"function={target.function_name}") if part
     )

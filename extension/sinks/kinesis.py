@@ -1,0 +1,88 @@
+"""kinesis://stream: PutRecords, one record per line, spread over the shards by a partition key."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING
+
+from extension.sinks import Failure, Limits, _aws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from extension.records import Batch, Record
+    from extension.sinks import Target
+
+# The build reads these two to leave out of botocore's data what is never called.
+SERVICE = "kinesis"
+OPERATIONS = ("PutRecords",)
+
+PARAMETERS = _aws.PARAMETERS | {"partition_key"}
+
+# "PutRecords", Kinesis Data Streams API Reference. Streams take 1 MiB a record and 5 MiB a request; since 2025 up to 10
+# of each where their owner raised it, which cannot be known from here. Both limits include the partition keys.
+MAX_RECORDS = 500
+MAX_BYTES = 5 << 20
+MAX_RECORD_BYTES = 1 << 20
+MAX_KEY = 256
+
+REQUEST_ID = re.compile(rb'"requestId":"([^"\\]{1,%d})"' % MAX_KEY)
+
+
+class KinesisSink:
+    """Puts each batch in one request; what the shards had no room for is to be sent again."""
+
+    limits = Limits(MAX_RECORDS, MAX_BYTES - MAX_RECORDS * MAX_KEY, MAX_RECORD_BYTES - MAX_KEY - 1)
+
+    def __init__(self, client: _aws.Client, stream: str, partition_key: Callable[[Batch, Record], str]) -> None:
+        self._client = client
+        self._stream = stream
+        self._partition_key = partition_key
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """Put the batch; the records that Kinesis did not take. Raises as Client.call does."""
+        records = [
+            {"Data": record.line + b"\n", "PartitionKey": self._partition_key(batch, record)}
+            for record in batch.records
+        ]
+        answer = self._client.call(OPERATIONS[0], timeout_s, StreamName=self._stream, Records=records)
+        if not answer.get("FailedRecordCount"):
+            return ()
+        answers = zip(range(len(records)), answer["Records"], strict=True)
+        return [Failure(position, code, permanent=False) for position, one in answers if (code := one.get("ErrorCode"))]
+
+    def close(self) -> None:
+        """Give up the kept connection."""
+        self._client.close()
+
+
+def open_sink(target: Target) -> KinesisSink:
+    """Make a sink of kinesis://stream."""
+    stream = _aws.name(target, "kinesis://stream")
+    key = _aws.choice(target, "partition_key", tuple(PARTITION_KEYS))
+    return KinesisSink(_aws.Client(SERVICE, f"stream {stream}", target), stream, PARTITION_KEYS[key])
+
+
+def by_request(batch: Batch, record: Record) -> str:
+    """All of an invocation in one shard, in order; what belongs to none goes by its environment."""
+    stamp = record.line.rfind(b'"lambda":')
+    found = REQUEST_ID.search(record.line, max(stamp, 0))
+    return found[1].decode() if found else by_environment(batch, record)
+
+
+def by_environment(batch: Batch, record: Record) -> str:  # noqa: ARG001 - one signature for all
+    """All of an execution environment in one shard, in order."""
+    return batch.environment[:MAX_KEY]
+
+
+def by_chance(batch: Batch, record: Record) -> str:  # noqa: ARG001 - one signature for all
+    """Evenly over all shards."""
+    return f"{random.getrandbits(64):x}"
+
+
+PARTITION_KEYS: dict[str, Callable[[Batch, Record], str]] = {
+    "request": by_request,
+    "environment": by_environment,
+    "random": by_chance,
+}

@@ -1,0 +1,147 @@
+"""logs://group[/stream]: PutLogEvents to CloudWatch Logs, in another group than the function's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+import orjson
+from botocore.exceptions import ClientError
+
+from extension.sinks import Failure, Limits, _aws, _packing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from extension.records import Batch, Record
+    from extension.sinks import Target
+
+# The build reads these two to leave out of botocore's data what is never called.
+SERVICE = "logs"
+OPERATIONS = ("PutLogEvents", "CreateLogStream")
+
+PARAMETERS = _aws.PARAMETERS | {"stream"}
+
+# "PutLogEvents", Amazon CloudWatch Logs API Reference.
+MAX_EVENTS = 10_000
+MAX_BYTES = 1 << 20
+EVENT_OVERHEAD = 26
+MAX_SPAN_MS = 24 * 3600 * 1000
+
+GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+NOT_IN_A_STREAM = re.compile(r"[:*]")
+TIME_PREFIX = b'{"time":"'
+
+
+class Event(NamedTuple):
+    """A record as PutLogEvents takes it, and its position in the batch."""
+
+    timestamp_ms: int
+    position: int
+    line: bytes
+
+    def failures(self, reason: str, *, permanent: bool = False) -> list[Failure]:
+        """That it was not taken."""
+        return [Failure(self.position, reason, permanent)]
+
+
+class LogsSink:
+    """Puts each batch in one request, or in several where it spans more than a day."""
+
+    limits = Limits(MAX_EVENTS, MAX_BYTES, MAX_BYTES - EVENT_OVERHEAD, EVENT_OVERHEAD)
+
+    def __init__(self, client: _aws.Client, group: str, stream: str, function_name: str) -> None:
+        self._client = client
+        self._group = group
+        self._stream = stream
+        self._function_name = function_name
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """Put the batch; the records that are too old or too new to be taken. Raises as Client.call does."""
+        stream = self._stream or NOT_IN_A_STREAM.sub("_", f"{self._function_name}/{batch.environment}")[:512]
+
+        def send(events: Sequence[Event], left_s: float) -> Iterable[Failure]:
+            return self._put(stream, events, left_s)
+
+        return _packing.send_each(days(batch.records), send, Event.failures, timeout_s)
+
+    def close(self) -> None:
+        """Give up the kept connection."""
+        self._client.close()
+
+    def _put(self, stream: str, events: Sequence[Event], timeout_s: float) -> list[Failure]:
+        where = {"logGroupName": self._group, "logStreamName": stream}
+        messages = [{"timestamp": event.timestamp_ms, "message": event.line.decode()} for event in events]
+        missing = "ResourceNotFoundException"
+        try:
+            answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+        except ClientError as error:
+            if _aws.code(error) != missing:
+                raise
+            self._create(where, timeout_s)
+            answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+        return rejected(events, answer.get("rejectedLogEventsInfo", {}))
+
+    def _create(self, where: dict[str, str], timeout_s: float) -> None:
+        there = "ResourceAlreadyExistsException"
+        try:
+            self._client.call(OPERATIONS[1], timeout_s, leave=there, **where)
+        except ClientError as error:
+            if _aws.code(error) != there:
+                raise
+
+
+def open_sink(target: Target) -> LogsSink:
+    """Make a sink of logs://group/stream, or of logs:///group/with/slashes?stream=stream."""
+    if target.host:
+        group, stream = unquote(target.host), unquote(target.path).strip("/")
+    else:
+        group, stream = unquote(target.path).rstrip("/"), ""
+    stream = target.parameters.get("stream") or stream
+    if not GROUP.fullmatch(group) or NOT_IN_A_STREAM.search(stream) or len(stream) > 512:
+        message = "expected logs://group, logs://group/stream or logs:///group/with/slashes?stream=stream"
+        raise ValueError(message)
+    if group in {f"/aws/lambda/{target.function_name}", os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")}:
+        message = f"{group} is this function's own log group, where its logs are already; expected another group"
+        raise ValueError(message)
+    return LogsSink(_aws.Client(SERVICE, f"log group {group}", target), group, stream, target.function_name)
+
+
+def days(records: Sequence[Record]) -> Iterator[list[Event]]:
+    """The records as events in order of time, in parts that span no more than a day."""
+    part: list[Event] = []
+    for event in sorted(Event(timestamp_ms(record.line), at, record.line) for at, record in enumerate(records)):
+        if part and event.timestamp_ms - part[0].timestamp_ms > MAX_SPAN_MS:
+            yield part
+            part = []
+        part.append(event)
+    if part:
+        yield part
+
+
+def timestamp_ms(line: bytes) -> int:
+    """Milliseconds since 1970 of a record's time; now where it has none that can be read."""
+    if line.startswith(TIME_PREFIX):  # as the platform writes it; a hundredth of the time that parsing takes
+        start = len(TIME_PREFIX)
+        text: Any = line[start : line.index(b'"', start)].decode()
+    else:
+        text = orjson.loads(line).get("time")
+    try:
+        return max(0, int(datetime.fromisoformat(text).timestamp() * 1000))
+    except (TypeError, ValueError, OverflowError):
+        return time.time_ns() // 1_000_000
+
+
+def rejected(events: Sequence[Event], info: dict[str, int]) -> list[Failure]:
+    """What RejectedLogEventsInfo says: the first events, up to an index exclusive, and the last, from an index on."""
+    old = max(info.get("tooOldLogEventEndIndex", 0), info.get("expiredLogEventEndIndex", 0))
+    new = info.get("tooNewLogEventStartIndex", len(events))
+    too_old = [failure for event in events[:old] for failure in event.failures("too old for the group", permanent=True)]
+    too_new = [
+        failure for event in events[max(old, new) :] for failure in event.failures("time in the future", permanent=True)
+    ]
+    return too_old + too_new

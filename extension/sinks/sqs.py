@@ -1,0 +1,99 @@
+"""sqs://queue: SendMessageBatch to a standard or FIFO queue, one message per line or many lines packed into each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from extension.sinks import Limits, _aws, _packing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from extension.records import Batch
+    from extension.sinks import Failure, Target
+
+# The build reads these two to leave out of botocore's data what is never called.
+SERVICE = "sqs"
+OPERATIONS = ("SendMessageBatch", "GetQueueUrl")
+
+PARAMETERS = _aws.PARAMETERS | {"pack"}
+
+# "SendMessageBatch", Amazon SQS API Reference: the sum of all messages has the same limit as one of them.
+MAX_ENTRIES = 10
+MAX_BYTES = 1 << 20
+MAX_REQUESTS = 50  # in one send, since ten records alone would be waited for too often
+
+# Of what XML 1.0 leaves out ("Char", section 2.2), a line of JSON can hold but these; as escapes they mean the same.
+NONCHARACTERS = ((b"\xef\xbf\xbe", b"\\ufffe"), (b"\xef\xbf\xbf", b"\\uffff"))
+
+
+class SqsSink:
+    """Sends a batch in as many requests as it takes."""
+
+    def __init__(self, client: _aws.Client, queue: str, url: str, *, pack: bool) -> None:
+        self.limits = Limits(1 << 20 if pack else MAX_ENTRIES * MAX_REQUESTS, MAX_BYTES, MAX_BYTES - 1)
+        self._client = client
+        self._queue = queue
+        self._url = url
+        self._fifo = queue.endswith(".fifo")
+        self._pack = pack
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """Send the batch; the records that the queue did not take. Raises as Client.call does."""
+        if not self._url:
+            answer = self._client.call(OPERATIONS[1], timeout_s, QueueName=self._queue)
+            self._url = answer["QueueUrl"]
+        lines = [printable(record.line) for record in batch.records]
+        entries = _packing.packed(lines, MAX_BYTES) if self._pack else _packing.single(lines)
+
+        def send(request: Sequence[_packing.Entry], left_s: float) -> Iterable[Failure]:
+            return self._send(batch, request, left_s)
+
+        return _packing.send_each(
+            _packing.requests(entries, MAX_ENTRIES, MAX_BYTES), send, _packing.Entry.failures, timeout_s
+        )
+
+    def close(self) -> None:
+        """Give up the kept connection."""
+        self._client.close()
+
+    def _send(self, batch: Batch, request: Sequence[_packing.Entry], timeout_s: float) -> Iterable[Failure]:
+        messages = [
+            {"Id": str(number), "MessageBody": entry.data[:-1].decode(), **self._order(batch, entry)}
+            for number, entry in enumerate(request)
+        ]
+        answer = self._client.call(
+            OPERATIONS[0], timeout_s, action="sqs:SendMessage", QueueUrl=self._url, Entries=messages
+        )
+        for failed in answer.get("Failed", ()):
+            permanent = failed["SenderFault"] and failed["Code"] not in _aws.THROTTLED
+            yield from request[int(failed["Id"])].failures(failed["Code"], permanent=permanent)
+
+    def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
+        """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""
+        if not self._fifo:
+            return {}
+        first, last = (batch.records[position].sequence for position in (entry.positions[0], entry.positions[-1]))
+        return {
+            "MessageGroupId": batch.environment,
+            "MessageDeduplicationId": f"{batch.environment}-{first}" + (f"-{last}" if last != first else ""),
+        }
+
+
+def open_sink(target: Target) -> SqsSink:
+    """Make a sink of sqs://queue, or of the queue's whole URL with sqs in the place of https."""
+    queue = unquote(target.path).rstrip("/").rpartition("/")[2] or target.host
+    if not queue:
+        message = "expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue"
+        raise ValueError(message)
+    url = f"https://{target.host}{target.path}" if queue != target.host else ""
+    pack = _aws.choice(target, "pack", ("false", "true")) == "true"
+    return SqsSink(_aws.Client(SERVICE, f"queue {queue}", target), queue, url, pack=pack)
+
+
+def printable(line: bytes) -> bytes:
+    """The line in characters that SQS takes, the same JSON value."""
+    for character, escape in NONCHARACTERS:
+        line = line.replace(character, escape)
+    return line
