@@ -1,0 +1,136 @@
+"""The command line: python -m simulator --layer LAYER --function FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from simulator import console, verdict
+from simulator.demo import demo
+from simulator.environment import Environment
+from simulator.settings import InitType, SimulatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BEHAVED, MISBEHAVED, CANNOT_RUN = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for. 0: the extensions behaved, 1: they did not, 2: it cannot be run like that."""
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run(options))
+    except SimulatorError as error:
+        print(f"simulator: {error}", file=sys.stderr)
+        return CANNOT_RUN
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m simulator", description="A Lambda on your desk.")
+    add = parser.add_argument
+    add("--layer", type=Path, action="append", default=[], help="a layer, zip or folder; may be given several times")
+    add("--function", type=Path, help="the folder of the function")
+    add("--handler", default="app.handler", help="for Python; a file called bootstrap is run in its place")
+    add("--invocations", type=int, default=1, help="how many times to invoke")
+    add("--event", type=json.loads, default=None, help='the event, JSON; without one {"n": 1}, {"n": 2} ...')
+    add("--env", nargs="+", action="extend", default=[], metavar="K=V", help="environment variables of the function")
+    add("--env-file", type=Path, help="a file of K=V lines")
+    add("--timeout", type=float, default=3.0, help="of the function, in seconds")
+    add("--memory", type=int, default=128, help="of the function, in MB")
+    add("--limit-memory", action="store_true", help="enforce it")
+    add("--init-type", choices=get_args(InitType), default="on-demand")
+    add("--log-format", choices=["Text", "JSON"], default="Text")
+    add("--mount-opt", action="store_true", help="bind the layer over /opt for what is started (root)")
+    add("--json", action="store_true", help="print one JSON document at the end, and nothing else")
+    add("--demo", action="store_true", help="run the forwarder's own layer with the example function")
+    return parser
+
+
+async def _run(options: argparse.Namespace) -> int:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    if task:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)  # as for ^C: whatever was started is stopped
+    if options.demo:
+        return await demo()
+    if options.function is None:
+        raise SimulatorError("--function is missing: the folder that holds the handler")
+    environment = Environment(
+        layer=options.layer,
+        function=options.function,
+        handler=options.handler,
+        env=variables(options.env, options.env_file),
+        timeout_s=options.timeout,
+        memory_mb=options.memory,
+        limit_memory=options.limit_memory,
+        init_type=options.init_type,
+        log_format=options.log_format,
+        mount_opt=options.mount_opt,
+        watch=None if options.json else console.tell,
+    )
+    async with environment:
+        for number in range(1, options.invocations + 1):
+            await environment.invoke({"n": number} if options.event is None else options.event)
+    found = verdict.complaints(environment)
+    if options.json:
+        print(json.dumps(document(environment, found), ensure_ascii=False))
+    else:
+        print("\nThe extensions behaved." if not found else "\nThe extensions did not behave:")
+        print("".join(f"  - {complaint}\n" for complaint in found), end="")
+    return MISBEHAVED if found else BEHAVED
+
+
+def variables(pairs: Sequence[str], file: Path | None) -> dict[str, str]:
+    """Environment variables from K=V words and from the lines of a file; the words win."""
+    lines: list[str] = []
+    if file:
+        try:
+            lines = [line.strip() for line in file.read_text().splitlines()]
+        except OSError as error:
+            raise SimulatorError(f"cannot read the env file: {error}") from error
+    found = {}
+    for pair in [*(line for line in lines if line and not line.startswith("#")), *pairs]:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise SimulatorError(f"{pair!r} is not of the form NAME=VALUE")
+        found[key] = value
+    return found
+
+
+def document(environment: Environment, found: Sequence[str]) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "behaved": not found,
+        "complaints": list(found),
+        "invocations": [
+            {"requestId": done.request_id, "status": done.status, "payload": done.payload, "seconds": done.duration_s}
+            for done in environment.invocations
+        ],
+        "shutdowns": [
+            {
+                "reason": done.reason,
+                "seconds": done.duration_s,
+                "extensions": {
+                    name: {"returncode": ended.returncode, "killed": ended.killed}
+                    for name, ended in done.extensions.items()
+                },
+            }
+            for done in environment.shutdowns
+        ],
+        "sent": {name: len(lines) for name, lines in environment.sent.items()},
+        "timeline": [
+            {"at": moment.at, "what": moment.what, **{"details": moment.details}} for moment in environment.timeline
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

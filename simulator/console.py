@@ -1,0 +1,49 @@
+"""Tells the timeline in lines for people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.timeline import Moment
+
+WIDTH = 200  # of one line on the console
+_SELDOM = {"runtime.next", "extension.internal"}  # seen in --json and in the picture
+
+
+def tell(moment: Moment) -> None:
+    """Print a moment as it happens."""
+    if text := line(moment):
+        print(text, flush=True)
+
+
+def line(moment: Moment) -> str:
+    """One moment as one line, or several for what was printed; empty where there is nothing to say."""
+    head = f"{moment.at:9.3f} s  "
+    if moment.what in _SELDOM:
+        return ""
+    if moment.what == "printed":
+        return _printed(moment, head)
+    return cut(f"{head}{moment.what:<28} {_details(moment.details)}".rstrip())
+
+
+def _printed(moment: Moment, head: str) -> str:
+    name, count, lines = moment.details["name"], moment.details["count"], moment.details["lines"]
+    told = [cut(f"{head}{name + ' |':<28} {text.rstrip()}") for text in lines]
+    if count > len(lines):
+        told.append(f"{head}{name + ' |':<28} ... and {count - len(lines)} lines more at once")
+    return "\n".join(told)
+
+
+def _details(details: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for key, value in details.items()
+        if value not in ("", None)
+    )
+
+
+def cut(text: str) -> str:
+    """Make a line fit."""
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

@@ -1,0 +1,120 @@
+"""Where telemetry is pushed: a TCP connection that takes lines, or an HTTP server that takes JSON arrays.
+
+Sources: Developer Guide, "Lambda Telemetry API reference"; AWS's emulator for what is not written there (it dials
+127.0.0.1 at subscription, and never again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.faults import Faults
+
+DIAL_TIMEOUT_S = 1.0
+HTTP_ATTEMPTS = 5  # "Lambda retries with backoff"; the number is not documented
+HTTP_BACKOFF_S = 0.05
+
+
+class NotSent(Exception):  # noqa: N818  it is what happened
+    """A batch did not reach its destination; the message says why."""
+
+
+class Destination(Protocol):
+    """One subscriber's address."""
+
+    async def open(self) -> None:
+        """Get ready; NotSent where the subscriber does not listen."""
+
+    async def send(self, lines: Sequence[bytes]) -> None:
+        """Push a batch of NDJSON lines; NotSent where it failed. Returns when the subscriber's side has taken it."""
+
+    async def close(self) -> None:
+        """Let go."""
+
+
+class Tcp:
+    """NDJSON over one connection; what the kernel has taken is sent, as there is no acknowledgement."""
+
+    def __init__(self, port: int, faults: Faults) -> None:
+        self._port = port
+        self._faults = faults
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def open(self) -> None:
+        """Dial, once for the life of the subscription."""
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                _, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except (OSError, TimeoutError) as error:
+            raise NotSent(f"dial tcp 127.0.0.1:{self._port}: {error}") from error
+        self._writer.transport.set_write_buffer_limits(high=0)  # drain() returns when the kernel has taken all
+
+    async def send(self, lines: Sequence[bytes]) -> None:
+        """Write the batch, in the pieces that the faults ask for."""
+        if self._writer is None or self._writer.is_closing():
+            raise NotSent("the connection is closed")
+        try:
+            if not self._faults.split_writes:
+                self._writer.write(b"".join(lines))
+                await self._writer.drain()
+                return
+            data = memoryview(b"".join(lines))
+            for start in range(0, len(data), self._faults.split_writes):
+                self._writer.write(data[start : start + self._faults.split_writes])
+                await self._writer.drain()
+                await asyncio.sleep(0)  # let each piece leave by itself
+        except OSError as error:
+            raise NotSent(str(error)) from error
+
+    async def close(self) -> None:
+        """End the stream."""
+        if self._writer is not None:
+            self._writer.transport.abort()  # all that was sent is in the kernel already
+
+
+class Http:
+    """POSTs of JSON arrays. A failed one is tried again, and so may arrive twice."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._url = f"http://127.0.0.1:{port}{path or '/'}"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Nothing is sent before the first batch."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=DIAL_TIMEOUT_S))
+
+    async def send(self, lines: Sequence[bytes]) -> None:
+        """POST the batch until an answer below 400 comes."""
+        if self._session is None:
+            raise NotSent("not open")
+        body = b"[" + b",".join(line[:-1] for line in lines) + b"]"
+        headers = {
+            "Content-Type": "application/json",
+            "Sequence-Id": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+        }
+        failure = ""
+        for attempt in range(HTTP_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(HTTP_BACKOFF_S * 2**attempt)
+            try:
+                # No time limit of its own: the subscriber may be frozen in the middle; the end of its process ends it.
+                async with self._session.post(self._url, data=body, headers=headers) as response:
+                    if response.status < 400:
+                        return
+                    failure = f"status {response.status}"
+            except aiohttp.ClientError as error:
+                failure = str(error)
+        raise NotSent(failure)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        if self._session is not None:
+            await self._session.close()

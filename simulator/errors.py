@@ -1,0 +1,34 @@
+"""How the APIs of Lambda refuse: JSON with errorMessage and errorType, as AWS's runtime interface emulator renders it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+ACCEPTED = {"status": "OK"}
+
+
+class Refused(Exception):  # noqa: N818  it is an answer, not an accident
+    """An answer of the platform other than success."""
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_type = error_type
+
+    def response(self) -> web.Response:
+        """The answer on the wire."""
+        return reply({"errorMessage": str(self), "errorType": self.error_type}, self.status)
+
+
+def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """JSON and a line feed, as Go's encoder writes it."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return web.Response(status=status, text=text, content_type="application/json", headers=headers)
+
+
+def internal_error() -> Refused:
+    """What every route answers to a failure of the platform."""
+    return Refused(500, "InternalServerError", "Internal Server Error")

@@ -1,0 +1,23 @@
+"""What goes wrong on request. Every fault is off by default; the places that act on one ask this value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Faults of the platform, in the words of its APIs. Calls and invocations are counted from 1; times are seconds."""
+
+    register_status: int = 0  # answer register so, 0: as Lambda does
+    subscribe_status: int = 0  # answer the telemetry subscription so: 202 (no Telemetry API), 400, 500
+    subscribe_statuses: tuple[int, ...] = ()  # answers to the first subscriptions; after them as above
+    next_500: tuple[int, ...] = ()  # these calls of event/next are answered 500
+    split_writes: int = 0  # write telemetry over TCP in pieces of so many bytes, each by itself
+    coalesce_writes: int = 0  # hold telemetry back until so many batches go out in one write
+    burst: int = 0  # so many function records of the platform's own, all at once, in every invocation
+    stall_s: float = 0.0  # wait so long before each telemetry write, as a congested host would
+    freeze_s: float = 0.0  # a freeze lasts so long at least
+    clock_jump_s: float = 0.0  # the clock of the processes jumps so far ahead in every freeze
+    kill_extension: tuple[int, ...] = ()  # SIGKILL the extensions in the middle of these invocations
+    vanish: bool = False  # SIGKILL everything at the end, without SHUTDOWN, as when a host fails

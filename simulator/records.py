@@ -1,0 +1,48 @@
+"""Telemetry records as the platform writes them: one JSON object a line (Developer Guide, "Event schema reference").
+
+The logs of a function can be a million lines, so a record is encoded once, where it is born.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from simulator import clock
+
+Kind = Literal["platform", "function", "extension"]
+
+
+class Record(NamedTuple):
+    """One record, ready to be sent. `line` ends in a line feed; `text` is for schema 2022-07-01, which had only strings."""
+
+    kind: Kind
+    line: bytes
+    text: bytes
+
+
+def platform(type_: str, record: dict[str, Any], epoch_ms: float | None = None) -> Record:
+    """A platform record of `type_` (for example platform.start)."""
+    line = orjson.dumps({"time": clock.stamp(epoch_ms), "type": type_, "record": record}) + b"\n"
+    return Record("platform", line, line)
+
+
+def logged(kind: Kind, messages: list[bytes], *, json_format: bool, epoch_ms: float | None = None) -> list[Record]:
+    """The records of printed `messages`, all read at one time.
+
+    Under the JSON log format a message that is a JSON object becomes an object record; in 2022-07-01, and under the
+    text format, records are strings.
+    """
+    head = f'{{"time":"{clock.stamp(epoch_ms)}","type":"{kind}","record":'.encode()
+    found = []
+    for message in messages:
+        text = head + orjson.dumps(message.decode("utf-8", "replace")) + b"}\n"
+        line = text
+        if json_format and message.startswith(b"{"):
+            try:
+                line = head + orjson.dumps(orjson.loads(message)) + b"}\n"
+            except orjson.JSONDecodeError:
+                pass  # what does not parse stays a string
+        found.append(Record(kind, line, text))
+    return found

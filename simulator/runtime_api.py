@@ -1,0 +1,196 @@
+"""The Runtime API 2018-06-01, which AWS's runtime clients speak, and the credentials endpoint that SnapStart needs.
+
+Sources: Developer Guide, "Using the Lambda runtime API for custom runtimes"; bodies as AWS's runtime interface emulator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from simulator.errors import ACCEPTED, Refused, reply
+from simulator.variables import CREDENTIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.sandbox import Sandbox
+
+_BASE = "/2018-06-01/runtime"
+MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100  # Developer Guide, "Lambda quotas"; the emulator allows a hundred bytes more
+ERROR_TYPE_HEADER = "Lambda-Runtime-Function-Error-Type"
+
+
+@dataclass(slots=True)
+class Work:
+    """One invocation on its way through the runtime: `headers` and `payload` for it, then what it answered, and when."""
+
+    request_id: str
+    payload: bytes
+    headers: dict[str, str]
+    began: float = field(default_factory=time.monotonic)
+    responding: float | None = None  # monotonic seconds: the first byte of the response was here
+    responded: float | None = None  # and this the last
+    response: bytes = b""
+    failed: bool = False  # the handler raised: it came to /error
+    error_type: str = ""
+    over: bool = False  # the runtime has asked for the next one
+    runtime_done: bool = False  # platform.runtimeDone was sent
+
+
+class Runtime:
+    """The runtime's side of one sandbox: who waits in next, what it works on, whether it is ready."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        self.init_error_type = ""
+        self.restoring: asyncio.Event | None = None  # set while a SnapStart runtime waits to be restored
+        self.work: dict[str, Work] = {}
+        self._queue: deque[Work] = deque()
+        self._parked: deque[asyncio.Future[Work]] = deque()
+
+    def offer(self, work: Work) -> None:
+        """Give an invocation to a runtime that waits, or to the first that asks."""
+        self.work[work.request_id] = work
+        while self._parked:
+            parked = self._parked.popleft()
+            if not parked.done():
+                parked.set_result(work)
+                return
+        self._queue.append(work)
+
+    def park(self) -> asyncio.Future[Work]:
+        """A call of invocation/next: what it waits for."""
+        parked: asyncio.Future[Work] = asyncio.get_running_loop().create_future()
+        if self._queue:
+            parked.set_result(self._queue.popleft())
+        else:
+            self._parked.append(parked)
+        return parked
+
+    def unpark(self) -> None:
+        """The process has ended: nobody waits any more."""
+        for parked in self._parked:
+            parked.cancel()
+        self._parked.clear()
+
+
+class RuntimeApi:
+    """The routes of the API for the sandbox that is current."""
+
+    def __init__(self, current: Callable[[], Sandbox]) -> None:
+        self._current = current
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the server adds."""
+        return [
+            web.get(f"{_BASE}/invocation/next", self._next),
+            web.post(f"{_BASE}/invocation/{{request_id}}/response", self._response),
+            web.post(f"{_BASE}/invocation/{{request_id}}/error", self._error),
+            web.post(f"{_BASE}/init/error", self._init_error),
+            web.get(f"{_BASE}/restore/next", self._restore_next),
+            web.post(f"{_BASE}/restore/error", self._init_error),
+            web.get("/2021-04-23/credentials", self._credentials),
+        ]
+
+    async def _next(self, _: web.Request) -> web.Response:
+        sandbox = self._current()
+        runtime = sandbox.runtime
+        sandbox.timeline.note("runtime.next")
+        for work in runtime.work.values():  # on demand there is one; on Managed Instances a response ends it
+            work.over = work.over or work.responded is not None
+        runtime.ready = True
+        parked = runtime.park()
+        sandbox.changed()
+        try:
+            work = await parked
+        except asyncio.CancelledError:
+            if parked.cancelled():
+                raise Refused(403, "InvalidStateTransition", "the runtime has ended") from None
+            raise
+        return web.Response(body=work.payload, headers=work.headers, content_type="application/json")
+
+    async def _response(self, request: web.Request) -> web.Response:
+        sandbox, work = self._work(request)
+        work.responding = time.monotonic()
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > MAX_RESPONSE_BYTES:
+                break
+        if len(body) > MAX_RESPONSE_BYTES:
+            work.failed, work.error_type = True, "Function.ResponseSizeTooLarge"
+            message = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+            work.response = f'{{"errorMessage":"{message}","errorType":"{work.error_type}"}}'.encode()
+            self._done(sandbox, work)
+            raise Refused(
+                413, "RequestEntityTooLarge", f"Exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+            )
+        work.response = bytes(body)
+        self._done(sandbox, work)
+        return reply(ACCEPTED, 202)
+
+    async def _error(self, request: web.Request) -> web.Response:
+        sandbox, work = self._work(request)
+        work.responding = time.monotonic()
+        work.response = await request.read()
+        work.failed = True
+        work.error_type = known_error_type(request.headers.get(ERROR_TYPE_HEADER, ""), "Function.Unknown")
+        self._done(sandbox, work)
+        return reply(ACCEPTED, 202)
+
+    async def _init_error(self, request: web.Request) -> web.Response:
+        sandbox = self._current()
+        sandbox.runtime.init_error_type = known_error_type(
+            request.headers.get(ERROR_TYPE_HEADER, ""), "Runtime.Unknown"
+        )
+        message = (await request.read()).decode("utf-8", "replace")
+        sandbox.timeline.note("runtime.init_error", errorType=sandbox.runtime.init_error_type, error=message)
+        return reply(ACCEPTED, 202)
+
+    async def _restore_next(self, _: web.Request) -> web.Response:
+        sandbox = self._current()
+        restored = sandbox.runtime.restoring = asyncio.Event()
+        sandbox.timeline.note("runtime.restore_next")
+        sandbox.changed()
+        await restored.wait()
+        return web.Response(text="", content_type="application/json")
+
+    async def _credentials(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != self._current().credentials_token:
+            return web.Response(status=404, text="404 page not found\n")
+        expiration = datetime.now(UTC) + timedelta(hours=1)
+        return reply(
+            {
+                "AccessKeyId": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+                "SecretAccessKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                "Token": CREDENTIALS["AWS_SESSION_TOKEN"],
+                "Expiration": f"{expiration:%Y-%m-%dT%H:%M:%SZ}",
+            }
+        )
+
+    def _work(self, request: web.Request) -> tuple[Sandbox, Work]:
+        sandbox = self._current()
+        work = sandbox.runtime.work.get(request.match_info["request_id"])
+        if work is None:
+            raise Refused(400, "InvalidRequestID", "Invalid request ID")
+        if work.responded is not None:
+            raise Refused(403, "InvalidStateTransition", "State transition from InvocationResponse is not allowed")
+        return sandbox, work
+
+    def _done(self, sandbox: Sandbox, work: Work) -> None:
+        work.responded = time.monotonic()
+        sandbox.timeline.note("runtime.error" if work.failed else "runtime.response", requestId=work.request_id)
+        sandbox.changed()
+
+
+def known_error_type(value: str, otherwise: str) -> str:
+    """The error types that the platform passes on (AWS's runtime interface emulator, fatalerror)."""
+    return value if re.fullmatch(r"(Runtime|Function)\.[A-Z][a-zA-Z]+", value) else otherwise

@@ -1,0 +1,212 @@
+"""One life of the processes: from a start to the reset or shutdown that ends it. The next life gets new identifiers.
+
+It knows who runs and what they said; the order of things is in phases.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+import uuid
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator import clock, layer, processes, variables
+from simulator.agents import Agent
+from simulator.extensions_api import MAX_EXTENSIONS
+from simulator.runtime_api import Runtime
+from simulator.telemetry_api import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.memory import Limit
+    from simulator.output import Printed
+    from simulator.processes import Process
+    from simulator.records import Kind
+    from simulator.settings import Settings
+    from simulator.timeline import Timeline
+
+RUNTIME = "runtime"
+KILL_TIMEOUT_S = 2.0
+SHOWN_LINES, SHOWN_CHARACTERS = 20, 4000  # of what is printed at once, in the timeline
+
+
+class Failed(Exception):  # noqa: N818  the word of the platform's own state
+    """The phase that runs has failed; `error_type` is AWS's (Extension.Crash, Runtime.ExitError ...), the message for people."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class Sandbox:
+    """Extensions and runtime of one life, with what they have told the APIs."""
+
+    def __init__(  # noqa: PLR0913  the parts are made by Environment, which outlives this
+        self,
+        settings: Settings,
+        opt: Path,
+        runtime_api: str,
+        timeline: Timeline,
+        sent: dict[str, list[bytes]],
+        tasks: asyncio.TaskGroup,
+        limit: Limit | None,
+    ) -> None:
+        self.settings = settings
+        self.timeline = timeline
+        self.telemetry = Telemetry(settings, timeline, sent, tasks)
+        self.agents: dict[str, Agent] = {}
+        self.runtime = Runtime()
+        self.processes: dict[str, Process] = {}
+        self.registration_open = True
+        self.initialised = False
+        self.stopping = False
+        self.failure: Failed | None = None
+        self.credentials_token = str(uuid.uuid4())
+        self.instance_id = (
+            f"{clock.stamp()[:10].replace('-', '/')}/{settings.name}[{settings.version}]{uuid.uuid4().hex}"
+        )
+        self._opt = opt
+        self._runtime_api = runtime_api
+        self._tasks = tasks
+        self._limit = limit
+        self._waiting: list[asyncio.Future[None]] = []
+
+    # What the phases wait for
+
+    def changed(self) -> None:
+        """Someone said or did something: whoever waits looks again."""
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def until(self, condition: Callable[[], bool], *, even_failed: bool = False) -> None:
+        """Wait for a condition on this sandbox; Failed as soon as it has failed. The caller bounds the wait."""
+        while not condition():
+            if self.failure and not even_failed:
+                raise self.failure
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    def fail(self, error_type: str, message: str) -> None:
+        """The first failure is the one that counts."""
+        if self.failure is None and not self.stopping:
+            self.failure = Failed(error_type, message)
+            self.timeline.note("failure", errorType=error_type, message=message)
+        self.changed()
+
+    # Processes
+
+    @property
+    def external(self) -> list[Agent]:
+        """The extensions that have a process."""
+        return [agent for agent in self.agents.values() if agent.external]
+
+    async def start_extensions(self) -> None:
+        """Start every file of extensions/, all before any is waited for."""
+        files = layer.extensions(self._opt)
+        if len(files) > MAX_EXTENSIONS:
+            self.fail(
+                "Extension.LaunchError",
+                f"{len(files)} extensions, and Lambda takes {MAX_EXTENSIONS} (TooManyExtensions)",
+            )
+            raise self.failure or AssertionError
+        self.agents |= {file.name: Agent(file.name, external=True) for file in files}
+        env = variables.for_extension(self.settings, self._runtime_api, self.credentials_token)
+        for file in files:
+            path = Path("/opt/extensions") / file.name if self.settings.mount_opt else file
+            try:
+                if not os.access(file, os.X_OK) or not stat.S_ISREG(file.stat().st_mode):
+                    raise PermissionError(f"{file} is not executable (PermissionDenied)")
+                await self._start(file.name, [str(path)], env, Path("/"), "extension")
+            except OSError as error:
+                self.agents[file.name].state = "LaunchError"
+                self.fail("Extension.LaunchError", str(error))
+        if self.failure:
+            raise self.failure
+
+    async def start_runtime(self) -> None:
+        """Start the function's bootstrap, or AWS's runtime client for Python."""
+        task_root = self.settings.function.resolve()
+        bootstraps = [path for path in (task_root / "bootstrap", self._opt / "bootstrap") if path.is_file()]
+        command = [str(bootstraps[0])] if bootstraps else [sys.executable, "-m", "awslambdaric", self.settings.handler]
+        env = variables.for_runtime(
+            self.settings, self._runtime_api, self.credentials_token, self.instance_id, str(self._opt)
+        )
+        try:
+            await self._start(RUNTIME, command, env, task_root, "function", framed=not self.settings.managed)
+        except OSError as error:
+            self.fail("Runtime.InvalidEntrypoint", str(error))
+            raise self.failure or error from error
+
+    async def _start(  # noqa: PLR0913
+        self, name: str, command: list[str], env: dict[str, str], cwd: Path, kind: Kind, *, framed: bool = False
+    ) -> None:
+        sink = partial(self._printed, name, kind)
+        opt = self._opt if self.settings.mount_opt else None
+        process = await processes.start(name, command, env, cwd, sink, framed=framed, limit=self._limit, opt=opt)
+        self.processes[name] = process
+        self.timeline.note("process.start", name=name, pid=process.pid)
+        self._tasks.create_task(self._watch(process), name=f"watch {name}")
+
+    def _printed(self, name: str, kind: Kind, printed: Printed) -> None:
+        lines = [line[:SHOWN_CHARACTERS].decode("utf-8", "replace") for line in printed.messages[:SHOWN_LINES]]
+        self.timeline.note("printed", name=name, count=len(printed.messages), lines=lines)
+        self.telemetry.printed(kind, printed)
+
+    async def _watch(self, process: Process) -> None:
+        returncode = await process.exited()
+        process.drain()
+        self.timeline.note("process.exit", name=process.name, returncode=returncode, killed=process.killed)
+        how = f"exit code {returncode}" if returncode >= 0 else f"signal {signal.Signals(-returncode).name}"
+        agent = self.agents.get(process.name)
+        if agent is None:
+            self.runtime.unpark()
+            message = f"the runtime ended with {how}"
+            oom = returncode == -signal.SIGKILL and self._limit is not None and self._limit.out_of_memory()
+            error_type = "Runtime.OutOfMemory" if oom else self.runtime.init_error_type or "Runtime.ExitError"
+            self.fail(error_type, message)
+        else:
+            agent.unpark()
+            told = {"InitError": "Extension.InitError", "ExitError": "Extension.ExitError"}.get(agent.state)
+            self.fail(told or "Extension.Crash", f"extension {agent.name} ended with {how}")
+
+    def running(self, name: str) -> bool:
+        """Whether the process of that name is alive."""
+        process = self.processes.get(name)
+        return process is not None and process.returncode is None
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Stop all processes, or let them go on; the Telemetry API with them."""
+        self.timeline.note("freeze" if frozen else "thaw")
+        for process in self.processes.values():
+            if process.returncode is None:
+                process.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+        self.telemetry.freeze(frozen=frozen)
+
+    def drain(self) -> None:
+        """Read all that has been printed up to now."""
+        for process in self.processes.values():
+            process.drain()
+
+    async def close(self) -> None:
+        """Kill whatever is left and let go of everything. Safe in any state."""
+        self.stopping = True
+        for process in self.processes.values():
+            process.kill()
+        async with asyncio.timeout(KILL_TIMEOUT_S):
+            for process in self.processes.values():
+                await process.exited()
+        for process in self.processes.values():
+            process.close()
+        for agent in self.agents.values():
+            agent.unpark()
+        self.runtime.unpark()
+        await self.telemetry.close()

@@ -1,0 +1,144 @@
+"""One subscription: buffers records by number, bytes and time, and has one batch in flight.
+
+As in AWS's emulator (subscriber.go, batch.go): the limits are looked at after a record is added, time runs from the
+first record of a batch, and a batch that is due while the one before it is still being sent is dropped whole, which the
+subscriber learns from platform.logsDropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from simulator import records
+from simulator.destinations import NotSent
+
+if TYPE_CHECKING:
+    from simulator.destinations import Destination
+    from simulator.records import Record
+    from simulator.subscription import Subscription
+    from simulator.timeline import Timeline
+
+SLOW = "Some logs were dropped because the downstream consumer is slower than the logs production rate"
+
+
+class Subscriber:
+    """Takes records and sends batches; `sent` gets every line that was really written."""
+
+    def __init__(  # noqa: PLR0913  what it is, where to, what to keep
+        self,
+        name: str,
+        wanted: Subscription,
+        destination: Destination,
+        timeline: Timeline,
+        sent: list[bytes],
+        stall_s: float,
+        coalesce: int,
+    ) -> None:
+        self.name = name
+        self._wanted = wanted
+        self._destination = destination
+        self._timeline = timeline
+        self._sent = sent
+        self._stall_s = stall_s
+        self._coalesce = max(1, coalesce)
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._batches = 0  # what is held back to be coalesced
+        self._timer: asyncio.TimerHandle | None = None
+        self._flight: list[bytes] | None = None
+        self._takeoff = asyncio.Event()
+        self._landed = asyncio.Event()
+        self._landed.set()
+        self._frozen = False
+        self._due = False
+        self._dropped: dict[str, list[int]] = {}  # reason: records, bytes
+
+    def add(self, record: Record) -> None:
+        """Buffer a record of a type that was asked for."""
+        if record.kind not in self._wanted.types:
+            return
+        line = record.text if self._wanted.strings_only else record.line
+        self._lines.append(line)
+        self._bytes += len(line)
+        if len(self._lines) >= self._wanted.max_items or self._bytes >= self._wanted.max_bytes:
+            self._ripe()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._wanted.timeout_ms / 1000, self._ripe)
+
+    def freeze(self, *, frozen: bool) -> None:
+        """While frozen nothing is sent: the Telemetry API is part of the environment."""
+        self._frozen = frozen
+        if not frozen and self._due:
+            self._ripe()
+
+    async def run(self) -> None:
+        """Send batch after batch; cancelled with the sandbox."""
+        while True:
+            await self._takeoff.wait()
+            self._takeoff.clear()
+            lines = self._flight or []
+            try:
+                await asyncio.sleep(self._stall_s)
+                await self._destination.send(lines)
+            except NotSent as error:
+                self._drop(lines, f"could not send events: {error}")
+            else:
+                self._sent += lines
+                self._timeline.note("telemetry.batch", name=self.name, records=len(lines), bytes=sum(map(len, lines)))
+            self._flight = None
+            self._landed.set()
+            if self._dropped:
+                self._ripe()
+
+    async def flush(self) -> None:
+        """Send what is buffered and wait until it has gone; the caller bounds the wait."""
+        await self._landed.wait()
+        if self._lines or self._dropped:
+            self._batches = self._coalesce
+            self._ripe()
+            await self._landed.wait()
+
+    async def close(self) -> None:
+        """Stop the clock and let go of the connection."""
+        if self._timer:
+            self._timer.cancel()
+        left = [*(self._flight or []), *self._lines]
+        self._flight, self._lines = None, []
+        if left:
+            self._timeline.note("telemetry.undelivered", name=self.name, records=len(left), bytes=sum(map(len, left)))
+        await self._destination.close()
+
+    def _ripe(self) -> None:
+        """The batch is full, or its time is up."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._due = self._frozen
+        if self._frozen:
+            return
+        self._batches += 1
+        if self._batches < self._coalesce:
+            return
+        self._batches = 0
+        lines, self._lines, self._bytes = self._lines, [], 0
+        if self._flight is not None:
+            self._drop(lines, SLOW)
+            return
+        for reason, (count, size) in self._dropped.items():
+            report = {"droppedRecords": count, "droppedBytes": size, "reason": reason}
+            lines.insert(0, records.platform("platform.logsDropped", report).line)
+        self._dropped.clear()
+        if lines:
+            self._flight = lines
+            self._landed.clear()
+            self._takeoff.set()
+
+    def _drop(self, lines: list[bytes], reason: str) -> None:
+        if not lines:
+            return
+        tally = self._dropped.setdefault(reason, [0, 0])
+        tally[0] += len(lines)
+        tally[1] += sum(map(len, lines))
+        self._timeline.note("telemetry.dropped", name=self.name, records=len(lines), reason=reason)

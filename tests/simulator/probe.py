@@ -1,0 +1,135 @@
+"""A probing extension in the standard library only: what it does is said by PROBE, a JSON object in its environment.
+
+It prints one JSON line for everything it sees, and appends the telemetry it receives to PROBE_OUT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+PLAN: dict[str, Any] = json.loads(os.environ.get("PROBE", "{}"))
+BASE = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
+OUT = Path(os.environ.get("PROBE_OUT", os.devnull))
+
+
+def say(what: str, **details: Any) -> None:
+    """Print one JSON line."""
+    print(json.dumps({"probe": what, **details}), flush=True)
+
+
+def call(
+    method: str, path: str, headers: dict[str, str], body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request; status, headers and body, whatever the status."""
+    request = urllib.request.Request(BASE + path, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, dict(response.headers), response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def take_tcp(server: socket.socket) -> None:
+    """Append all that comes over one connection to the file."""
+    connection, _ = server.accept()
+    time.sleep(PLAN.get("accept_delay_s", 0))
+    with OUT.open("ab", buffering=0) as out:
+        while data := connection.recv(1 << 16):
+            out.write(data)
+            time.sleep(PLAN.get("read_delay_s", 0))
+
+
+class Posts(BaseHTTPRequestHandler):
+    """Takes arrays of records by HTTP, and writes them as lines."""
+
+    failures = PLAN.get("http_failures", 0)
+
+    def do_POST(self) -> None:  # noqa: N802  the name that http.server calls
+        """Take one batch, or refuse it as planned."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        refuse = Posts.failures > 0
+        Posts.failures -= refuse
+        self.send_response(500 if refuse else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        if not refuse:
+            with OUT.open("ab", buffering=0) as out:
+                for record in json.loads(body):
+                    out.write(json.dumps(record).encode() + b"\n")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def listen() -> dict[str, Any]:
+    """Listen as planned; the destination to subscribe with."""
+    if PLAN.get("protocol") == "HTTP":
+        server = HTTPServer(("127.0.0.1", 0), Posts)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return {"protocol": "HTTP", "URI": f"http://sandbox.localdomain:{server.server_port}/telemetry"}
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=take_tcp, args=(listener,), daemon=True).start()
+    return {"protocol": "TCP", "port": listener.getsockname()[1]}
+
+
+def subscribe(identity: dict[str, str]) -> None:
+    """Subscribe as planned, and say what came back."""
+    body = {
+        "schemaVersion": PLAN.get("schema", "2025-01-29"),
+        "types": PLAN.get("types", ["platform", "function", "extension"]),
+        "buffering": PLAN.get("buffering", {"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 25}),
+        "destination": listen(),
+    }
+    status, _, answer = call("PUT", "/2022-07-01/telemetry", identity, json.dumps(body).encode())
+    say("subscribed", status=status, answer=answer.decode())
+
+
+def main() -> None:
+    """Register, subscribe, and ask for events until SHUTDOWN, with what the plan asks for in between."""
+    if PLAN.get("exit_before_register") is not None:
+        sys.exit(PLAN["exit_before_register"])
+    name = PLAN.get("name", Path(sys.argv[0]).name)
+    events = PLAN.get("events", ["INVOKE", "SHUTDOWN"])
+    head = {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": "accountId"}
+    body = json.dumps({"events": events}).encode()
+    status, headers, answer = call("POST", "/2020-01-01/extension/register", head, body)
+    say("registered", status=status, answer=answer.decode(), env=sorted(os.environ))
+    identity = {"Lambda-Extension-Identifier": headers.get("Lambda-Extension-Identifier", "")}
+    if PLAN.get("subscribe", True):
+        subscribe(identity)
+    if PLAN.get("init_error"):
+        error = identity | {"Lambda-Extension-Function-Error-Type": PLAN["init_error"]}
+        say("init_error", status=call("POST", "/2020-01-01/extension/init/error", error, b"{}")[0])
+        sys.exit(1)
+    time.sleep(PLAN.get("init_s", 0))
+    if PLAN.get("child"):  # a grandchild that leaves the process group
+        os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", PLAN["child"])
+    invocations = 0
+    while True:
+        status, _, answer = call("GET", "/2020-01-01/extension/event/next", identity)
+        say("event", status=status, answer=answer.decode())
+        if status != 200:
+            continue
+        event = json.loads(answer)
+        if event["eventType"] == "SHUTDOWN":
+            time.sleep(PLAN.get("shutdown_s", 0))
+            sys.exit(PLAN.get("exit", 0))
+        invocations += 1
+        if invocations == PLAN.get("crash_in"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(PLAN.get("hold_s", 0))
+
+
+if __name__ == "__main__":
+    main()
