@@ -127,7 +127,7 @@ def document(environment: Environment, found: Sequence[str]) -> dict[str, Any]:
         ],
         "sent": {name: len(lines) for name, lines in environment.sent.items()},
         "timeline": [
-            {"at": moment.at, "what": moment.what, **{"details": moment.details}} for moment in environment.timeline
+            {"at": moment.at, "what": moment.what, "details": moment.details} for moment in environment.timeline
         ],
     }
 

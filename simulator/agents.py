@@ -20,7 +20,7 @@ _ALLOWED = {
 
 
 class Agent:
-    """An extension: `state` is AWS's word for it, `events` what it registered for, `external` whether it has a process."""
+    """An extension: `state` in AWS's words, `events` it registered for, `external` if it has a process."""
 
     def __init__(self, name: str, *, external: bool) -> None:
         self.name = name

@@ -23,7 +23,7 @@ HTTP_ATTEMPTS = 5  # "Lambda retries with backoff"; the number is not documented
 HTTP_BACKOFF_S = 0.05
 
 
-class NotSent(Exception):  # noqa: N818  it is what happened
+class NotSent(Exception):
     """A batch did not reach its destination; the message says why."""
 
 

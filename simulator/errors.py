@@ -1,4 +1,4 @@
-"""How the APIs of Lambda refuse: JSON with errorMessage and errorType, as AWS's runtime interface emulator renders it."""
+"""How the APIs of Lambda refuse: JSON with errorMessage and errorType, as AWS's emulator renders it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 ACCEPTED = {"status": "OK"}
 
 
-class Refused(Exception):  # noqa: N818  it is an answer, not an accident
+class Refused(Exception):
     """An answer of the platform other than success."""
 
     def __init__(self, status: int, error_type: str, message: str) -> None:

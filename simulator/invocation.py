@@ -1,4 +1,4 @@
-"""What goes into an invocation and what comes out of it: headers for the runtime, the start record, the caller's answer."""
+"""What goes into an invocation and comes out of it: headers for the runtime, start record, the caller's answer."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FRAME_HEAD_BYTES = 16
 
 
 class Printed(NamedTuple):
-    """Messages printed together; `epoch_ms` is when, where the writer said so, and `is_json` is what the writer said."""
+    """Messages printed together; `epoch_ms` and `is_json` where the writer said when and what."""
 
     messages: list[bytes]
     epoch_ms: float | None = None
@@ -52,7 +52,7 @@ class Lines:
 
 
 class Frames:
-    """Cuts the framed log stream of a managed runtime: type, length and microseconds, all big-endian, then the message."""
+    """Cuts the log stream of a managed runtime: type, length and microseconds, all big-endian, then the message."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -60,7 +60,7 @@ class Frames:
     def feed(self, data: bytes) -> list[Printed]:
         """The frames that `data` completes."""
         self._rest += data
-        found = []
+        found: list[Printed] = []
         while len(self._rest) >= FRAME_HEAD_BYTES:
             kind = int.from_bytes(self._rest[:4], "big")
             length = int.from_bytes(self._rest[4:8], "big")
@@ -81,7 +81,7 @@ class Frames:
 
 
 class Pipe:
-    """The reading end of one pipe on the running loop; `writer` is the end for the child, to be closed after its start."""
+    """The reading end of a pipe on the running loop; `writer` is the child's end, closed here after its start."""
 
     def __init__(self, framing: Lines | Frames, sink: Callable[[Printed], None], reader: int | None = None) -> None:
         self.writer = -1

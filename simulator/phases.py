@@ -1,4 +1,4 @@
-"""Init, invoke, restore and shutdown of one sandbox, in the order of AWS's own code (runtime interface emulator, rapid/).
+"""Init, invoke, restore and shutdown of one sandbox, in the order of AWS's own code (its emulator's rapid/).
 
 Sources: Developer Guide, "Understanding the Lambda execution environment lifecycle"; protocol details named where used.
 """
@@ -29,7 +29,7 @@ LMI_TIMEOUT = "Sandbox.Timedout"
 
 
 async def initialise(sandbox: Sandbox, phase: str, limit_s: float) -> None:
-    """Extensions, then the runtime, then everyone's first next. Failed or TimeoutError; the records are sent either way."""
+    """Extensions, then the runtime, then everyone's first next. Failed or TimeoutError, with the records sent."""
     settings = sandbox.settings
     kind: dict[str, Any] = {"initializationType": settings.init_type, "phase": phase}
     start = kind | {
@@ -86,7 +86,7 @@ def _missing(sandbox: Sandbox) -> str:
 
 
 async def invoke(sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str, Any]) -> None:
-    """Hand out one invocation and wait until runtime and extensions are done with it. Failed; the caller bounds the wait."""
+    """Hand out one invocation; wait until runtime and extensions are done. Failed; the caller bounds the wait."""
     sandbox.telemetry.platform("platform.start", start)
     counted = [agent for agent in sandbox.agents.values() if "INVOKE" in agent.events]
     event: dict[str, Any] = {
@@ -166,7 +166,7 @@ async def restore(sandbox: Sandbox, limit_s: float) -> None:
 
 
 async def shut_down(sandbox: Sandbox, reason: str) -> None:
-    """Runtime first, then SHUTDOWN to the extensions, SIGKILL at the deadline (rapid/shutdown.go). Leaves nothing running."""
+    """Runtime first, then SHUTDOWN to the extensions, SIGKILL at the deadline (rapid/shutdown.go)."""
     sandbox.stopping = True
     external = bool(sandbox.external)
     budget_s = EXTERNAL_BUDGET_S if external else INTERNAL_BUDGET_S if sandbox.agents else 0.0

@@ -1,4 +1,4 @@
-"""Starts, freezes and ends the processes of an execution environment, each in a process group of its own, as Lambda does."""
+"""Starts, freezes and ends the processes of an execution environment, each in a process group of its own."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Process:
             pipe.close()
 
 
-async def start(  # noqa: PLR0913  the parts of an execve and where the output goes
+async def start(
     name: str,
     command: Sequence[str],
     env: Mapping[str, str],
@@ -107,7 +107,7 @@ async def start(  # noqa: PLR0913  the parts of an execve and where the output g
             stderr=output.writer,
             pass_fds=[pipe.writer for pipe in pipes[1:]],
             process_group=0,
-            preexec_fn=before_exec,  # noqa: PLW1509  nothing here takes a lock that a thread of ours could hold
+            preexec_fn=before_exec,
         )
     except (OSError, subprocess.SubprocessError) as error:
         for pipe in pipes:
@@ -135,7 +135,7 @@ def descendants(pid: int) -> list[int]:
 def peak_memory_mb(pids: Sequence[int]) -> int:
     """The sum of the peak resident memory of processes and their descendants, in MiB."""
     total_kb = 0
-    for pid in {below for pid in pids for below in [pid, *descendants(pid)]}:
+    for pid in {below for leader in pids for below in [leader, *descendants(leader)]}:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):

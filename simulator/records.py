@@ -5,6 +5,7 @@ The logs of a function can be a million lines, so a record is encoded once, wher
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -15,7 +16,7 @@ Kind = Literal["platform", "function", "extension"]
 
 
 class Record(NamedTuple):
-    """One record, ready to be sent. `line` ends in a line feed; `text` is for schema 2022-07-01, which had only strings."""
+    """One record, ready to be sent: `line` with its line feed; `text` for schema 2022-07-01, which had only strings."""
 
     kind: Kind
     line: bytes
@@ -40,9 +41,7 @@ def logged(kind: Kind, messages: list[bytes], *, json_format: bool, epoch_ms: fl
         text = head + orjson.dumps(message.decode("utf-8", "replace")) + b"}\n"
         line = text
         if json_format and message.startswith(b"{"):
-            try:
+            with contextlib.suppress(orjson.JSONDecodeError):  # what does not parse stays a string
                 line = head + orjson.dumps(orjson.loads(message)) + b"}\n"
-            except orjson.JSONDecodeError:
-                pass  # what does not parse stays a string
         found.append(Record(kind, line, text))
     return found

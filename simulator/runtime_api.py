@@ -1,6 +1,6 @@
 """The Runtime API 2018-06-01, which AWS's runtime clients speak, and the credentials endpoint that SnapStart needs.
 
-Sources: Developer Guide, "Using the Lambda runtime API for custom runtimes"; bodies as AWS's runtime interface emulator.
+Sources: Developer Guide, "Using the Lambda runtime API for custom runtimes"; bodies as AWS's emulator.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ERROR_TYPE_HEADER = "Lambda-Runtime-Function-Error-Type"
 
 @dataclass(slots=True)
 class Work:
-    """One invocation on its way through the runtime: `headers` and `payload` for it, then what it answered, and when."""
+    """One invocation on its way through the runtime: `headers` and `payload`, then what it answered, and when."""
 
     request_id: str
     payload: bytes

@@ -36,8 +36,8 @@ KILL_TIMEOUT_S = 2.0
 SHOWN_LINES, SHOWN_CHARACTERS = 20, 4000  # of what is printed at once, in the timeline
 
 
-class Failed(Exception):  # noqa: N818  the word of the platform's own state
-    """The phase that runs has failed; `error_type` is AWS's (Extension.Crash, Runtime.ExitError ...), the message for people."""
+class Failed(Exception):
+    """The phase that runs has failed; `error_type` is AWS's (Extension.Crash ...), the message for people."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Failed(Exception):  # noqa: N818  the word of the platform's own state
 class Sandbox:
     """Extensions and runtime of one life, with what they have told the APIs."""
 
-    def __init__(  # noqa: PLR0913  the parts are made by Environment, which outlives this
+    def __init__(
         self,
         settings: Settings,
         opt: Path,
@@ -146,7 +146,7 @@ class Sandbox:
             self.fail("Runtime.InvalidEntrypoint", str(error))
             raise self.failure or error from error
 
-    async def _start(  # noqa: PLR0913
+    async def _start(
         self, name: str, command: list[str], env: dict[str, str], cwd: Path, kind: Kind, *, framed: bool = False
     ) -> None:
         sink = partial(self._printed, name, kind)

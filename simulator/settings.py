@@ -1,4 +1,4 @@
-"""What an execution environment is made of: the settings of Environment, the CLI and scenario files, all in one place."""
+"""What an execution environment is made of: the settings of Environment, the command line and scenario files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Settings:
 
     @property
     def init_limit_s(self) -> float:
-        """How long init may take: 10 s on demand, else max(130 s, timeout) (Developer Guide, "environment lifecycle")."""
+        """Seconds that init may take: 10 on demand, else max(130, timeout) (Developer Guide, "lifecycle")."""
         if self.init_timeout_s is not None:
             return self.init_timeout_s
         return 10.0 if self.init_type == "on-demand" else max(130.0, self.timeout_s)

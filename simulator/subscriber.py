@@ -25,7 +25,7 @@ SLOW = "Some logs were dropped because the downstream consumer is slower than th
 class Subscriber:
     """Takes records and sends batches; `sent` gets every line that was really written."""
 
-    def __init__(  # noqa: PLR0913  what it is, where to, what to keep
+    def __init__(
         self,
         name: str,
         wanted: Subscription,

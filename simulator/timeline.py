@@ -26,7 +26,7 @@ class Timeline(list[Moment]):
         self._zero = time.monotonic()
         self._watch = watch
 
-    def note(self, what: str, **details: Any) -> None:
+    def note(self, what: str, /, **details: Any) -> None:
         """Add a moment that is happening now."""
         moment = Moment(time.monotonic() - self._zero, what, details)
         self.append(moment)

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulator.settings import Settings
 
+LIBRARIES = (
+    *("/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib"),
+    *("/var/task", "/var/task/lib", "/opt/lib"),
+)
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIASIMULATOREXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "simulator/secret/EXAMPLEKEY",
@@ -32,7 +36,7 @@ def for_extension(settings: Settings, runtime_api: str, credentials_token: str) 
         "TZ": ":UTC",
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        "LD_LIBRARY_PATH": ":".join(LIBRARIES),
     }
     if settings.init_type == "snap-start":  # the keys of init would be stale in every restored environment
         given["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{runtime_api}/2021-04-23/credentials"
@@ -69,4 +73,4 @@ def for_runtime(
         given["AWS_LAMBDA_MAX_CONCURRENCY"] = str(settings.max_concurrency)
     if settings.init_type == "snap-start":  # Developer Guide: these two do not exist in SnapStart functions
         del given["AWS_LAMBDA_LOG_GROUP_NAME"], given["AWS_LAMBDA_LOG_STREAM_NAME"]
-    return given | settings.env
+    return {**given, **settings.env}

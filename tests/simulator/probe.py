@@ -3,6 +3,8 @@
 It prints one JSON line for everything it sees, and appends the telemetry it receives to PROBE_OUT.
 """
 
+# ruff: noqa: S310, S606, T201  it talks plain HTTP to a given address, starts a process when told to, and prints
+
 from __future__ import annotations
 
 import json
@@ -55,7 +57,7 @@ class Posts(BaseHTTPRequestHandler):
 
     failures = PLAN.get("http_failures", 0)
 
-    def do_POST(self) -> None:  # noqa: N802  the name that http.server calls
+    def do_POST(self) -> None:
         """Take one batch, or refuse it as planned."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         refuse = Posts.failures > 0

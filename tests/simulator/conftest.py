@@ -1,0 +1,59 @@
+"""Layers and functions for the simulator to run; every one is a real process with the probe in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parent.parent / "examples" / "function"
+
+MakeLayer = Callable[..., Path]
+MakeFunction = Callable[[str], Path]
+
+
+def write_probe(folder: Path, name: str = "probe") -> Path:
+    """Put the probe into a layer folder as an extension called `name`."""
+    path = folder / "extensions" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{(HERE / 'probe.py').read_text()}")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    """A layer folder with one probe."""
+    folder = tmp_path / "layer"
+    write_probe(folder)
+    return folder
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> Callable[[str], Path]:
+    """Make a function folder whose app.py holds the given source."""
+
+    def make(source: str) -> Path:
+        folder = tmp_path / "function"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "app.py").write_text(source)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The environment variables that tell the probe what to do, and where to write what it receives."""
+
+    def make(**wishes: Any) -> dict[str, str]:
+        return {"PROBE": json.dumps(wishes), "PROBE_OUT": str(tmp_path / "received.ndjson")}
+
+    return make
