@@ -57,6 +57,7 @@ THROTTLED = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
+        "ServiceUnavailableException",  # Firehose: "the throughput limits have been exceeded"
         "SlowDown",
         "ThrottledException",
         "Throttling",
@@ -98,6 +99,10 @@ MISSING = frozenset(
     }
 )
 ELSEWHERE = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"})
+
+
+class Unavailable(Exception):
+    """AWS failed to answer as it should, which says nothing about the batch: it may be sent again."""
 
 
 class Client:
@@ -200,7 +205,7 @@ class Client:
             after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
             return Busy(message, float(after) if after.isdecimal() else 0.0)
         if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
-            return error
+            return Unavailable(message)
         if found in FORBIDDEN:
             return Rejected(f"{found}: allow {action} on {resource} in the function's role")
         if found in UNKNOWN_KEY:
@@ -211,9 +216,9 @@ class Client:
             return Rejected(f"{found}: there is no {resource} in {self._region}; create it, or correct the URL")
         if found in ELSEWHERE or status == 301:
             return Rejected(f"{found}: {resource} is not in {self._region}; add region=... to the URL")
-        if status in {400, 403, 404, 405, 411, 413, 501}:
+        if status in {400, 401, 403, 404, 405, 411, 413, 501}:
             return Rejected(message, divisible=status in {400, 413})
-        return error
+        return Unavailable(message)
 
 
 def code(error: ClientError) -> str:

@@ -6,23 +6,16 @@ import re
 import subprocess
 import sys
 import threading
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
+import urllib3
+
+from tests.sinks.contract import CREDENTIALS, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-REGION = "eu-west-1"
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_SESSION_TOKEN": "token",
-    "AWS_REGION": REGION,
-    "AWS_DEFAULT_REGION": REGION,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +53,7 @@ def moto_process() -> Iterator[str]:
 @pytest.fixture
 def moto(moto_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a moto server that holds nothing, to which botocore sends everything."""
-    request = urllib.request.Request(f"{moto_process}/moto-api/reset", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.status == 200
+    assert urllib3.request("POST", f"{moto_process}/moto-api/reset", timeout=10).status == 200
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_process)
     return moto_process
 

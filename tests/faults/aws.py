@@ -1,0 +1,249 @@
+"""AWS's batch services as strict as their documentation, for what moto lets pass or cannot do.
+
+Every limit is enforced, requests must be signed, and records fail one by one where asked. Sources: the pages of each
+operation in AWS's API references, as quoted in botocore's service models. A Service is a script of FaultServer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import re
+import time
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import zstandard
+
+from tests.faults.server import Action, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.faults.server import Request
+
+AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/[a-z0-9-]+/(\w+)/aws4_request, .*Signature=[0-9a-f]{64}"
+)
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+MIB = 1 << 20
+DAY_MS = 24 * 3600 * 1000
+
+
+class Call(NamedTuple):
+    """A request that was taken: its operation, how many entries it had, and how many bytes as the service counts."""
+
+    operation: str
+    entries: int
+    size: int
+
+
+class Refused(Exception):
+    """An error answer: HTTP status and AWS's code."""
+
+    def __init__(self, code: str, status: int = 400) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+
+class Service:
+    """One service with one stream, queue, group or bucket, which exists. `taken` holds the data of its records.
+
+    `first` are actions for the first requests. `fail` says of each entry, by its number over all requests, whether it
+    fails by itself. `missing` is the code for a resource that is not there.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[Action] = (),
+        fail: Callable[[int], bool] = lambda _number: False,
+        partial_code: str = "",
+    ) -> None:
+        self.taken: list[bytes] = []
+        self.calls: list[Call] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.objects: dict[str, bytes] = {}
+        self.streams: set[tuple[str, str]] = set()
+        self.keys: set[str] = set()
+        self.now_ms: Callable[[], int] = lambda: int(time.time() * 1000)
+        self._first = list(first)
+        self._fail = fail
+        self._partial_code = partial_code
+        self._entries = 0
+
+    def __call__(self, request: Request) -> Action:
+        """The service's answer."""
+        found = AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
+        if not found:
+            return refuse(request, Refused("MissingAuthenticationToken", 403))
+        self.keys.add(found[1])
+        if self._first:
+            return self._first.pop(0)
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2] or "PutObject"
+        try:
+            answer: Action = getattr(self, f"_{operation}")(request)
+        except Refused as refused:
+            return refuse(request, refused)
+        return answer
+
+    def lines(self) -> list[bytes]:
+        """The lines of all that was taken."""
+        data = list(self.taken)
+        for key, body in self.objects.items():
+            data.append(decompress(key, body))
+        return [line for part in data for line in part.splitlines()]
+
+    def _failing(self, count: int) -> list[bool]:
+        numbers = range(self._entries, self._entries + count)
+        self._entries += count
+        return [self._fail(number) for number in numbers]
+
+    def _keep(self, operation: str, body: dict[str, Any], data: Sequence[bytes], size: int) -> list[bool]:
+        failing = self._failing(len(data))
+        self.bodies.append(body)
+        self.calls.append(Call(operation, len(data), size))
+        self.taken += [one for one, failed in zip(data, failing, strict=True) if not failed]
+        return failing
+
+    def _PutRecordBatch(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        body = json.loads(request.body)
+        data = [base64.b64decode(record["Data"], validate=True) for record in body["Records"]]
+        size = sum(map(len, data))
+        check(1 <= len(data) <= 500, "ValidationException")
+        check(all(len(one) <= 1_024_000 for one in data) and size <= 4 * MIB, "InvalidArgumentException")
+        check(all(one.endswith(b"\n") for one in data), "InvalidArgumentException")  # ours: else records run together
+        failing = self._keep("PutRecordBatch", body, data, size)
+        failed = {"ErrorCode": self._partial_code or "ServiceUnavailableException", "ErrorMessage": "Slow down."}
+        entries = [failed if one else {"RecordId": "1"} for one in failing]
+        return reply({"FailedPutCount": sum(failing), "RequestResponses": entries, "Encrypted": False})
+
+    def _PutRecords(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        body = json.loads(request.body)
+        keys = [record["PartitionKey"] for record in body["Records"]]
+        data = [base64.b64decode(record["Data"], validate=True) for record in body["Records"]]
+        sizes = [len(one) + len(key.encode()) for one, key in zip(data, keys, strict=True)]
+        check(1 <= len(data) <= 500 and all(1 <= len(key) <= 256 for key in keys), "ValidationException")
+        check(max(sizes) <= MIB and sum(sizes) <= 5 * MIB, "InvalidArgumentException")
+        failing = self._keep("PutRecords", body, data, sum(sizes))
+        code = self._partial_code or "ProvisionedThroughputExceededException"
+        failed = {"ErrorCode": code, "ErrorMessage": "Rate exceeded for shard shardId-000000000000"}
+        entries = [failed if one else {"SequenceNumber": "1", "ShardId": "shardId-000000000000"} for one in failing]
+        return reply({"FailedRecordCount": sum(failing), "Records": entries})
+
+    def _GetQueueUrl(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        name = json.loads(request.body)["QueueName"]
+        return reply({"QueueUrl": f"http://{request.headers['host']}/123456789012/{name}"})
+
+    def _SendMessageBatch(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        body = json.loads(request.body)
+        entries = body["Entries"]
+        messages = [entry["MessageBody"] for entry in entries]
+        size = sum(len(message.encode()) for message in messages)
+        check(len(entries) <= 10, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
+        check(len(entries) >= 1, "AWS.SimpleQueueService.EmptyBatchRequest")
+        check(
+            len({entry["Id"] for entry in entries}) == len(entries), "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"
+        )
+        check(size <= MIB, "AWS.SimpleQueueService.BatchRequestTooLong")
+        if body["QueueUrl"].endswith(".fifo"):
+            check(all(entry.get("MessageGroupId") for entry in entries), "MissingParameter")
+        failing = self._failing(len(entries))
+        bad = [bool(NOT_XML.search(message)) for message in messages]
+        self.bodies.append(body)
+        self.calls.append(Call("SendMessageBatch", len(entries), size))
+        answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
+        for entry, failed, unprintable in zip(entries, failing, bad, strict=True):
+            if failed or unprintable:
+                code = "InvalidMessageContents" if unprintable else self._partial_code or "InternalError"
+                answer["Failed"].append({"Id": entry["Id"], "SenderFault": unprintable, "Code": code, "Message": "No."})
+            else:
+                data = entry["MessageBody"].encode()
+                self.taken.append(data)
+                md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                answer["Successful"].append({"Id": entry["Id"], "MessageId": "1", "MD5OfMessageBody": md5})
+        return reply(answer)
+
+    def _CreateLogStream(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        body = json.loads(request.body)
+        where = body["logGroupName"], body["logStreamName"]
+        check(not re.search("[:*]", where[1]) and 1 <= len(where[1]) <= 512, "InvalidParameterException")
+        check(where not in self.streams, "ResourceAlreadyExistsException")
+        self.streams.add(where)
+        return reply({})
+
+    def _PutLogEvents(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        body = json.loads(request.body)
+        check((body["logGroupName"], body["logStreamName"]) in self.streams, "ResourceNotFoundException")
+        times = [event["timestamp"] for event in body["logEvents"]]
+        data = [event["message"].encode() for event in body["logEvents"]]
+        size = sum(map(len, data)) + 26 * len(data)
+        check(1 <= len(data) <= 10_000 and all(data) and size <= MIB, "InvalidParameterException")
+        check(times == sorted(times), "InvalidParameterException")
+        oldest, newest = self.now_ms() - 14 * DAY_MS, self.now_ms() + 2 * 3600 * 1000
+        old, new = sum(one < oldest for one in times), sum(one > newest for one in times)
+        valid = times[old : len(times) - new]
+        check(not valid or valid[-1] - valid[0] <= DAY_MS, "InvalidParameterException")
+        kept = data[old : len(data) - new]
+        self.bodies.append(body)
+        self.calls.append(Call("PutLogEvents", len(data), size))
+        self.taken += kept
+        info = ({"tooOldLogEventEndIndex": old} if old else {}) | (
+            {"tooNewLogEventStartIndex": len(times) - new} if new else {}
+        )
+        return reply({"nextSequenceToken": "1"} | ({"rejectedLogEventsInfo": info} if info else {}))
+
+    def _PutObject(self, request: Request) -> Answer:  # noqa: N802 - AWS's name
+        checksum = base64.b64encode(zlib.crc32(request.body).to_bytes(4, "big")).decode()
+        if request.headers.get("x-amz-checksum-crc32") != checksum:
+            raise Refused("BadDigest")
+        if request.headers.get("if-none-match") == "*" and request.path in self.objects:
+            raise Refused("PreconditionFailed", 412)
+        self.objects[request.path] = request.body
+        self.calls.append(Call("PutObject", 1, len(request.body)))
+        return Answer(200, {"ETag": '"1"'})
+
+
+def failing_share(share: float, seed: int = 1) -> Callable[[int], bool]:
+    """Fail that share of the entries, always the same ones for a seed."""
+    dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    return lambda _number: dice.random() < share
+
+
+def reply(body: dict[str, Any]) -> Answer:
+    """A JSON answer of AWS's."""
+    return Answer(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode())
+
+
+def refuse(request: Request, error: Refused, headers: dict[str, str] | None = None) -> Answer:
+    """An error answer in the protocol of the request: XML for S3 and STS, else JSON."""
+    code, status = error.code, error.status
+    if "x-amz-target" in request.headers:
+        text = json.dumps({"__type": f"com.amazonaws#{code}", "message": "As the reference says."})
+        return Answer(status, {"Content-Type": "application/x-amz-json-1.1", **(headers or {})}, text.encode())
+    inner = f"<Code>{code}</Code><Message>As the reference says.</Message>"
+    if request.method == "POST":
+        text = f"<ErrorResponse><Error>{inner}</Error><RequestId>1</RequestId></ErrorResponse>"
+    else:
+        text = f"<Error>{inner}<RequestId>1</RequestId></Error>"
+    return Answer(status, {"Content-Type": "application/xml", **(headers or {})}, text.encode())
+
+
+def refusing(code: str, status: int = 400, headers: dict[str, str] | None = None) -> Callable[[Request], Action]:
+    """A script that answers every request with this error."""
+    return lambda request: refuse(request, Refused(code, status), headers)
+
+
+def check(holds: bool, code: str) -> None:
+    """Refuse the request if a rule does not hold."""
+    if not holds:
+        raise Refused(code)
+
+
+def decompress(key: str, body: bytes) -> bytes:
+    """An object as what it was, by the end of its key."""
+    if key.endswith(".gz"):
+        return zlib.decompress(body, 31)
+    return zstandard.decompress(body) if key.endswith(".zst") else body
