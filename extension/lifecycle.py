@@ -176,7 +176,7 @@ class Forwarder:
     def _state(self) -> policy.State:
         share = [delivery.buffer.fullness for delivery in self._deliveries]
         ages = [delivery.age_s for delivery in self._deliveries]
-        latencies = [delivery.latency_s for delivery in self._deliveries if delivery.trusted]
+        latencies = [delivery.sender.latency_s for delivery in self._deliveries if delivery.sender.trusted]
         return policy.State(max(share, default=0.0), max(ages, default=0.0), max(latencies, default=0.0))
 
     def _learn(self, arn: str) -> None:

@@ -33,6 +33,8 @@ def no_blocking_calls() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The layer of this machine's architecture, unzipped as Lambda does it, but not in /opt."""
+    if os.environ.get("DEVLAYER"):
+        return Path(os.environ["DEVLAYER"])
     archive = ROOT / "dist" / f"telemetry-forwarder-{os.uname().machine.replace('aarch64', 'arm64')}.zip"
     if not archive.exists():
         pytest.fail(f"{archive.name} is not there; `make layer` builds it")

@@ -6,6 +6,7 @@ It shares no code with the simulator or the forwarder, so that a misreading in o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -52,7 +53,8 @@ class FakeLambda:
         self._parked = asyncio.Event()
         self._subscribed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._writer: asyncio.StreamWriter | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._reading: asyncio.Task[None] | None = None
+        self._connections: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -62,12 +64,17 @@ class FakeLambda:
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._writer is not None:
-            self._writer.close()
+        if self._reading is not None:
+            await self._reading
         self._server.close()
+        tasks = [task for task in self._connections if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in filter(None, [self._writer, *self._connections.values()]):
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def start(self, **environment: str) -> None:
         """Start the extension with what Lambda sets and `environment`, and no other variables."""
@@ -87,7 +94,7 @@ class FakeLambda:
                 **environment,
             },
         )
-        self._tasks.append(asyncio.create_task(self._read_log()))
+        self._reading = asyncio.create_task(self._read_log())
 
     async def subscribe(self) -> None:
         """Wait for the subscription and connect to it."""
@@ -138,7 +145,8 @@ class FakeLambda:
         except TimeoutError:
             self.process.send_signal(signal.SIGKILL)
             await self.process.wait()
-        await self._tasks[0]
+        assert self._reading is not None
+        await self._reading
         status = self.process.returncode
         assert status is not None
         return status
@@ -155,6 +163,7 @@ class FakeLambda:
             self.log.append(json.loads(line))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections[asyncio.current_task()] = writer
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         request_line, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extension.buffer import Buffer
-from extension.delivery import MAX_REFUSALS, TRUSTED_FAILURES, Delivery
+from extension.delivery import MAX_REFUSALS, Delivery
 from extension.records import KINDS, Batch, Record
+from extension.sender import TRUSTED_FAILURES
 from extension.sinks import Busy, Failure, Limits, Rejected
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ async def started() -> AsyncIterator[Started]:
 
 
 def records(count: int, kind: str = "function") -> list[Record]:
-    return [Record(sequence, kind, b'{"n":%d,"lambda":{"id":"e-%d"}}' % (sequence, sequence)) for sequence in range(count)]
+    return [
+        Record(sequence, kind, b'{"n":%d,"lambda":{"id":"e-%d"}}' % (sequence, sequence)) for sequence in range(count)
+    ]
 
 
 def offer(delivery: Delivery, count: int, kind: str = "function") -> None:
@@ -136,7 +139,7 @@ async def test_a_first_failure_is_repeated_on_a_fresh_connection(started: Starte
     assert await delivery.flush(WAIT_S)
     assert sink.taken == [0]
     assert sink.closed > closed
-    assert delivery.trusted
+    assert delivery.sender.trusted
 
 
 async def test_a_sink_that_fails_is_not_waited_for(started: Started) -> None:
@@ -144,7 +147,7 @@ async def test_a_sink_that_fails_is_not_waited_for(started: Started) -> None:
     delivery = started.delivery(ScriptedSink(*[OSError("down")] * 1000))
     offer(delivery, 3)
     assert not await delivery.flush(60.0)
-    assert not delivery.trusted
+    assert not delivery.sender.trusted
     assert not await delivery.flush(60.0)
     assert delivery.pending == 3
     assert_balanced(delivery, 3)
@@ -159,7 +162,7 @@ async def test_a_sink_that_recovers_gets_everything(started: Started) -> None:
     async with asyncio.timeout(30):
         while delivery.pending:
             await asyncio.sleep(0.01)
-    assert (sink.taken, delivery.trusted) == ([0, 1, 2], True)
+    assert (sink.taken, delivery.sender.trusted) == ([0, 1, 2], True)
 
 
 async def test_a_flush_ends_at_its_deadline(started: Started) -> None:
@@ -173,7 +176,7 @@ async def test_a_flush_ends_at_its_deadline(started: Started) -> None:
     delivery = started.delivery(ScriptedSink(hang))
     offer(delivery, 1)
     assert not await delivery.flush(0.05)
-    assert (delivery.pending, delivery.trusted) == (1, False)
+    assert (delivery.pending, delivery.sender.trusted) == (1, False)
     release.set()
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from extension.decoder import Decoder
 from extension.function import Function
 from extension.pipeline import Pipeline
-from extension.records import Record
+
+if TYPE_CHECKING:
+    from extension.records import Record
 
 FUNCTION = Function("orders", "7", "arn:aws:lambda:eu-west-1:123456789012:function:orders", "eu-west-1", "123456789012")
 

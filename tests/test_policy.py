@@ -64,8 +64,7 @@ def test_a_done_that_never_comes_is_not_waited_for_again() -> None:
 def test_budgets_leave_the_function_its_time(left_s: float) -> None:
     """Neither wait reaches the deadline, and neither is negative."""
     for timeout_s in (done_timeout_s(left_s), tail_timeout_s(left_s)):
-        assert 0.0 <= timeout_s
-        assert timeout_s < left_s or timeout_s == 0.0
+        assert timeout_s == 0.0 or 0.0 < timeout_s < left_s
 
 
 def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:

@@ -1,0 +1,151 @@
+"""One batch to one sink: attempts in a thread, retries, and whether the sink can be trusted to answer.
+
+A sink that fails loses our trust, and nobody waits for it until it answers again; it is still tried in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from extension.log import describe, log
+from extension.sinks import Busy, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from extension.records import Batch
+    from extension.sinks import Failure, Sink
+
+ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
+MAX_PAUSE_S = 10.0
+LAST_PAUSE_S = 0.1  # at SHUTDOWN
+TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
+KEPT_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it within a minute
+TICK_S = 0.25
+FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
+MAX_SENDS = 3  # threads: the send that counts, and those that a freeze left hanging on dead connections
+
+
+class Sender:
+    """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` is monotonic.
+
+    `on_distrust` is called when the sink begins to fail.
+    """
+
+    def __init__(
+        self, name: str, sink: Sink, on_distrust: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limits = sink.limits
+        self.latency_s = 0.0  # of recent sends, weighted to the latest
+        self._name = name
+        self._sink = sink
+        self._on_distrust = on_distrust
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
+        self._failures = 0
+        self._last_success = -KEPT_S
+        self._deadline: float | None = None  # set once SHUTDOWN has begun
+        self._hurry = asyncio.Event()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it is worth waiting for this sink."""
+        return self._failures < TRUSTED_FAILURES
+
+    def distrust(self, reason: str, weight: int = TRUSTED_FAILURES) -> None:
+        """Note failures; with the last straw, say so once."""
+        was_trusted = self.trusted
+        self._failures += weight
+        if was_trusted and not self.trusted:
+            log("WARN", "sink fails; its records wait", sink=self._name, reason=reason)
+            self._on_distrust()
+
+    def set_deadline(self, deadline: float) -> None:
+        """SHUTDOWN: by `deadline`, in the clock's time, all is over; a pause that is being made ends."""
+        self._deadline = deadline
+        self._hurry.set()
+
+    async def send(self, batch: Batch) -> Sequence[Failure]:
+        """One batch, again and again until the sink takes some of it or refuses it for good (Rejected).
+
+        The first failure is repeated at once on a fresh connection, since the kept one may have died in a freeze.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            if self._clock() - self._last_success > KEPT_S:
+                self._sink.close()
+            started = self._clock()
+            asked_s = 0.0
+            try:
+                failures = await self._attempt(batch)
+            except Rejected:
+                self._trust(started)  # it answers
+                raise
+            except Busy as error:
+                reason, asked_s = str(error), error.after_s
+            except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
+                if tries == 1:
+                    self._sink.close()
+                    continue
+                reason = describe(error)
+            else:
+                if len(failures) < len(batch.records) or any(failure.permanent for failure in failures):
+                    self._trust(started)
+                    return failures
+                reason = failures[0].reason
+            self.distrust(reason, 1)
+            await self.pause(tries, asked_s)
+
+    async def pause(self, tries: int, asked_s: float = 0.0) -> None:
+        """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short."""
+        longest_s = min(MAX_PAUSE_S, 0.1 * 2 ** min(tries, 10))
+        until = self._clock() + max(asked_s, random.uniform(0.0, longest_s))  # noqa: S311 - nothing secret about it
+        while (left_s := until - self._clock()) > 0:
+            if self._deadline is None:
+                await wait(self._hurry, left_s)
+            else:
+                await asyncio.sleep(left_s if asked_s else min(left_s, LAST_PAUSE_S))
+                return
+
+    async def _attempt(self, batch: Batch) -> Sequence[Failure]:
+        """One send in a thread. When a freeze came in between, its connection is as good as dead: TimeoutError."""
+        timeout_s = ATTEMPT_S
+        if self._deadline is not None:
+            timeout_s = max(0.1, min(timeout_s, self._deadline - self._clock()))
+        send = asyncio.get_running_loop().run_in_executor(self._threads, self._sink.send, batch, timeout_s)
+        while True:
+            before = self._clock()
+            done, _ = await asyncio.wait({send}, timeout=TICK_S)
+            if done:
+                return send.result()
+            if self._clock() - before > TICK_S + FROZEN_S:
+                send.add_done_callback(_ignore)
+                raise TimeoutError("frozen in the middle of a send")
+
+    def _trust(self, started: float) -> None:
+        now = self._clock()
+        if not self.trusted:
+            log("INFO", "sink answers again", sink=self._name)
+        self._failures = 0
+        self._last_success = now
+        self.latency_s = self.latency_s * 0.7 + (now - started) * 0.3 if self.latency_s else now - started
+
+
+def _ignore(send: asyncio.Future[Sequence[Failure]]) -> None:
+    if not send.cancelled():
+        send.exception()
+
+
+async def wait(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for the event; False when the time is over first."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

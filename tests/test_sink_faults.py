@@ -1,0 +1,96 @@
+"""The layer as it ships against sinks that fail: the invocation is never the one to pay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.server import Answer, FaultServer, Hang, Reset, refused_port
+from tests.test_forwarding import assert_balanced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fake_lambda import FakeLambda
+
+
+def received(server: FaultServer) -> list[str]:
+    """What the function printed, as the server got it."""
+    lines = [json.loads(line) for request in server.requests for line in request.text.splitlines()]
+    return [line["record"] for line in lines if line["type"] == "function"]
+
+
+async def test_http_delivers_gzipped_ndjson(lambda_: FakeLambda) -> None:
+    """The http sink POSTs the records as gzipped NDJSON with the headers that were set."""
+    with FaultServer() as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/v1/logs", FORWARDER_HEADERS="Api-Key: abc")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one", "two")
+        assert await lambda_.shut_down() == 0
+    first = server.requests[0]
+    assert (first.method, first.path, first.headers["api-key"]) == ("POST", "/v1/logs", "abc")
+    assert (first.headers["content-encoding"], first.headers["content-type"]) == ("gzip", "application/x-ndjson")
+    assert received(server) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Answer(500), Answer(429, {"Retry-After": "0"}), Reset(), Reset(polite=True), Answer(200, {}, b"x" * 100, cut=5)],
+)
+async def test_a_fault_that_passes_costs_nothing(lambda_: FakeLambda, fault: Answer | Reset) -> None:
+    """One failed request is repeated within the invocation, and every line is there."""
+    with FaultServer([fault]) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert "one" in received(server)
+    [account] = lambda_.ledger["sinks"].values()
+    assert (account["pending"], account["dropped"]) == (0, {})
+    assert_balanced(lambda_.ledger)
+
+
+@pytest.mark.parametrize("fault", [Answer(500), Hang(), Reset(), None])
+async def test_a_dead_sink_never_fails_the_function(lambda_: FakeLambda, fault: Answer | Hang | Reset | None) -> None:
+    """A sink that answers 500 for ever, hangs, resets or refuses connections: invocations end before their deadline,
+    SHUTDOWN ends before its own, and every record is accounted for."""  # noqa: D209, D205 - one claim
+    with FaultServer(otherwise=Answer() if fault is None else fault) as server:
+        url = f"http://127.0.0.1:{refused_port()}/" if fault is None else f"{server.url}/"
+        await lambda_.start(FORWARDER_SINKS=url)
+        await lambda_.subscribe()
+        for number in range(3):
+            async with asyncio.timeout(3.0):
+                await lambda_.invoke(f"r{number}", "line", timeout_s=3.0)
+        assert await lambda_.shut_down() == 0
+    [account] = lambda_.ledger["sinks"].values()
+    assert account["delivered"] == 0
+    assert account["pending"] + sum(account["dropped"].values()) == 9
+    assert_balanced(lambda_.ledger)
+
+
+async def test_a_slow_sink_delays_no_other(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """While one sink hangs, the other has every record of every invocation at its end."""
+    path = tmp_path / "out"
+    with FaultServer(otherwise=Hang()) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/ file://{path}")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        await lambda_.invoke("r2", "two")
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert [line["record"] for line in lines if line["type"] == "function"] == ["one", "two"]
+        assert await lambda_.shut_down() == 0
+
+
+async def test_a_refusal_is_said_once_with_its_reason(lambda_: FakeLambda) -> None:
+    """Records that an intake refuses for good are dropped with the status as the reason, not tried for ever."""
+    with FaultServer(otherwise=Answer(403)) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    [account] = lambda_.ledger["sinks"].values()
+    assert account["dropped"] == {"HTTP 403": 3}
+    assert len(server.requests) <= 2
