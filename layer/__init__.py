@@ -1,0 +1,1 @@
+"""Builds the layer: what goes into the frozen bundle, the GLIBC audit, the zip, its SBOM and licences."""

@@ -1,0 +1,58 @@
+"""What goes into the frozen bundle and what stays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Modules that something in the bundle can do without: each is imported in a `try`, or by functions we never call.
+EXCLUDED_MODULES = [
+    "_codecs_cn",
+    "_codecs_hk",
+    "_codecs_iso2022",
+    "_codecs_jp",
+    "_codecs_kr",
+    "_codecs_tw",
+    "_multibytecodec",
+    "_pydatetime",
+    "_pydecimal",
+    "bz2",
+    "compression",
+    "cffi",
+    "ctypes",
+    "curses",
+    "distutils",
+    "lzma",
+    "multiprocessing",
+    "optparse",
+    "packaging",
+    "pdb",
+    "pydoc",
+    "readline",
+    "setuptools",
+    "sqlite3",
+    "tkinter",
+    "unittest",
+    "xml.sax",
+    "zstandard._cffi",
+    "zstandard.backend_cffi",
+]
+# What extension modules in C import: PyInstaller can't see it.
+IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
+UNWANTED_DATA = ("botocore/", "isal/", "uvloop/", "zstandard/")
+UNWANTED_BINARIES: tuple[str, ...] = ()
+
+
+def hidden_imports(root: Path) -> list[str]:
+    """Every module of the forwarder: sinks are imported by name, so PyInstaller can't see them."""
+    paths = [path.relative_to(root).with_suffix("") for path in sorted((root / "extension").rglob("*.py"))]
+    return IMPORTED_BY_EXTENSIONS + [".".join(path.parts).removesuffix(".__init__") for path in paths]
+
+
+def is_unwanted_data(name: str) -> bool:
+    """Whether a data file stays out: botocore's, of which aws_data has a pruned copy, and sources of extensions."""
+    return name.startswith(UNWANTED_DATA) and not name.endswith(".pyc")
+
+
+def is_unwanted_binary(name: str) -> bool:
+    """Whether a shared library stays out."""
+    return name.startswith(UNWANTED_BINARIES)
