@@ -10,7 +10,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore import xform_name
 from botocore.config import Config
 from botocore.credentials import (
@@ -27,6 +26,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     ParamValidationError,
 )
+from botocore.session import Session
 
 from extension.sinks import Busy, Rejected
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from botocore.client import BaseClient
+    from botocore.credentials import Credentials
 
     from extension.sinks import Target
 
@@ -125,7 +126,7 @@ class Client:
             message = "the region is not known; expected region=... or AWS_REGION"
             raise ValueError(message)
         # SnapStart's credentials come over HTTP; when they cannot be had now, the first call asks again.
-        with suppress(CredentialRetrievalError):
+        with suppress(CredentialRetrievalError, NoCredentialsError):
             self._opened = self._open()
 
     @property
@@ -171,7 +172,7 @@ class Client:
         return self._opened
 
     def _open(self) -> BaseClient:
-        session = botocore.session.Session()
+        session = Session()
         resolver = session.get_component("credential_provider")
         resolver.remove("iam-role")  # a Lambda has no instance metadata, and asking for it takes seconds
         config = Config(
@@ -183,7 +184,11 @@ class Client:
             user_agent_extra="telemetry-forwarder",
         )
         if self._role:
-            session.register_component("credential_provider", CredentialResolver([_Role(session, self._role, config)]))
+            source = resolver.load_credentials()
+            if source is None:
+                raise NoCredentialsError
+            provider = _Role(session, source, self._role, config)
+            session.register_component("credential_provider", CredentialResolver([provider]))
         client = session.create_client(self._service, region_name=self._region, config=config)
         client.meta.events.register("before-call", self._limit)
         return client
@@ -246,9 +251,8 @@ class _Role(CredentialProvider):
 
     METHOD = "assume-role"
 
-    def __init__(self, session: botocore.session.Session, role: str, config: Config) -> None:
-        self._source = session.get_credentials()
-        self._session, self._role, self._config = session, role, config
+    def __init__(self, session: Session, source: Credentials, role: str, config: Config) -> None:
+        self._session, self._source, self._role, self._config = session, source, role, config
 
     def load(self) -> DeferredRefreshableCredentials:
         fetcher = AssumeRoleCredentialFetcher(

@@ -6,16 +6,22 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
 import urllib3
 
+from tests.faults.aws import Service
+from tests.faults.server import FaultServer
 from tests.sinks.contract import CREDENTIALS, REGION
+from tests.sinks.helpers import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from extension.sinks import Sink
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +77,38 @@ def aws(moto: str) -> Iterator[Callable[[str], Any]]:
     yield open_client
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def open_for_test() -> Iterator[Callable[[str], Sink]]:
+    """Open sinks that are closed when the test ends."""
+    opened: list[Sink] = []
+
+    def open_one(url: str) -> Sink:
+        opened.append(open_sink(url))
+        return opened[-1]
+
+    yield open_one
+    for sink in opened:
+        sink.close()
+
+
+class Strict:
+    """A sink and the strict service that it sends to."""
+
+    def __init__(self, server: FaultServer, service: Service, sink: Sink) -> None:
+        self.server, self.service, self.sink = server, service, sink
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> Iterator[Callable[..., Strict]]:
+    """Open a sink whose service is as strict as the documentation, and fails as it is told to."""
+    with ExitStack() as stack:
+
+        def open_one(url: str, service: Service | None = None) -> Strict:
+            service = service or Service()
+            server = stack.enter_context(FaultServer(service))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+            return Strict(server, service, open_for_test(url))
+
+        yield open_one

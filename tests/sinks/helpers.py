@@ -17,7 +17,7 @@ ENVIRONMENT = "0f1e2d3c4b5a6978"
 
 
 def line(sequence: int, text: str = "hello", time: str = "2026-11-21T04:05:06.789Z") -> bytes:
-    """One line as the pipeline makes it."""
+    """Make one line as the pipeline makes it."""
     request = f"{sequence // 10:08x}-0000-4000-8000-000000000000"
     observed = {
         "functionName": "demo",
@@ -29,15 +29,19 @@ def line(sequence: int, text: str = "hello", time: str = "2026-11-21T04:05:06.78
 
 
 def batch(*lines: bytes, number: int = 1) -> Batch:
-    """A batch of these lines."""
+    """Make a batch of these lines."""
     return Batch(f"{ENVIRONMENT}-b{number}", [Record(index, "function", text) for index, text in enumerate(lines)])
 
 
-def open_sink(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.Sink:
-    """The sink of a URL, for a function called demo."""
+def target(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.Target:
+    """Take a URL apart, for a function called demo."""
     parts = urlsplit(url)
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    target = sinks.Target(
+    return sinks.Target(
         url, parts.scheme, parts.netloc, parts.path, parameters, headers=tuple(headers), function_name="demo"
     )
-    return sinks.load(target)
+
+
+def open_sink(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.Sink:
+    """Open the sink of a URL, for a function called demo."""
+    return sinks.load(target(url, headers))

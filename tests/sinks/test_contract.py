@@ -103,10 +103,11 @@ def test_as_many_records_as_the_limit_says(bench: Bench) -> None:
 
 @every_sink
 def test_as_many_bytes_as_the_limit_says(bench: Bench) -> None:
-    """A batch of as many bytes as the sink allows, in records as long as possible, is within the destination's limits."""
+    """A batch of as many bytes as the sink allows, as long as can be, is within the destination's limits."""
     limits = bench.open().limits
     frame = len(line(1, "", now_iso()))
-    sent, room = [], limits.bytes
+    sent: list[bytes] = []
+    room = limits.bytes
     while len(sent) < limits.records and (size := min(limits.record_bytes, room - limits.overhead)) > frame:
         sent.append(line(len(sent) % 10, "x" * (size - frame), now_iso()))
         room -= size + limits.overhead

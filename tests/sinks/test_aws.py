@@ -1,0 +1,371 @@
+"""Credentials, endpoints and errors, which are the same for every AWS sink; S3 and Firehose stand for all."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+
+from extension.sinks import Busy, Rejected, _aws
+from tests.faults.aws import Service, refusing
+from tests.faults.server import Action, Answer, FaultServer, Request
+from tests.sinks.contract import CREDENTIALS
+from tests.sinks.helpers import batch, line, target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from extension.sinks import Sink
+    from tests.sinks.conftest import Strict
+
+ROLE = "arn:aws:iam::210987654321:role/telemetry-writer"
+SENT = batch(line(1))
+
+
+def in_an_hour(hours: float = 1.0) -> str:
+    """When credentials expire."""
+    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- errors
+
+
+class Refusing(Service):
+    """Refuses everything with one code."""
+
+    def __init__(self, code: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self._answer = refusing(code, status, headers)
+
+    def __call__(self, request: Request) -> Action:
+        """Refuse."""
+        return self._answer(request)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "status", "said"),
+    [
+        ("s3://logs", "AccessDenied", 403, "allow s3:PutObject on bucket logs in the function's role"),
+        (
+            "firehose://s",
+            "AccessDeniedException",
+            400,
+            "allow firehose:PutRecordBatch on stream s in the function's role",
+        ),
+        ("kinesis://s", "AccessDeniedException", 400, "allow kinesis:PutRecords on stream s in the function's role"),
+        ("s3://logs", "NoSuchBucket", 404, "there is no bucket logs in eu-west-1; create it, or correct the URL"),
+        ("s3://logs?region=eu-west-3", "NoSuchBucket", 404, "there is no bucket logs in eu-west-3"),
+        ("s3://logs", "InvalidAccessKeyId", 403, "AWS does not know the credentials in use"),
+        ("kinesis://s", "UnrecognizedClientException", 400, "AWS does not know the credentials in use"),
+        ("kinesis://s", "InvalidSignatureException", 400, "AWS does not know the credentials in use"),
+        ("s3://logs", "IllegalLocationConstraintException", 400, "bucket logs is not in eu-west-1; add region="),
+        ("s3://logs", "MethodNotAllowed", 405, r"MethodNotAllowed \(s3:PutObject, HTTP 405\)"),
+    ],
+)
+def test_what_to_do(url: str, code: str, status: int, said: str, strict: Callable[..., Strict]) -> None:
+    """A refusal says in one line what to do about it."""
+    with pytest.raises(Rejected, match=said) as caught:
+        strict(url, Refusing(code, status)).sink.send(SENT, 5.0)
+    assert "\n" not in str(caught.value)
+    assert not caught.value.divisible
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "InvalidArgumentException", "SerializationException"])
+def test_bad_records(code: str, strict: Callable[..., Strict]) -> None:
+    """A refusal that one record may be the cause of is worth dividing the batch for."""
+    with pytest.raises(Rejected) as caught:
+        strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.divisible
+
+
+@pytest.mark.parametrize("code", sorted(_aws.THROTTLED))
+def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
+    """Each of AWS's words for too much is Busy."""
+    with pytest.raises(Busy):
+        strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+
+
+def test_slow_down(strict: Callable[..., Strict]) -> None:
+    """S3's 503 SlowDown is Busy, for as long as it says."""
+    with pytest.raises(Busy) as caught:
+        strict("s3://logs", Refusing("SlowDown", 503, {"Retry-After": "3"})).sink.send(SENT, 5.0)
+    assert caught.value.after_s == 3.0
+
+
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "RequestExpired", "RequestTimeout", "InternalError"])
+def test_request_that_aged_in_a_freeze(code: str, strict: Callable[..., Strict]) -> None:
+    """A request that was signed before a freeze and arrived after it is sent again, with a new signature."""
+    with pytest.raises(_aws.Unavailable):
+        strict("s3://logs", Refusing(code, 403 if code != "InternalError" else 500)).sink.send(SENT, 5.0)
+
+
+def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
+    """So is one that AWS calls invalid, when it says that it is only too old."""
+    text = json.dumps({"__type": "InvalidSignatureException", "message": "Signature expired: 20261121T000000Z is now"})
+    found = strict("firehose://s", Service(first=[Answer(400, {}, text.encode())]))
+    with pytest.raises(_aws.Unavailable):
+        found.sink.send(SENT, 5.0)
+    assert found.sink.send(SENT, 5.0) == ()
+
+
+def test_unreachable(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> None:
+    """A host that does not exist, as that of a misspelt region, is named with what to check."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.eu-wst-1.invalid")
+    with pytest.raises(ConnectionError, match=r"cannot reach http://s3\.eu-wst-1\.invalid; check the region"):
+        open_for_test("s3://logs").send(SENT, 5.0)
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, strict: Callable[..., Strict]) -> None:
+    """Without credentials nothing is sent, and the instance metadata of a machine is not asked for any."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    found = strict("s3://logs")
+    with pytest.raises(Rejected, match="no credentials; give the function an execution role"):
+        found.sink.send(SENT, 5.0)
+    assert found.server.requests == []
+
+
+# --- credentials
+
+
+def test_environment_keys(strict: Callable[..., Strict]) -> None:
+    """The keys that Lambda puts into the environment sign the requests, and its token goes with them."""
+    found = strict("s3://logs")
+    found.sink.send(SENT, 5.0)
+    assert found.service.keys == {CREDENTIALS["AWS_ACCESS_KEY_ID"]}
+    assert found.server.requests[0].headers["x-amz-security-token"] == CREDENTIALS["AWS_SESSION_TOKEN"]
+
+
+def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a token has expired, the next send takes the credentials that are there by then."""
+    expired = json.dumps({"__type": "ExpiredTokenException", "message": "The security token included is expired"})
+    found = strict("firehose://s", Service(first=[Answer(400, {}, expired.encode())]))
+    with pytest.raises(_aws.Unavailable, match="ExpiredTokenException"):
+        found.sink.send(SENT, 5.0)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED")
+    assert found.sink.send(SENT, 5.0) == ()
+    assert found.service.keys == {CREDENTIALS["AWS_ACCESS_KEY_ID"], "AKIDRENEWED"}
+
+
+class ContainerCredentials:
+    """SnapStart's credentials over HTTP, as protocol.md A.12 has them; each answer is good until `expires`."""
+
+    def __init__(self) -> None:
+        self.expires = in_an_hour()
+        self.given = 0
+        self.broken = False
+
+    def __call__(self, request: Request) -> Action:
+        """Credentials for whoever knows the token."""
+        if self.broken or request.headers.get("authorization") != "the-token":
+            return Answer(404, {}, b"no")
+        self.given += 1
+        body = {"AccessKeyId": f"AKID{self.given}", "SecretAccessKey": "s", "Token": "t", "Expiration": self.expires}
+        return Answer(200, {}, json.dumps(body).encode())
+
+
+@pytest.fixture
+def container(monkeypatch: pytest.MonkeyPatch) -> Iterator[ContainerCredentials]:
+    """The environment of a SnapStart function."""
+    credentials = ContainerCredentials()
+    with FaultServer(credentials) as server:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/2021-04-23/credentials")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "the-token")
+        yield credentials
+
+
+def test_container_credentials(container: ContainerCredentials, strict: Callable[..., Strict]) -> None:
+    """Where Lambda gives no keys but an address to ask for them, they are asked for, and kept while they are good."""
+    found = strict("s3://logs")
+    found.sink.send(SENT, 5.0)
+    found.sink.send(batch(line(2), number=2), 5.0)
+    assert (found.service.keys, container.given) == ({"AKID1"}, 1)
+
+
+def test_container_credentials_that_expire(container: ContainerCredentials, strict: Callable[..., Strict]) -> None:
+    """Credentials that expired while the process was frozen are asked for anew before the next request."""
+    container.expires = in_an_hour(-1)
+    found = strict("s3://logs")
+    container.expires = in_an_hour()
+    found.sink.send(SENT, 5.0)
+    assert found.service.keys == {"AKID2"}
+
+
+def test_container_that_does_not_answer_yet(
+    container: ContainerCredentials, strict: Callable[..., Strict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that cannot be had at start are asked for at the first send: init does not fail for them."""
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0.0)
+    container.broken = True
+    found = strict("s3://logs")
+    container.broken = False
+    assert found.sink.send(SENT, 5.0) == ()
+
+
+class Sts:
+    """AssumeRole, and behind it the service in which the role may write."""
+
+    def __init__(self, expires: str | None = None) -> None:
+        self.asked: list[Request] = []
+        self.service = Service()
+        self.refuse = ""
+        self._expires = expires or in_an_hour()
+
+    def __call__(self, request: Request) -> Action:
+        """Credentials of the role; anything else goes to the service."""
+        if b"Action=AssumeRole" not in request.body:
+            return self.service(request)
+        self.asked.append(request)
+        if self.refuse:
+            return refusing(self.refuse, 403)(request)
+        credentials = "".join(
+            f"<{name}>{value}</{name}>"
+            for name, value in {
+                "AccessKeyId": f"ASIAROLE{len(self.asked)}",
+                "SecretAccessKey": "s",
+                "SessionToken": "t",
+                "Expiration": self._expires,
+            }.items()
+        )
+        result = f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>"
+        xmlns = "https://sts.amazonaws.com/doc/2011-06-15/"
+        return Answer(200, {}, f'<AssumeRoleResponse xmlns="{xmlns}">{result}</AssumeRoleResponse>'.encode())
+
+
+@pytest.fixture
+def assume(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> Iterator[Callable[[Sts], Sink]]:
+    """Open a sink that writes with a role."""
+    with ExitStack() as stack:
+
+        def open_one(sts: Sts) -> Sink:
+            server = stack.enter_context(FaultServer(sts))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+            return open_for_test(f"s3://logs?role={ROLE}")
+
+        yield open_one
+
+
+def test_role(assume: Callable[[Sts], Sink]) -> None:
+    """With role= requests are signed by credentials of that role, which are asked for once while they are good."""
+    sts = Sts()
+    sink = assume(sts)
+    assert sts.asked == []
+    sink.send(SENT, 5.0)
+    sink.send(batch(line(2), number=2), 5.0)
+    assert sts.service.keys == {"ASIAROLE1"}
+    assert len(sts.asked) == 1
+    assert b"telemetry-writer" in sts.asked[0].body
+
+
+def test_role_is_assumed_anew(assume: Callable[[Sts], Sink]) -> None:
+    """Credentials of the role that are about to expire are replaced before a request is signed with them."""
+    sts = Sts(expires=in_an_hour(0.01))
+    sink = assume(sts)
+    sink.send(SENT, 5.0)
+    sink.send(batch(line(2), number=2), 5.0)
+    assert "ASIAROLE2" in sts.service.keys
+
+
+def test_role_that_may_not_be_assumed(assume: Callable[[Sts], Sink]) -> None:
+    """When the role does not trust the function, the message names the role and the action."""
+    sts = Sts()
+    sts.refuse = "AccessDenied"
+    with pytest.raises(Rejected, match=f"allow sts:AssumeRole on role {ROLE} in the function's role"):
+        assume(sts).send(SENT, 5.0)
+
+
+def test_role_of_a_container(container: ContainerCredentials, assume: Callable[[Sts], Sink]) -> None:
+    """A role can be assumed with credentials that themselves come from the container's address."""
+    sts = Sts()
+    assume(sts).send(SENT, 5.0)
+    assert "Credential=AKID1/" in sts.asked[0].headers["authorization"]
+
+
+# --- endpoints
+
+
+def endpoint(service: str, url: str) -> str:
+    """Where a sink would send to."""
+    return _aws.Client(service, "x", target(url)).endpoint
+
+
+SERVICES = ("s3", "firehose", "kinesis", "sqs", "logs")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_region_of_the_function(service: str) -> None:
+    """Without region= the endpoint is that of the function's own region."""
+    assert endpoint(service, f"{service}://x") == f"https://{service}.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_region_of_the_url(service: str) -> None:
+    """region= chooses the endpoint of another region."""
+    assert endpoint(service, f"{service}://x?region=ap-south-1") == f"https://{service}.ap-south-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_region_of_another_partition(service: str) -> None:
+    """Regions in China have their own domain."""
+    assert endpoint(service, f"{service}://x?region=cn-north-1") == f"https://{service}.cn-north-1.amazonaws.com.cn"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_endpoint_of_one_service(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_ENDPOINT_URL_<SERVICE> sends one service elsewhere, as to a VPC endpoint."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://all.example.com")
+    name = "CLOUDWATCH_LOGS" if service == "logs" else service.upper()
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", "https://one.example.com")
+    assert endpoint(service, f"{service}://x") == "https://one.example.com"
+
+
+class Proxy:
+    """Learns to which host a request would have gone."""
+
+    def __call__(self, request: Request) -> Action:
+        """Take it."""
+        return Answer(200, {}, b'{"FailedPutCount":0,"RequestResponses":[]}')
+
+
+@pytest.mark.parametrize(
+    ("variables", "host"),
+    [
+        ({}, "firehose.us-east-1.amazonaws.com"),
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "firehose-fips.us-east-1.amazonaws.com"),
+        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "firehose.us-east-1.api.aws"),
+        (
+            {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
+            "firehose-fips.us-east-1.api.aws",
+        ),
+    ],
+)
+def test_fips_and_dual_stack(variables: dict[str, str], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FIPS and dual-stack endpoints are taken when AWS's variables ask for them."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert endpoint("firehose", "firehose://x?region=us-east-1") == f"https://{host}"
+
+
+def test_opening_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a sink sends nothing: init must not wait for a network that is not there yet."""
+    with FaultServer() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url)
+        for service in SERVICES:
+            _aws.Client(service, "x", target(f"{service}://x"))
+        assert server.requests == []
+
+
+def test_declared_operations_are_those_of_the_service() -> None:
+    """What a module declares for the build exists in botocore, under that service."""
+    session = botocore.session.Session()
+    modules: list[Any] = [_aws, *(importlib.import_module(f"extension.sinks.{name}") for name in SERVICES)]
+    for module in modules:
+        assert set(module.OPERATIONS) <= set(session.get_service_model(module.SERVICE).operation_names)

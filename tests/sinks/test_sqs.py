@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from extension.sinks import Failure, Rejected
+from tests.faults.aws import Refused, Service, refuse
+from tests.sinks.helpers import ENVIRONMENT, batch, line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from extension.sinks import Sink
+    from tests.faults.server import Request
+    from tests.sinks.conftest import Strict
+
+QUEUE = "telemetry"
+
+
+def receive(sqs: Any, url: str) -> list[dict[str, Any]]:
+    """Every message in a queue, taken out of it: the group of a message that is only read waits for it."""
+    found: list[dict[str, Any]] = []
+    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"]}
+    while messages := sqs.receive_message(**asked).get("Messages"):
+        found += messages
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def test_moto_gives_back_the_lines(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
+    """From a real SQS API, a consumer gets each line as one message."""
+    sqs = aws("sqs")
+    url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    lines = [line(number, "ü") for number in range(25)]
+    assert open_for_test(f"sqs://{QUEUE}").send(batch(*lines), 10.0) == []
+    assert sorted(message["Body"].encode() for message in receive(sqs, url)) == sorted(lines)
+
+
+def test_queue_by_its_url(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
+    """A queue may be named by its URL, which may be one of another account, and is not asked for."""
+    sqs = aws("sqs")
+    url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    account = url.split("/")[-2]
+    sink = open_for_test(f"sqs://sqs.eu-west-1.amazonaws.com/{account}/{QUEUE}")
+    assert sink.send(batch(line(1)), 10.0) == []
+    assert [message["Body"].encode() for message in receive(sqs, url)] == [line(1)]
+
+
+def test_fifo_queue(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
+    """In a FIFO queue an environment is one group, and what is sent a second time is there only once."""
+    sqs = aws("sqs")
+    url = sqs.create_queue(QueueName="telemetry.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    sink = open_for_test("sqs://telemetry.fifo")
+    sent = batch(*[line(number) for number in range(12)])
+    sink.send(sent, 10.0)
+    sink.send(sent, 10.0)
+    found = receive(sqs, url)
+    assert [message["Body"].encode() for message in found] == [record.line for record in sent.records]
+    assert {message["Attributes"]["MessageGroupId"] for message in found} == {ENVIRONMENT}
+
+
+def test_fifo_queue_of_packed_messages(strict: Callable[..., Strict]) -> None:
+    """A packed message's deduplication id tells which records are in it."""
+    found = strict("sqs://telemetry.fifo?pack=true")
+    found.sink.send(batch(line(0), line(1)), 5.0)
+    [body] = found.service.bodies
+    assert body["Entries"][0]["MessageDeduplicationId"] == f"{ENVIRONMENT}-0-1"
+
+
+@pytest.mark.usefixtures("moto")
+def test_missing_queue(open_for_test: Callable[[str], Sink]) -> None:
+    """A queue that is not there is named, with its region."""
+    with pytest.raises(Rejected, match="there is no queue nothing in eu-west-1; create it"):
+        open_for_test("sqs://nothing").send(batch(line(1)), 10.0)
+
+
+def test_ten_messages_a_request(strict: Callable[..., Strict]) -> None:
+    """A batch goes out in requests of ten."""
+    found = strict(f"sqs://{QUEUE}")
+    found.sink.send(batch(*[line(number) for number in range(25)]), 5.0)
+    assert [call.entries for call in found.service.calls] == [10, 10, 5]
+
+
+def test_a_mebibyte_a_request(strict: Callable[..., Strict]) -> None:
+    """Large messages go out in more requests, none above a mebibyte."""
+    found = strict(f"sqs://{QUEUE}")
+    lines = [line(number, "x" * 300_000) for number in range(7)]
+    found.sink.send(batch(*lines), 5.0)
+    assert [call.entries for call in found.service.calls] == [3, 3, 1]
+    assert found.service.lines() == lines
+
+
+def test_packed_messages(strict: Callable[..., Strict]) -> None:
+    """With pack=true one message holds as many lines as SQS takes."""
+    found = strict(f"sqs://{QUEUE}?pack=true")
+    lines = [line(number) for number in range(1000)]
+    assert list(found.sink.send(batch(*lines), 5.0)) == []
+    assert [call.entries for call in found.service.calls] == [1]
+    assert found.service.lines() == lines
+
+
+def test_failed_messages_are_named(strict: Callable[..., Strict]) -> None:
+    """The messages that failed by themselves are to be sent again, in whichever request they were."""
+    found = strict(f"sqs://{QUEUE}", Service(fail=lambda number: number in {3, 14}))
+    failures = found.sink.send(batch(*[line(number) for number in range(20)]), 5.0)
+    assert failures == [Failure(3, "InternalError", permanent=False), Failure(14, "InternalError", permanent=False)]
+
+
+@pytest.mark.parametrize("text", ["\ufffe", "\uffff", "a\uffffb\ufffec"])
+def test_characters_that_sqs_refuses(strict: Callable[..., Strict], text: str) -> None:
+    """A line with characters that SQS does not take is written with escapes, and means the same."""
+    found = strict(f"sqs://{QUEUE}")
+    assert list(found.sink.send(batch(line(1, text)), 5.0)) == []
+    assert [orjson.loads(one) for one in found.service.lines()] == [orjson.loads(line(1, text))]
+
+
+class FailingLater(Service):
+    """Takes two requests and refuses the others."""
+
+    def __call__(self, request: Request) -> Any:
+        """Refuse once two were taken."""
+        if len(self.calls) == 2:
+            return refuse(request, Refused("AccessDeniedException"))
+        return super().__call__(request)
+
+
+def test_error_after_some_were_taken(strict: Callable[..., Strict]) -> None:
+    """When a later request fails, only the records that were not taken are to be sent again, never those that were."""
+    found = strict(f"sqs://{QUEUE}", FailingLater())
+    failures = list(found.sink.send(batch(*[line(number) for number in range(35)]), 5.0))
+    assert [failure.position for failure in failures] == list(range(20, 35))
+    assert not any(failure.permanent for failure in failures)
+    assert len(found.service.lines()) == 20
+
+
+def test_permission_is_named(strict: Callable[..., Strict]) -> None:
+    """The action that IAM must allow is SendMessage, which is not what the operation is called."""
+    service = Service(fail=lambda _number: False)
+    found = strict(f"sqs://{QUEUE}", service)
+    found.sink.send(batch(line(1)), 5.0)
+    service._first.append(refuse(found.server.requests[-1], Refused("AccessDeniedException")))
+    with pytest.raises(Rejected, match="allow sqs:SendMessage on queue telemetry in the function's role"):
+        found.sink.send(batch(line(1)), 5.0)
+
+
+def test_url_without_a_queue(open_for_test: Callable[[str], Sink]) -> None:
+    """A URL must name a queue."""
+    with pytest.raises(ValueError, match="expected sqs://queue or sqs://sqs"):
+        open_for_test("sqs://")
