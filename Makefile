@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; only Python 3.11, make and a C compiler's binutils (strip) are asked for.
 PYTHON ?= python3.11
-ARCH := $(shell uname -m | sed s/aarch64/arm64/)
+ARCH ?= $(shell uname -m | sed s/aarch64/arm64/)
 LAYER := dist/telemetry-forwarder-$(ARCH).zip
 SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec') requirements/build.txt
 
@@ -21,12 +21,18 @@ layer: $(LAYER)  ## dist/telemetry-forwarder-<arch>.zip
 venv: .venv/ready
 
 .venv/ready: requirements/dev.txt
-	rm -rf .venv && $(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 $(LAYER): .venv/ready $(SOURCES)
 	./build.sh
+
+layer-bullseye:  ## a layer that Lambda loads, without Docker: debootstrap, and CPython compiled in there; needs root
+	layer/bullseye.sh .work/bullseye && ./build.sh --lambda --root .work/bullseye
+
+build-ForwarderLayer:  ## called by `sam build`
+	./build.sh --lambda --arch $(ARCH) && unzip -q -o $(LAYER) -d $(ARTIFACTS_DIR)
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
@@ -36,4 +42,4 @@ lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index 
 clean:
 	rm -rf .venv .work dist
 
-.PHONY: demo test integration lint layer venv lock clean
+.PHONY: demo test integration lint layer layer-bullseye build-ForwarderLayer venv lock clean

@@ -65,7 +65,7 @@ trap 'rm -rf "$out"' EXIT
 
 case $where in
 native)
-    layer/freeze.sh "${PYTHON:-python3.11}" "$out" "$arch" $lambda
+    layer/freeze.sh "${PYTHON:-python3.11}" "$out" "$arch" "$lambda"
     ;;
 docker)
     docker build --platform "linux/$(echo "$arch" | sed s/x86_64/amd64/)" --file Dockerfile.build \
@@ -79,7 +79,7 @@ root)
     cp -R bootstrap extension layer requirements LICENSE pyproject.toml "$root/src"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
     chroot "$root" /bin/sh -c 'cd /src && exec layer/freeze.sh "$@"' freeze \
-        "${PYTHON:-/usr/local/bin/python3}" /out "$arch" $lambda
+        "${PYTHON:-/usr/local/bin/python3}" /out "$arch" "$lambda"
     cp -R "$root/out/." "$out"
     ;;
 esac

@@ -1,4 +1,4 @@
-"""usage: python -m layer BUNDLE OUT ARCH [--lambda]: audit a frozen bundle and pack it into OUT."""
+"""usage: python -m layer BUNDLE OUT ARCH --lambda|"": audit a frozen bundle and pack it into OUT."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 
 from layer import archive, glibc, papers
 
-LAMBDA_GLIBC = (2, 34)  # Amazon Linux 2023, which every current runtime and provided.al2023 are built on
+LAMBDA_GLIBC = glibc.Version(2, 34)  # Amazon Linux 2023, which every current runtime and provided.al2023 are built on
 ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str]) -> str | None:
     """Write the zip and its papers. Returns what is wrong, in words, where something is."""
-    bundle, out, arch, *options = arguments
+    bundle, out, arch, option = arguments
     name = f"telemetry-forwarder-{arch}"
     audit = glibc.audit(Path(bundle))
-    floor = max(needed for needed, _ in audit.values())
+    floor = max(audit.values())
     report = glibc.report(audit)
     print(report.splitlines()[0])
-    if "--lambda" in options and floor > LAMBDA_GLIBC:
-        above = [path for path, (needed, _) in audit.items() if needed > LAMBDA_GLIBC]
+    if option == "--lambda" and floor > LAMBDA_GLIBC:
+        above = [path for path, needed in audit.items() if needed > LAMBDA_GLIBC]
         return (
-            f"--lambda: GLIBC_{glibc.dotted(floor)} is needed by {', '.join(above)}, and Lambda has "
-            f"{glibc.dotted(LAMBDA_GLIBC)}; build with Docker, or with `make layer-bullseye`"
+            f"--lambda: GLIBC_{floor} is needed by {', '.join(above)}, and Lambda has "
+            f"{LAMBDA_GLIBC}; build with Docker, or with `make layer-bullseye`"
         )
     components = papers.components(Path(bundle))
     licences = papers.licences(components, ROOT / "LICENSE")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.loaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SHARED = ("_retry", "partitions", "sdk-default-configuration")  # small, and no service's own
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Modules that something in the bundle can do without: each is imported in a `try`, or by functions we never call.
 EXCLUDED_MODULES = [

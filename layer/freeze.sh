@@ -1,9 +1,9 @@
 #!/bin/sh
-# usage: layer/freeze.sh PYTHON OUT ARCH [--lambda]
+# usage: layer/freeze.sh PYTHON OUT ARCH --lambda|""
 # Freezes the forwarder with PYTHON, in whatever root it is run, and writes the layer and its papers into OUT.
 # build.sh runs it here, in Dockerfile.build or in a root of another distribution; it is the same each time.
 set -eu
-python=$1 out=$2 arch=$3 lambda=${4-}
+python=$1 out=$2 arch=$3 lambda=$4
 
 fail() {
     echo "freeze.sh: $*" >&2
@@ -32,4 +32,4 @@ fi
 export PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800
 "$venv/bin/python" -m PyInstaller --noconfirm --clean --log-level ERROR \
     --distpath .work/dist --workpath .work/build layer/forwarder.spec
-"$venv/bin/python" -m layer .work/dist/telemetry-forwarder "$out" "$arch" $lambda
+"$venv/bin/python" -m layer .work/dist/telemetry-forwarder "$out" "$arch" "$lambda"

@@ -7,45 +7,50 @@ Versioning"; ELF's SHT_GNU_verneed).
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-Version = tuple[int, int]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def audit(folder: Path) -> dict[str, tuple[Version, str]]:
-    """By path, for every ELF file in a folder: the version needed, and the machine it is for, such as EM_X86_64."""
+class Version(NamedTuple):
+    """Of a symbol: GLIBC_2.34 is (2, 34)."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        """As it is written: 2.34."""
+        return f"{self.major}.{self.minor}"
+
+
+def audit(folder: Path) -> dict[str, Version]:
+    """The version needed, by path, for every ELF file in a folder."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
             with path.open("rb") as file:
-                elf = ELFFile(file)
-                found[str(path.relative_to(folder))] = (_needed(elf), cast(str, elf["e_machine"]))
+                found[str(path.relative_to(folder))] = _needed(ELFFile(file))
     return found
 
 
-def report(found: dict[str, tuple[Version, str]]) -> str:
+def report(found: dict[str, Version]) -> str:
     """The floor in the first line, then a line for each file, the most demanding first."""
-    lines = [f"{dotted(version):>6}  {path}" for path, (version, _) in sorted(found.items())]
-    lines.sort(key=lambda line: Version(map(int, line.split()[0].split("."))), reverse=True)
-    floor = max(version for version, _ in found.values())
-    return "\n".join([f"GLIBC floor: {dotted(floor)} (of {len(found)} files)", *lines]) + "\n"
-
-
-def dotted(version: Version) -> str:
-    """As it is written: 2.34."""
-    return ".".join(map(str, version))
+    files = sorted(found.items(), key=lambda file: (-file[1].major, -file[1].minor, file[0]))
+    lines = [f"{version!s:>6}  {path}" for path, version in files]
+    return "\n".join([f"GLIBC floor: {max(found.values())} (of {len(found)} files)", *lines]) + "\n"
 
 
 def _needed(elf: ELFFile) -> Version:
-    versions = [(0, 0)]
-    for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            for _, needed in section.iter_versions():
-                for symbol in needed:
-                    if match := re.fullmatch(r"GLIBC_(\d+)\.(\d+)(\.\d+)?", symbol.name):
-                        versions.append((int(match[1]), int(match[2])))
-    return max(versions)
+    names = (
+        symbol.name
+        for section in elf.iter_sections()
+        if isinstance(section, GNUVerNeedSection)
+        for _, needed in section.iter_versions()
+        for symbol in needed
+    )
+    matches = filter(None, (re.fullmatch(r"GLIBC_(\d+)\.(\d+)(\.\d+)?", name) for name in names))
+    return max((Version(int(match[1]), int(match[2])) for match in matches), default=Version(0, 0))

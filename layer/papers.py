@@ -85,16 +85,15 @@ def _cpython() -> Component:
     texts = [Path(sysconfig.get_path("stdlib"), "LICENSE.txt")]
     texts += [Path(f"/usr/share/doc/python{sysconfig.get_python_version()}/copyright")]
     texts += Path("/usr/share/licenses").glob(f"python{sysconfig.get_python_version()}*/LICENSE")
-    return Component("cpython", version, f"pkg:generic/cpython@{version}", "Python-2.0", _texts(texts[:]))
+    return Component("cpython", version, f"pkg:generic/cpython@{version}", "Python-2.0", _texts(texts))
 
 
 def _of_distribution(distribution: importlib.metadata.Distribution) -> Component:
     metadata = distribution.metadata
     name, version = distribution.name, distribution.version
-    licence = metadata.get("License-Expression") or metadata.get("License") or ""
-    if not licence or "\n" in licence:
-        classifiers = metadata.get_all("Classifier") or []
-        licence = next((text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")), "unknown")
+    said = [text for field in ("License-Expression", "License") for text in metadata.get_all(field) or []]
+    said += [text.rpartition(" :: ")[2] for text in metadata.get_all("Classifier") or [] if text.startswith("License")]
+    licence = next((text for text in said if "\n" not in text), "see its text")
     files = [file for file in distribution.files or () if ".dist-info/" in str(file)]
     texts = [Path(str(file.locate())) for file in files if _is_licence(file.name)]
     return Component(name, version, f"pkg:pypi/{name.lower()}@{version}", licence, _texts(texts))
