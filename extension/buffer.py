@@ -9,15 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from extension.records import Record
+    from extension.sinks import Limits
 
 # Evicted in this order when memory runs out: a function's own lines are the last to go.
 EVICTION_ORDER = ("extension", "platform", "other", "function")
+
+FULL_SHARE = 0.25  # of the bound in use sends a batch although nobody asked for it
 
 
 class Buffer:
     """A queue of records for each kind, read in order of arrival.
 
     `size` is the memory of all records not yet settled, those that were taken included, and never above `max_bytes`.
+    `waiting_bytes` are the lines of those that wait.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -25,7 +29,7 @@ class Buffer:
         self.waiting_bytes = 0
         self.dropped: dict[str, int] = {}
         self._count = 0
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._waiting: dict[str, deque[Record]] = {kind: deque() for kind in EVICTION_ORDER}
 
     def __len__(self) -> int:
@@ -34,7 +38,7 @@ class Buffer:
     @property
     def fullness(self) -> float:
         """Used memory as a share of the bound."""
-        return self.size / self._max_bytes
+        return self.size / self.max_bytes
 
     @property
     def oldest_sequence(self) -> int | None:
@@ -42,32 +46,34 @@ class Buffer:
         return min((queue[0].sequence for queue in self._waiting.values() if queue), default=None)
 
     @property
-    def newest_sequence(self) -> int | None:
-        """The sequence of the record that came last."""
-        return max((queue[-1].sequence for queue in self._waiting.values() if queue), default=None)
+    def newest_sequence(self) -> int:
+        """The sequence of the record that came last, -1 if none waits."""
+        return max((queue[-1].sequence for queue in self._waiting.values() if queue), default=-1)
 
     def append(self, record: Record) -> list[Record]:
         """Take a record; the records that had to make room: the oldest of the least important kind, or itself."""
         size = record.size
-        if size > self._max_bytes:
+        if size > self.max_bytes:
             return [record]
         self._waiting[record.kind].append(record)
         self._count += 1
         self.size += size
-        self.waiting_bytes += len(record.line) + 1
-        return self._evict() if self.size > self._max_bytes else []
+        self.waiting_bytes += len(record.line)
+        return self._evict() if self.size > self.max_bytes else []
 
-    def take(self, max_records: int, max_bytes: int, overhead: int = 1) -> list[Record]:
-        """The oldest records, at most `max_records` and `max_bytes`, but at least one if any waits.
+    def is_full(self, limits: Limits) -> bool:
+        """Whether a batch is full, or so much memory is in use that the rest is needed while a batch is sent."""
+        waiting_bytes = self.waiting_bytes + self._count * limits.overhead
+        return self._count >= limits.records or waiting_bytes >= limits.bytes or self.fullness >= FULL_SHARE
 
-        Each counts its line and `overhead`; the default is NDJSON's. In `size` they count until they are settled.
-        """
+    def take(self, limits: Limits) -> list[Record]:
+        """The oldest records that make one batch, at least one if any waits. In `size` they count until settled."""
         taken: list[Record] = []
-        room = max_bytes
+        room = limits.bytes
         queues = [queue for queue in self._waiting.values() if queue]
-        while queues and len(taken) < max_records:
+        while queues and len(taken) < limits.records:
             queue = queues[0] if len(queues) == 1 else min(queues, key=_first_sequence)
-            room -= len(queue[0].line) + overhead
+            room -= len(queue[0].line) + limits.overhead
             if room < 0 and taken:
                 break
             taken.append(self._pop(queue))
@@ -86,12 +92,12 @@ class Buffer:
     def _pop(self, queue: deque[Record]) -> Record:
         record = queue.popleft()
         self._count -= 1
-        self.waiting_bytes -= len(record.line) + 1
+        self.waiting_bytes -= len(record.line)
         return record
 
     def _evict(self) -> list[Record]:
         evicted = []
-        while self.size > self._max_bytes:
+        while self.size > self.max_bytes:
             record = self._pop(next(queue for queue in self._waiting.values() if queue))
             self.size -= record.size
             evicted.append(record)

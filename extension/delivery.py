@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 from extension.log import describe, log
-from extension.records import KINDS, Batch
+from extension.records import KINDS, RECORD_OVERHEAD_BYTES, Batch
 from extension.sender import Sender, wait
-from extension.sinks import Rejected
+from extension.sinks import Limits, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from extension.records import Record
     from extension.sinks import Failure, Sink
 
-FULL_SHARE = 0.25  # of the buffer in use sends a batch although nobody asked for it
 MAX_REFUSALS = 64  # sends spent on finding the records that a destination refuses, for each batch
 
 
 class Delivery:
-    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own; `clock` is monotonic."""
+    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own."""
 
     def __init__(
         self,
@@ -35,15 +34,16 @@ class Delivery:
         buffer: Buffer,
         types: Collection[str],
         batch_id: Callable[[], str],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.buffer = buffer
         self.fallback: Delivery | None = None
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
-        self._clock = clock
+        self._job: asyncio.Task[None] | None = None
+        self._watched: list[tuple[set[int], Callable[[], None]]] = []
         self._sending: list[Record] = []
+        self._lent: list[Record] = []  # on their way to disk
         self._oldest_since = 0.0
         self._goal = -1  # records up to this sequence are to be sent now
         self._work = asyncio.Event()
@@ -51,20 +51,22 @@ class Delivery:
         self._idle.set()
         self._settled = asyncio.Event()  # idle, or not to be waited for
         self._settled.set()
-        self.sender = Sender(name, sink, self._settled.set, clock)
+        self.changed = asyncio.Event()  # the buffer fills, or a batch has come to its end
+        self.sender = Sender(name, sink, self._settled.set)
         self.excluded = 0
+        self.restored = 0
         self.delivered = 0
         self.fell_back = 0
 
     @property
     def pending(self) -> int:
-        """Records not yet settled: waiting, or in a send."""
-        return len(self.buffer) + len(self._sending)
+        """Records in memory whose end is not known."""
+        return len(self.buffer) + len(self._sending) + len(self._lent)
 
     @property
     def age_s(self) -> float:
         """How long the oldest record may have been waiting."""
-        return self._clock() - self._oldest_since if self.pending else 0.0
+        return time.monotonic() - self._oldest_since if self.pending else 0.0
 
     def offer(self, record: Record) -> None:
         """Take a record, unless the sink did not ask for its kind. Full batches leave by themselves."""
@@ -72,18 +74,18 @@ class Delivery:
             self.excluded += 1
             return
         if not self.pending:
-            self._oldest_since = self._clock()
+            self._oldest_since = time.monotonic()
         if evicted := self.buffer.append(record):
-            self._give_up(evicted, "buffer full")
-        if self._is_full():
+            self.give_up(evicted, "buffer full")
+        if self.buffer.is_full(self.sender.limits):
             self._work.set()
+            self.changed.set()
 
     def request(self) -> None:
         """Have everything that waits now sent, without waiting for it."""
         if not self.pending:
             return
-        newest = self.buffer.newest_sequence
-        self._goal = self._goal if newest is None else newest
+        self._goal = max(self._goal, self.buffer.newest_sequence)
         self._idle.clear()
         if self.sender.trusted:
             self._settled.clear()
@@ -99,23 +101,46 @@ class Delivery:
 
     async def finish(self, timeout_s: float) -> None:
         """The last flush, at SHUTDOWN: every sink gets its chance, trusted or not, until the time is over."""
-        self.sender.set_deadline(self._clock() + timeout_s)
+        self.sender.set_deadline(time.monotonic() + timeout_s)
         self.request()
         await wait(self._idle, timeout_s)
 
+    def stop(self) -> list[Record]:
+        """Send no more; the records whose end is not known, the one in a send among them, are the caller's."""
+        if self._job is not None:
+            self._job.cancel()
+        left = [*self._sending, *self.buffer.take(Limits(len(self.buffer), 1 << 62))]
+        self._sending = []
+        return left
+
+    def lend(self) -> list[Record]:
+        """The oldest half of the buffer, to be written to disk; the caller settles it."""
+        half = Limits(len(self.buffer), self.buffer.max_bytes // 2, overhead=RECORD_OVERHEAD_BYTES)
+        self._lent = self.buffer.take(half)
+        return self._lent
+
+    def restore(self, records: list[Record], when_ended: Callable[[], None]) -> None:
+        """Take records that were on disk, to be sent at once; `when_ended` is called when the last has ended."""
+        self._watched.append(({record.sequence for record in records}, when_ended))
+        for record in records:
+            if evicted := self.buffer.append(record):
+                self.give_up(evicted, "buffer full")
+        self.request()
+
     async def run(self) -> None:
         """Send what is due, for ever. Cancelled when the process ends."""
+        self._job = asyncio.current_task()
         while True:
             await self._work.wait()
             self._work.clear()
             while self._is_due():
-                limits = self.sender.limits
-                self._sending = self.buffer.take(limits.records, limits.bytes, limits.overhead)
-                self._oldest_since = self._clock()
+                self._sending = self.buffer.take(self.sender.limits)
+                self._oldest_since = time.monotonic()
                 try:
                     await self._deliver()
                 except Exception as error:  # noqa: BLE001 - our own fault must not stop what comes after it
                     self._refuse(self._sending, f"internal error: {describe(error)}")
+                self.changed.set()
             self._idle.set()
             self._settled.set()
 
@@ -125,20 +150,14 @@ class Delivery:
             "delivered": self.delivered,
             "fellBack": self.fell_back,
             "excluded": self.excluded,
+            "restored": self.restored,
             "dropped": dict(self.buffer.dropped),
             "pending": self.pending,
         }
 
-    def _is_full(self) -> bool:
-        """Whether a batch is full, or so much of the memory that the rest is needed while it is sent."""
-        limits = self.sender.limits
-        waiting = len(self.buffer)
-        waiting_bytes = self.buffer.waiting_bytes + waiting * (limits.overhead - 1)
-        return waiting >= limits.records or waiting_bytes >= limits.bytes or self.buffer.fullness >= FULL_SHARE
-
     def _is_due(self) -> bool:
         oldest = self.buffer.oldest_sequence
-        return oldest is not None and (oldest <= self._goal or self._is_full())
+        return oldest is not None and (oldest <= self._goal or self.buffer.is_full(self.sender.limits))
 
     async def _deliver(self) -> None:
         """Bring each of the records in `_sending` to its end: delivered, fallen back, or dropped and counted."""
@@ -170,7 +189,7 @@ class Delivery:
         failed = {failure.position: failure for failure in failures}
         done = [record for index, record in enumerate(part) if index not in failed]
         self.delivered += len(done)
-        self._forget(done)
+        self.settle(done)
         refused: dict[str, list[Record]] = {}
         for failure in failed.values():
             if failure.permanent:
@@ -179,13 +198,9 @@ class Delivery:
             self._refuse(records, reason)
         return [part[index] for index in sorted(failed) if not failed[index].permanent]
 
-    def _refuse(self, records: list[Record], reason: str) -> None:
-        """Records of `_sending` that this sink will never take."""
-        log("WARN", "sink refuses records", sink=self.name, reason=reason, records=len(records))
-        self._give_up(records, reason)
-        self._forget(records)
-
-    def _give_up(self, records: list[Record], reason: str) -> None:
+    def give_up(self, records: list[Record], reason: str) -> None:
+        """Records, out of the buffer, that this sink will not get: they go to the fallback, or are counted."""
+        self._end(records)
         if self.fallback is None:
             self.buffer.drop(records, reason)
             return
@@ -193,7 +208,23 @@ class Delivery:
         for record in records:
             self.fallback.offer(record.refused(self.name, reason))
 
-    def _forget(self, records: list[Record]) -> None:
+    def settle(self, records: list[Record]) -> None:
+        """Records that were taken from the buffer have come to their end."""
         gone = {record.sequence for record in records}
         self._sending = [record for record in self._sending if record.sequence not in gone]
+        self._lent = [record for record in self._lent if record.sequence not in gone]
         self.buffer.settle(records)
+        self._end(records)
+
+    def _refuse(self, records: list[Record], reason: str) -> None:
+        """Records of a send that this sink will never take."""
+        log("WARN", "sink refuses records", sink=self.name, reason=reason, records=len(records))
+        self.settle(records)
+        self.give_up(records, reason)
+
+    def _end(self, records: list[Record]) -> None:
+        for sequences, when_ended in list(self._watched):
+            sequences.difference_update(record.sequence for record in records)
+            if not sequences:
+                self._watched.remove((sequences, when_ended))
+                when_ended()

@@ -17,6 +17,8 @@ class Invocations:
 
     def __init__(self) -> None:
         self.logs_dropped = 0  # records, by platform.logsDropped
+        self.late_lines = False  # whether a function's line has ever come after its platform.runtimeDone
+        self._running = False
         self._done: deque[str] = deque(maxlen=REMEMBERED)
         self._reported: deque[str] = deque(maxlen=REMEMBERED)
         self._changed = asyncio.Event()
@@ -25,7 +27,10 @@ class Invocations:
         """Note a platform event. `record` may be anything at all."""
         if not isinstance(record, dict):
             return
-        if type_ == "platform.runtimeDone":
+        if type_ == "platform.start":
+            self._running = True
+        elif type_ == "platform.runtimeDone":
+            self._running = False
             self._done.append(record.get("requestId", ""))
         elif type_ == "platform.report":
             self._reported.append(record.get("requestId", ""))
@@ -35,6 +40,11 @@ class Invocations:
         else:
             return
         self._changed.set()
+
+    def saw_line(self) -> None:
+        """A line of the function came; between invocations it is a late one of the last."""
+        if self._done and not self._running:
+            self.late_lines = True
 
     async def wait_done(self, request_id: str, timeout_s: float) -> bool:
         """Wait for platform.runtimeDone of this request; False when it did not come in time."""

@@ -37,6 +37,14 @@ class Listener:
         loop = asyncio.get_running_loop()
         return await loop.create_server(lambda: _Connection(self), sock=socket.socket(fileno=listening.detach()))
 
+    async def wait_quiet(self, quiet_s: float, timeout_s: float) -> None:
+        """Wait until nothing has come for `quiet_s`, `timeout_s` at most."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        # A poll, because what is waited for is that nothing happens.
+        while (left_s := min(until, self.last_data + quiet_s) - loop.time()) > 0:  # noqa: ASYNC110 - as said
+            await asyncio.sleep(left_s)
+
     def take(self, decoded: list[Decoded]) -> None:
         """Lines came in."""
         self.last_data = asyncio.get_running_loop().time()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from extension.records import KINDS, Record
+from extension.records import Record, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -36,6 +36,7 @@ class Pipeline:
         correlate: bool,
     ) -> None:
         self.received = 0
+        self.added = 0
         self.filtered = 0
         self.broken: dict[str, int] = {}
         self._types = types
@@ -56,23 +57,31 @@ class Pipeline:
         self.received += 1
         line, value, fault = decoded
         if value is None:
-            self.fail(fault or "not JSON")
-            return self._stamp("other", _wrap(line), "", sole=False)
+            return self.keep(line, fault or "not JSON")
         type_, record = value.get("type"), value.get("record")
-        kind = type_.partition(".")[0] if isinstance(type_, str) else "other"
+        kind = kind_of(type_)
         request_id = self._find_request_id(type_, record)
         if kind == "platform":
             self._observe(str(type_), record)
-        if kind not in KINDS:
-            kind = "other"
-        elif kind not in self._types or (kind == "extension" and is_our_own(record)):
+        unwanted = kind != "other" and kind not in self._types
+        if unwanted or (kind == "extension" and is_our_own(record)):
             self.filtered += 1
             return None
         return self._stamp(kind, line, request_id, sole=not value)
 
-    def fail(self, fault: str) -> None:
-        """Count a line that could not be treated as a record, by what is wrong with it."""
+    def keep(self, line: bytes, fault: str) -> Record:
+        """Make a record of the text of a line that is none, what is not UTF-8 as escapes; count what is wrong."""
         self.broken[fault] = self.broken.get(fault, 0) + 1
+        return self._make(BROKEN_TYPE, line.decode("utf-8", "backslashreplace"), "")
+
+    def add(self, type_: str, record: object, request_id: str) -> Record:
+        """Make a record of our own."""
+        self.added += 1
+        return self._make(type_, record, request_id)
+
+    def _make(self, type_: str, record: object, request_id: str) -> Record:
+        line = orjson.dumps({"time": now_iso(), "type": type_, "record": record})
+        return self._stamp("other", line, request_id, sole=False)
 
     def _find_request_id(self, type_: object, record: object) -> str:
         if isinstance(record, dict):
@@ -97,12 +106,6 @@ def is_our_own(record: object) -> bool:
     if isinstance(record, str):
         return record.startswith('{"forwarder":true,')
     return isinstance(record, dict) and record.get("forwarder") is True
-
-
-def _wrap(line: bytes) -> bytes:
-    """A line that is no record becomes one: its text, with bytes that are not UTF-8 written as backslash escapes."""
-    text = line.decode("utf-8", "backslashreplace")
-    return orjson.dumps({"time": now_iso(), "type": BROKEN_TYPE, "record": text})
 
 
 def now_iso() -> str:

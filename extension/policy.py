@@ -31,8 +31,12 @@ class Decision(NamedTuple):
 
 
 class State(NamedTuple):
-    """What waits: the fullest buffer as a share of its bound, the oldest record's age, the slowest sink's latency."""
+    """How the sinks are that can be `trusted` to answer, if there are any.
 
+    The fullest buffer as a share of its bound, how long the oldest record has waited, what the slowest sink needs.
+    """
+
+    trusted: bool
     fullness: float
     age_s: float
     latency_s: float
@@ -60,6 +64,8 @@ class Policy:
         """Whether to hold the invocation that has `left_s` until its deadline."""
         if self._missed_done:
             return Decision(hold=False, reason="platform.runtimeDone did not come the last time")
+        if not state.trusted:
+            return Decision(hold=False, reason="no sink answers")
         if self._mode != "adaptive":
             return Decision(hold=self._mode == "invocation", reason=f"FORWARDER_FLUSH is {self._mode}")
         return self._adapt(state, left_s)

@@ -10,6 +10,12 @@ KINDS = ("platform", "function", "extension")
 RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
 
 
+def kind_of(type_: object) -> str:
+    """The kind of a record's type: the part before the dot where it is one of KINDS, else other."""
+    kind = type_.partition(".")[0] if isinstance(type_, str) else "other"
+    return kind if kind in KINDS else "other"
+
+
 class Record(NamedTuple):
     """One line of telemetry, ready to be sent.
 

@@ -47,7 +47,9 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def lambda_(layer: Path) -> AsyncIterator[FakeLambda]:
+async def lambda_(layer: Path, tmp_path: Path) -> AsyncIterator[FakeLambda]:
     """The two APIs of Lambda, and the frozen forwarder when started."""
-    async with FakeLambda(layer / "extensions" / "telemetry-forwarder") as fake:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    async with FakeLambda(layer / "extensions" / "telemetry-forwarder", temporary) as fake:
         yield fake

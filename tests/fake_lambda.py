@@ -40,15 +40,19 @@ class Answer(NamedTuple):
 
 
 class FakeLambda:
-    """Starts `executable` as Lambda would. `answers` are used up first, by the last word of the path."""
+    """Starts `executable` as Lambda would. `answers` are used up first, by the last word of the path.
 
-    def __init__(self, executable: Path) -> None:
+    `temporary` stands for the /tmp of the environment.
+    """
+
+    def __init__(self, executable: Path, temporary: Path) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[Request] = []
         self.sent: list[bytes] = []
         self.process: asyncio.subprocess.Process | None = None
         self.log: list[dict[str, Any]] = []
         self._executable = executable
+        self._temporary = temporary
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._parked = asyncio.Event()
         self._subscribed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -91,6 +95,7 @@ class FakeLambda:
                 "AWS_ACCESS_KEY_ID": "testing",
                 "AWS_SECRET_ACCESS_KEY": "testing",
                 "TZ": ":UTC",
+                "TMPDIR": str(self._temporary),  # each environment has a /tmp of its own
                 **environment,
             },
         )

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from extension.buffer import EVICTION_ORDER, Buffer
 from extension.records import RECORD_OVERHEAD_BYTES, Record
+from extension.sinks import Limits
 
 KINDS = st.sampled_from(EVICTION_ORDER)
 
@@ -25,11 +26,11 @@ def test_every_record_is_somewhere_and_memory_is_bounded(
         evicted += buffer.append(record(sequence, kind, length))
         assert buffer.size <= max_bytes
         if data.draw(st.booleans()):
-            part = buffer.take(data.draw(st.integers(1, 5)), 1000)
+            part = buffer.take(Limits(data.draw(st.integers(1, 5)), 1000))
             taken += part
             if data.draw(st.booleans()):
                 buffer.settle(part)
-    waiting = buffer.take(len(arrivals) + 1, 1 << 30)
+    waiting = buffer.take(Limits(len(arrivals) + 1, 1 << 30))
     assert sorted(item.sequence for item in [*evicted, *taken, *waiting]) == list(range(len(arrivals)))
 
 
@@ -39,7 +40,7 @@ def test_records_leave_in_order_of_arrival(kinds: list[str]) -> None:
     buffer = Buffer(1 << 20)
     for sequence, kind in enumerate(kinds):
         buffer.append(record(sequence, kind))
-    assert [item.sequence for item in buffer.take(100, 1 << 20)] == list(range(len(kinds)))
+    assert [item.sequence for item in buffer.take(Limits(100, 1 << 20))] == list(range(len(kinds)))
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=30), st.integers(1, 10), st.integers(1, 1000))
@@ -48,7 +49,7 @@ def test_a_batch_keeps_to_both_limits(lengths: list[int], max_records: int, max_
     buffer = Buffer(1 << 20)
     for sequence, length in enumerate(lengths):
         buffer.append(record(sequence, length=length))
-    while batch := buffer.take(max_records, max_bytes):
+    while batch := buffer.take(Limits(max_records, max_bytes)):
         assert len(batch) <= max_records
         assert len(batch) == 1 or sum(len(item.line) + 1 for item in batch) <= max_bytes
     assert len(buffer) == 0
@@ -68,7 +69,7 @@ def test_what_is_being_sent_still_counts() -> None:
     size = 10 + RECORD_OVERHEAD_BYTES
     buffer = Buffer(size)
     buffer.append(record(0))
-    taken = buffer.take(1, 1000)
+    taken = buffer.take(Limits(1, 1000))
     assert buffer.append(record(1)) == [record(1)]
     buffer.settle(taken)
     assert buffer.append(record(2)) == []

@@ -4,7 +4,7 @@ import pytest
 
 from extension.policy import GAPS, Policy, State, done_timeout_s, tail_timeout_s
 
-CALM = State(fullness=0.0, age_s=0.0, latency_s=0.05)
+CALM = State(trusted=True, fullness=0.0, age_s=0.0, latency_s=0.05)
 
 
 def policy(mode: str, gap_s: float, invocations: int = GAPS + 1) -> Policy:
@@ -40,17 +40,17 @@ def test_the_first_invocations_are_held() -> None:
 
 def test_memory_pressure_holds() -> None:
     """A buffer that is more than half full is emptied before the next event, however dense the traffic."""
-    assert policy("adaptive", 0.1).decide(State(0.6, 0.0, 0.05), 3.0).hold
+    assert policy("adaptive", 0.1).decide(CALM._replace(fullness=0.6), 3.0).hold
 
 
 def test_records_do_not_wait_for_ever() -> None:
     """A record older than two intervals holds the invocation, because delivery in the background evidently lags."""
-    assert policy("adaptive", 0.1).decide(State(0.0, 41.0, 0.05), 3.0).hold
+    assert policy("adaptive", 0.1).decide(CALM._replace(age_s=41.0), 3.0).hold
 
 
 def test_no_time_left_means_no_hold() -> None:
     """Where a sink usually needs longer than what may be spent, an old record is no reason to hold."""
-    assert not policy("adaptive", 0.1).decide(State(0.0, 41.0, 2.0), 3.0).hold
+    assert not policy("adaptive", 0.1).decide(CALM._replace(age_s=41.0, latency_s=2.0), 3.0).hold
 
 
 def test_a_done_that_never_comes_is_not_waited_for_again() -> None:
@@ -70,3 +70,8 @@ def test_budgets_leave_the_function_its_time(left_s: float) -> None:
 def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:
     """A function of 15 minutes is not held for minutes by a sink."""
     assert tail_timeout_s(900.0) == 2.0
+
+
+def test_where_no_sink_answers_nobody_waits() -> None:
+    """An outage costs an invocation nothing once it is known."""
+    assert not policy("invocation", 60.0).decide(CALM._replace(trusted=False), 3.0).hold

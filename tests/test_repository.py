@@ -17,10 +17,18 @@ ALLOWED = {
     "extension": set(),
     "extension.__main__": {"extension.api", "extension.config", "extension.lifecycle"},
     "extension.api": set(),
-    "extension.buffer": set(),
+    "extension.buffer": {"extension.sinks"},
     "extension.config": {"extension.sinks"},
     "extension.decoder": set(),
     "extension.delivery": {"extension.buffer", "extension.sender", "extension.sinks"},
+    "extension.events": {"extension.api"},
+    "extension.fanout": {
+        "extension.buffer",
+        "extension.delivery",
+        "extension.sinks",
+        "extension.spool",
+        "extension.spooler",
+    },
     "extension.function": set(),
     "extension.invocations": set(),
     "extension.listener": {"extension.decoder"},
@@ -30,6 +38,8 @@ ALLOWED = {
     "extension.log": set(),
     "extension.sender": {"extension.sinks"},
     "extension.sinks": set(),
+    "extension.spool": set(),
+    "extension.spooler": {"extension.delivery", "extension.spool"},
 }
 
 

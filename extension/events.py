@@ -1,0 +1,62 @@
+"""The events of the Extensions API: what /event/next returns, asked for from a thread and for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from extension import api
+from extension.log import describe, log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Invoke(NamedTuple):
+    """An invocation has begun. `deadline` is in seconds since the Unix epoch."""
+
+    request_id: str
+    deadline: float
+    function_arn: str
+
+
+class Shutdown(NamedTuple):
+    """The environment ends. `reason` is spindown, timeout or failure, or a word of an emulator's own."""
+
+    deadline: float
+    reason: str
+
+
+async def events(extension: api.Extension) -> AsyncIterator[Invoke | Shutdown]:
+    """Each event when it comes, Shutdown being the last; to ask for the next is to be done with the one before.
+
+    It never raises: an API that fails is asked again, since to stop asking would fail the function.
+    """
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, "next")  # for one call that blocks for hours
+    pauses = api.backoff()
+    while True:
+        try:
+            event = _parse(orjson.loads(await loop.run_in_executor(thread, extension.next_event)))
+        except Exception as error:  # noqa: BLE001 - there is nothing better to do than to ask again
+            pause_s = next(pauses)
+            if pause_s < api.MAX_RETRY_S:
+                log("ERROR", "event/next failed, asking again", reason=describe(error))
+            await asyncio.sleep(pause_s)
+            continue
+        pauses = api.backoff()
+        yield event
+        if isinstance(event, Shutdown):
+            return
+
+
+def _parse(event: dict[str, Any]) -> Invoke | Shutdown:
+    deadline = event.get("deadlineMs", 0) / 1000
+    if event["eventType"] == "INVOKE":
+        return Invoke(event.get("requestId", ""), deadline, event.get("invokedFunctionArn", ""))
+    if event["eventType"] == "SHUTDOWN":
+        return Shutdown(deadline, str(event.get("shutdownReason", "")).lower())
+    raise ValueError(f"unknown event {event['eventType']}")
