@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples" / "function"
 
-MakeLayer = Callable[..., Path]
-MakeFunction = Callable[[str], Path]
+MakeFunction = Callable[..., Path]
+Plan = Callable[..., dict[str, str]]
 
 
 def write_probe(folder: Path, name: str = "probe") -> Path:
@@ -28,7 +27,7 @@ def write_probe(folder: Path, name: str = "probe") -> Path:
 
 
 @pytest.fixture
-def layer(tmp_path: Path) -> Path:
+def probe(tmp_path: Path) -> Path:
     """A layer folder with one probe."""
     folder = tmp_path / "layer"
     write_probe(folder)
@@ -36,21 +35,21 @@ def layer(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def function(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a function folder whose app.py holds the given source."""
+def function(tmp_path: Path) -> MakeFunction:
+    """Make a function folder with the given source in app.py, or in bootstrap."""
 
-    def make(source: str) -> Path:
+    def make(source: str, name: str = "app.py") -> Path:
         folder = tmp_path / "function"
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        (folder / "app.py").write_text(source)
+        (folder / name).write_text(source)
+        (folder / name).chmod(0o755)
         return folder
 
     return make
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Callable[..., dict[str, str]]:
+def plan(tmp_path: Path) -> Plan:
     """The environment variables that tell the probe what to do, and where to write what it receives."""
 
     def make(**wishes: Any) -> dict[str, str]:
