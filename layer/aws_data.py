@@ -63,8 +63,7 @@ def prune_service(model: dict[str, Any], operations: set[str]) -> dict[str, Any]
             reached.add(name)
             waiting += _shapes_named_in(model["shapes"][name])
     shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
-    pruned: dict[str, Any] = _undocumented({**model, "operations": kept, "shapes": shapes})
-    return pruned
+    return {**model, "documentation": "", "operations": _undocumented(kept), "shapes": _undocumented(shapes)}
 
 
 def _constants(node: ast.stmt) -> Iterator[tuple[str, Any]]:

@@ -31,10 +31,10 @@ chroot "$root" /bin/sh -eu >"$root.log" 2>&1 <<END || fail "compiling CPython fa
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y --no-install-recommends \
-    ca-certificates dpkg-dev gcc libc6-dev make pkg-config libffi-dev libssl-dev zlib1g-dev
-mkdir -p /usr/src/python && cd /usr/src/python
-apt-get source --only-source python$python
-cd python$python-*/
+    ca-certificates dpkg-dev gcc libc6-dev make pkg-config xz-utils libffi-dev libssl-dev zlib1g-dev
+rm -rf /usr/src/python && mkdir -p /usr/src/python && cd /usr/src/python
+apt-get source --download-only --only-source python$python
+tar -xf python$python*.orig.tar.xz --strip-components 1  # as released, without Debian's patches
 # -fno-semantic-interposition: calls inside libpython need not go through its PLT, a tenth of its time.
 ./configure --enable-shared --disable-test-modules --with-ensurepip=install \
     OPT="-O2 -DNDEBUG -fwrapv -fno-semantic-interposition"

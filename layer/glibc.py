@@ -31,7 +31,7 @@ def audit(folder: Path) -> dict[str, Version]:
     """The version needed, by path, for every ELF file in a folder."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.open("rb").read(4) == b"\x7fELF":
+        if path.is_file() and path.read_bytes().startswith(b"\x7fELF"):
             with path.open("rb") as file:
                 found[str(path.relative_to(folder))] = _needed(ELFFile(file))
     return found
