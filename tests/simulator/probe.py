@@ -101,7 +101,7 @@ def main() -> None:
     """Register, subscribe, and ask for events until SHUTDOWN, with what the plan asks for in between."""
     if PLAN.get("exit_before_register") is not None:
         sys.exit(PLAN["exit_before_register"])
-    name = PLAN.get("name", Path(sys.argv[0]).name)
+    name = PLAN.get("name", Path(sys.argv[-1]).name)
     events = PLAN.get("events", ["INVOKE", "SHUTDOWN"])
     head = {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": "accountId"}
     body = json.dumps({"events": events}).encode()
