@@ -22,7 +22,7 @@ _ALLOWED = {
 class Agent:
     """An extension: `state` in AWS's words, `events` it registered for, `external` if it has a process."""
 
-    def __init__(self, name: str, *, external: bool) -> None:
+    def __init__(self, name: str, *, external: bool, managed: bool = False) -> None:
         self.name = name
         self.external = external
         self.identifier = ""
@@ -31,6 +31,8 @@ class Agent:
         self.error_type = ""
         self._event: dict[str, Any] | None = None
         self._parked: asyncio.Future[dict[str, Any]] | None = None
+        # AWS writes this differently on Managed Instances.
+        self._not_allowed = f"Error: {'s' if managed else 'S'}tate transition is not allowed"
 
     @property
     def registered(self) -> bool:
@@ -44,7 +46,7 @@ class Agent:
                 403,
                 "Extension.InvalidExtensionState",
                 f"State transition from {self.state} to Registered failed for extension {self.name}. "
-                "Error: State transition is not allowed",
+                f"{self._not_allowed}",
             )
         self.identifier = str(uuid.uuid4())
         self.events = list(events)
@@ -57,7 +59,7 @@ class Agent:
                 403,
                 "Extension.InvalidExtensionState",
                 f"State transition from {self.state} to {state} failed for extension {self.identifier}. "
-                "Error: State transition is not allowed",
+                f"{self._not_allowed}",
             )
         self.state = state
 

@@ -54,7 +54,12 @@ class Tcp:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 _, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         except (OSError, TimeoutError) as error:
-            raise NotSent(f"dial tcp 127.0.0.1:{self._port}: {error}") from error
+            reason = "connection refused" if isinstance(error, ConnectionRefusedError) else str(error) or "timeout"
+            address = f"127.0.0.1:{self._port}"
+            raise NotSent(
+                f"Invalid destination: could not TCP dial provided address {address}: "
+                f"dial tcp {address}: connect: {reason}"
+            ) from error
         self._writer.transport.set_write_buffer_limits(high=0)  # drain() returns when the kernel has taken all
 
     async def send(self, lines: Sequence[bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from simulator.agents import Agent
-from simulator.errors import ACCEPTED, Refused, internal_error, reply
+from simulator.errors import ACCEPTED, Refused, go_json_error, internal_error, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,9 @@ class ExtensionsApi:
             event = await parked
         except asyncio.CancelledError:
             if parked.cancelled():  # its process has gone, and this answer with it
-                raise Refused(403, "Extension.UnknownExtensionIdentifier", "Unknown extension UUID") from None
+                raise Refused(
+                    403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {agent.identifier}"
+                ) from None
             raise
         sandbox.timeline.note("extension.event", name=agent.name, event=event["eventType"])
         return reply(event, headers={"Lambda-Extension-Identifier": agent.identifier})
@@ -103,7 +105,7 @@ class ExtensionsApi:
         return reply(ACCEPTED, 202)
 
 
-def identify(sandbox: Sandbox, request: web.Request, unknown: str = "Unknown extension UUID") -> Agent:
+def identify(sandbox: Sandbox, request: web.Request, unknown: str = "") -> Agent:
     """The extension that sent `request`, or the refusal that AWS gives."""
     identifier = request.headers.get("Lambda-Extension-Identifier", "")
     if not identifier:
@@ -115,21 +117,22 @@ def identify(sandbox: Sandbox, request: web.Request, unknown: str = "Unknown ext
     for agent in sandbox.agents.values():
         if agent.identifier == wanted:
             return agent
-    raise Refused(403, "Extension.UnknownExtensionIdentifier", unknown)
+    raise Refused(403, "Extension.UnknownExtensionIdentifier", unknown or f"Unknown extension {wanted}")
 
 
 def _events_asked(body: bytes) -> list[str]:
     try:
         asked: dict[str, Any] = json.loads(body)
-    except ValueError:
-        message = "unexpected end of JSON input" if not body else "invalid JSON"
-        raise Refused(403, "InvalidRequestFormat", message) from None
-    if not isinstance(asked, dict):
-        raise Refused(403, "InvalidRequestFormat", "json: cannot unmarshal into Go value of type RegisterRequest")
+    except ValueError as error:
+        raise Refused(403, "InvalidRequestFormat", go_json_error(body, error)) from None
+    events = asked.get("events", []) if isinstance(asked, dict) else None
+    if not isinstance(events, list | None) or not isinstance(asked, dict):
+        message = "json: cannot unmarshal into Go struct field .RegisterRequest.events of type []core.Event"
+        raise Refused(403, "InvalidRequestFormat", message)
     if asked.get("configurationKeys"):
         message = "configurationKeys are deprecated; use environment variables instead"
         raise Refused(403, "InvalidRequestFormat", message)
-    return list(asked.get("events") or [])
+    return list(events or [])
 
 
 def _register(sandbox: Sandbox, name: str, events: Sequence[str]) -> Agent:
@@ -151,12 +154,14 @@ def _register(sandbox: Sandbox, name: str, events: Sequence[str]) -> Agent:
             raise Refused(403, "Extension.InvalidEventType", message)
     if agent is not None and not external:
         raise Refused(403, "Extension.InvalidExtensionState", "Extension with this name already registered")
+    if agent is not None and agent.registered:
+        agent.register(events)  # refused: the state comes before the window
     if not sandbox.registration_open:
         raise Refused(403, "Extension.RegistrationClosed", "Extension registration closed already")
     if agent is None:
         if len(sandbox.agents) >= MAX_EXTENSIONS:
             raise Refused(403, "Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached")
-        agent = sandbox.agents[name] = Agent(name, external=False)
+        agent = sandbox.agents[name] = Agent(name, external=False, managed=managed)
         sandbox.timeline.note("extension.internal", name=name)
     agent.register(events)
     return agent

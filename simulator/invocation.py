@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ def headers(
         "Lambda-Runtime-Invoked-Function-Arn": settings.arn,
         "Lambda-Runtime-Trace-Id": trace_id or _trace_id(sampled=settings.tracing),
     }
+    if settings.managed:
+        given["Lambda-Runtime-Invocation-Id"] = str(uuid.uuid4())
     if tenant_id:
         given["Lambda-Runtime-Aws-Tenant-Id"] = tenant_id
     return given

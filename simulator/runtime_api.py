@@ -148,6 +148,8 @@ class RuntimeApi:
 
     async def _init_error(self, request: web.Request) -> web.Response:
         sandbox = self._current()
+        if sandbox.runtime.ready and not sandbox.settings.managed:
+            raise _not_allowed("InitError")
         sandbox.runtime.init_error_type = known_error_type(
             request.headers.get(ERROR_TYPE_HEADER, ""), "Runtime.Unknown"
         )
@@ -182,13 +184,20 @@ class RuntimeApi:
         if work is None:
             raise Refused(400, "InvalidRequestID", "Invalid request ID")
         if work.responded is not None:
-            raise Refused(403, "InvalidStateTransition", "State transition from InvocationResponse is not allowed")
+            if sandbox.settings.managed:  # there, a request is forgotten once it is answered
+                raise Refused(400, "InvalidRequestID", "Invalid request ID")
+            raise _not_allowed("InvocationErrorResponse" if request.path.endswith("/error") else "InvocationResponse")
         return sandbox, work
 
     def _done(self, sandbox: Sandbox, work: Work) -> None:
         work.responded = time.monotonic()
         sandbox.timeline.note("runtime.error" if work.failed else "runtime.response", requestId=work.request_id)
         sandbox.changed()
+
+
+def _not_allowed(to: str) -> Refused:
+    message = f"State transition from RuntimeResponseSentState to {to} failed for runtime."
+    return Refused(403, "InvalidStateTransition", f"{message} Error: State transition is not allowed")
 
 
 def known_error_type(value: str, otherwise: str) -> str:

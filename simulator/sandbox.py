@@ -118,7 +118,7 @@ class Sandbox:
                 f"{len(files)} extensions, and Lambda takes {MAX_EXTENSIONS} (TooManyExtensions)",
             )
             raise self.failure or AssertionError
-        self.agents |= {file.name: Agent(file.name, external=True) for file in files}
+        self.agents |= {file.name: Agent(file.name, external=True, managed=self.settings.managed) for file in files}
         env = variables.for_extension(self.settings, self._runtime_api, self.credentials_token)
         for file in files:
             path = Path("/opt/extensions") / file.name if self.settings.mount_opt else file

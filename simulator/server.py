@@ -45,3 +45,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except Refused as refused:
         return refused.response()
+    except web.HTTPNotFound:
+        return web.Response(status=404, text="404 page not found\n")
+    except web.HTTPMethodNotAllowed:
+        return web.Response(status=405)

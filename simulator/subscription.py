@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from simulator.destinations import Http, Tcp
-from simulator.errors import Refused
+from simulator.errors import Refused, go_json_error
 
 if TYPE_CHECKING:
     from simulator.destinations import Destination
@@ -43,8 +43,8 @@ def parse(body: bytes, faults: Faults, *, managed: bool) -> tuple[Subscription, 
     """Read a subscription request; Refused with every problem, as the service lists them."""
     try:
         asked: Any = json.loads(body)
-    except ValueError:
-        raise _invalid("request body is not valid JSON") from None
+    except ValueError as error:
+        raise _invalid(f"failed to parse JSON: {go_json_error(body, error)}") from None
     if not isinstance(asked, dict):
         raise _invalid("request body must be an object")
     problems: list[str] = []
@@ -88,7 +88,7 @@ def _destination(asked: Any, faults: Faults, problems: list[str]) -> Destination
             problems.append("URI is not valid")
             return None
         if host not in ("sandbox", "sandbox.localdomain"):
-            problems.append("URI host should be sandbox.localdomain")
+            problems.append("Invalid destination: destination.URI host must be sandbox.localdomain")
         elif port is None:
             problems.append("URI port is not provided")
         elif _usable(port, problems):

@@ -7,6 +7,7 @@ for the replay of earlier records to a new subscriber (relay.go) and for the end
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -73,14 +74,18 @@ class Telemetry:
 
     async def subscribe(self, name: str, body: bytes) -> None:
         """Add a subscriber, with all that it has missed. Refused as the service would."""
-        if name in self.subscribers:
-            raise internal_error()  # what AWS's emulator does with a second subscription
         faults = self._settings.faults
         wanted, destination = parse(body, faults, managed=self._settings.managed)
         try:
             await destination.open()
         except NotSent as error:
             raise Refused(400, "ValidationError", str(error)) from error
+        if name in self.subscribers or not self.open:
+            await destination.close()
+        if name in self.subscribers:
+            raise internal_error()  # what AWS's emulator does with a second subscription
+        if not self.open:
+            raise Refused(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
         subscriber = Subscriber(
             name,
             wanted,
@@ -143,12 +148,18 @@ class TelemetryApi:
         agent = identify(sandbox, request)
         sandbox.timeline.note("telemetry.subscribe", name=agent.name)
         self._fault(sandbox)
-        if not sandbox.telemetry.open:
-            raise Refused(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
-        await sandbox.telemetry.subscribe(agent.name, await request.read())
+        try:
+            await sandbox.telemetry.subscribe(agent.name, await request.read())
+        except Refused as refused:
+            if refused.status != 400:
+                raise
+            body = {"errorType": refused.error_type, "errorMessage": str(refused)}
+            return web.Response(status=400, text=json.dumps(body))  # as text/plain: so AWS's emulator
         return web.Response(text='"OK"')
 
     async def _logs(self, _: web.Request) -> web.Response:
+        if self._current().settings.managed:
+            raise web.HTTPNotFound
         return reply({"errorMessage": "Logs API is not supported", "errorType": "Logs.NotSupported"}, 202)
 
     def _fault(self, sandbox: Sandbox) -> None:

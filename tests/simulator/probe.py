@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from typing import Any
 PLAN: dict[str, Any] = json.loads(os.environ.get("PROBE", "{}"))
 BASE = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
 OUT = Path(os.environ.get("PROBE_OUT", os.devnull))
+LATE = Path(f"{OUT}.late")
+PORT = [1]  # of the listener, once there is one
 
 
 def say(what: str, **details: Any) -> None:
@@ -82,7 +85,38 @@ def listen() -> dict[str, Any]:
         return {"protocol": "HTTP", "URI": f"http://sandbox.localdomain:{server.server_port}/telemetry"}
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=take_tcp, args=(listener,), daemon=True).start()
+    PORT[0] = listener.getsockname()[1]
     return {"protocol": "TCP", "port": listener.getsockname()[1]}
+
+
+def ask(stage: str, identity: dict[str, str]) -> None:
+    """Make the calls that are planned for a stage, and say what each was answered.
+
+    A call is {case, method, path, headers, body}; {id}, {uuid} and {port} in header values and body are filled in.
+    """
+    for question in PLAN.get("ask", {}).get(stage, []):
+        fill = {
+            "{id}": identity.get("Lambda-Extension-Identifier", ""),
+            "{uuid}": str(uuid.uuid4()),
+            '"{port}"': str(PORT[0]),
+        }
+        headers, body = json.dumps(question.get("headers", {})), question.get("body", "")
+        for mark, value in fill.items():
+            headers, body = headers.replace(mark, value), body.replace(mark, value)
+        status, answered, answer = call(question["method"], question["path"], json.loads(headers), body.encode())
+        kind = answered.get("Content-Type", "").partition(";")[0]
+        has = sorted(name for name in answered if name.startswith(("Lambda-", "lambda-")))
+        say(
+            "answer", case=f"{stage}: {question['case']}", status=status, type=kind, headers=has, answer=answer.decode()
+        )
+
+
+def ask_late(identity: dict[str, str]) -> None:
+    """Ask once the test says that it is late."""
+    while not LATE.exists():
+        time.sleep(0.02)
+    ask("late", identity)
+    say("done")
 
 
 def subscribe(identity: dict[str, str]) -> None:
@@ -105,11 +139,16 @@ def main() -> None:
     events = PLAN.get("events", ["INVOKE", "SHUTDOWN"])
     head = {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": "accountId"}
     body = json.dumps({"events": events}).encode()
+    ask("start", {})
     status, headers, answer = call("POST", "/2020-01-01/extension/register", head, body)
     say("registered", status=status, answer=answer.decode(), env=sorted(os.environ))
     identity = {"Lambda-Extension-Identifier": headers.get("Lambda-Extension-Identifier", "")}
+    ask("registered", identity)
     if PLAN.get("subscribe", True):
         subscribe(identity)
+        ask("subscribed", identity)
+    if "late" in PLAN.get("ask", {}):
+        threading.Thread(target=ask_late, args=(identity,), daemon=True).start()
     if PLAN.get("init_error"):
         error = identity | {"Lambda-Extension-Function-Error-Type": PLAN["init_error"]}
         say("init_error", status=call("POST", "/2020-01-01/extension/init/error", error, b"{}")[0])
@@ -127,6 +166,7 @@ def main() -> None:
         if event["eventType"] == "SHUTDOWN":
             time.sleep(PLAN.get("shutdown_s", 0))
             sys.exit(PLAN.get("exit", 0))
+        ask("invoked", identity)
         invocations += 1
         if invocations == PLAN.get("crash_in"):
             os.kill(os.getpid(), signal.SIGKILL)
