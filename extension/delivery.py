@@ -41,7 +41,7 @@ class Delivery:
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
         self._job: asyncio.Task[None] | None = None
-        self._watched: list[tuple[set[int], Callable[[], None]]] = []
+        self._watched: list[tuple[set[int], Callable[[], object]]] = []
         self._sending: list[Record] = []
         self._lent: list[Record] = []  # on their way to disk
         self._oldest_since = 0.0
@@ -119,7 +119,7 @@ class Delivery:
         self._lent = self.buffer.take(half)
         return self._lent
 
-    def restore(self, records: list[Record], when_ended: Callable[[], None]) -> None:
+    def restore(self, records: list[Record], when_ended: Callable[[], object]) -> None:
         """Take records that were on disk, to be sent at once; `when_ended` is called when the last has ended."""
         self._watched.append(({record.sequence for record in records}, when_ended))
         for record in records:
@@ -161,11 +161,7 @@ class Delivery:
 
     async def _deliver(self) -> None:
         """Bring each of the records in `_sending` to its end: delivered, fallen back, or dropped and counted."""
-        limit = self.sender.limits.record_bytes
-        oversize = [record for record in self._sending if len(record.line) > limit]
-        if oversize:
-            self._refuse(oversize, f"longer than {limit} bytes")
-        todo = [list(self._sending)] if self._sending else []
+        todo = [part] if (part := self._fitting(self._sending)) else []
         refusals = rounds = 0
         while todo:
             part = todo.pop()
@@ -180,9 +176,28 @@ class Delivery:
                     self._refuse(part, str(error))
                 continue
             if again := self._settle(part, failures):
-                todo.append(again)
-                rounds += 1
+                rounds = rounds + 1 if len(again) > len(part) // 2 else 1
                 await self.sender.pause(rounds)
+                todo.append(self._top_up(again))
+                refusals = 0  # some were taken, so this is a batch of its own
+
+    def _fitting(self, records: list[Record]) -> list[Record]:
+        """Those of the records that are not longer than the sink takes; the others are refused."""
+        limit = self.sender.limits.record_bytes
+        if oversize := [record for record in records if len(record.line) > limit]:
+            self._refuse(oversize, f"longer than {limit} bytes")
+        return [record for record in records if len(record.line) <= limit]
+
+    def _top_up(self, records: list[Record]) -> list[Record]:
+        """These records and those that are due, as room allows: else each partial failure is a request for a few."""
+        limits = self.sender.limits
+        used = sum(len(record.line) + limits.overhead for record in records)
+        room = limits._replace(records=limits.records - len(records), bytes=limits.bytes - used)
+        if not self._is_due() or room.records < 1 or room.bytes < limits.bytes // 2:
+            return records
+        more = self.buffer.take(room)
+        self._sending += more
+        return records + self._fitting(more)
 
     def _settle(self, part: list[Record], failures: Sequence[Failure]) -> list[Record]:
         """Count what was delivered, refuse what was refused; the records that are to be sent again, in order."""

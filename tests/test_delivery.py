@@ -238,6 +238,20 @@ async def test_only_what_failed_is_sent_again(started: Started) -> None:
     assert sink.batches[0].id != sink.batches[1].id
 
 
+async def test_what_failed_is_sent_with_what_waits(started: Started) -> None:
+    """The records that a batch left over go first in the next full batch, not in a small one by themselves."""
+
+    def partly(batch: Batch) -> Sequence[Failure]:
+        return [Failure(position, "throttled", permanent=False) for position in (1, 3)]
+
+    sink = ScriptedSink(partly, partly, limits=Limits(records=4))
+    delivery = started.delivery(sink)
+    offer(delivery, 8)
+    assert await delivery.flush(WAIT_S)
+    assert [[record.sequence for record in batch.records] for batch in sink.batches] == [[0, 2], [1, 4], [3, 5, 6, 7]]
+    assert_balanced(delivery, 8)
+
+
 async def test_a_batch_has_one_id_however_often_it_is_tried(started: Started) -> None:
     """Tries of the same records carry the same id, so that a destination can tell a repetition."""
     seen: list[str] = []
