@@ -77,7 +77,9 @@ root)
     rm -rf "$root/src" "$root/out" && mkdir -p "$root/src" "$root/out"
     # what Dockerfile.build copies, too
     cp -R bootstrap extension layer requirements LICENSE pyproject.toml "$root/src"
+    # names resolve and package registries are trusted in there as they are here, behind a company's proxy, too
     cp /etc/resolv.conf "$root/etc/resolv.conf"
+    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" 2>/dev/null || :
     chroot "$root" /bin/sh -c 'cd /src && exec layer/freeze.sh "$@"' freeze \
         "${PYTHON:-/usr/local/bin/python3}" /out "$arch" "$lambda"
     cp -R "$root/out/." "$out"

@@ -23,10 +23,15 @@ def operations_used(package: Path) -> dict[str, set[str]]:
     """The operations called by service, from the constants of every module in a folder."""
     used: dict[str, set[str]] = {}
     for path in sorted(package.rglob("*.py")):
-        constants = {name: value for node in ast.parse(path.read_bytes()).body for name, value in _constants(node)}
-        if "SERVICE" in constants:
-            used.setdefault(constants["SERVICE"], set()).update(constants["OPERATIONS"])
+        for service, operations in operations_of(path).items():
+            used.setdefault(service, set()).update(operations)
     return used
+
+
+def operations_of(module: Path) -> dict[str, set[str]]:
+    """The service that one module calls, with the operations; nothing for a module that calls none."""
+    constants = {name: value for node in ast.parse(module.read_bytes()).body for name, value in _constants(node)}
+    return {constants["SERVICE"]: set(constants["OPERATIONS"])} if "SERVICE" in constants else {}
 
 
 def write_pruned(used: dict[str, set[str]], folder: Path) -> None:

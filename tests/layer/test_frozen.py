@@ -1,0 +1,114 @@
+"""The frozen binary, once with every sink that there is.
+
+A module that PyInstaller left out or data that was pruned away shows only here: from source everything works.
+"""
+
+from __future__ import annotations
+
+import platform
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import orjson
+import pytest
+
+from extension import sinks
+from layer import aws_data
+from tests.conftest import ROOT
+from tests.sinks import contract
+from tests.sinks.conftest import moto_process as moto_process  # noqa: PLC0414 - a fixture, passed on to this module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.fake_lambda import FakeLambda
+
+ZIPPED_MB, UNZIPPED_MB = 12, 32  # AWS counts both; the peers' layers are two to ten times as large
+OVER_AWS = [path for path in sinks.known() if aws_data.operations_of(ROOT / "extension" / "sinks" / f"{path}.py")]
+
+
+def _create_firehose(client: Callable[[str], Any]) -> None:
+    """A stream with the bucket that it writes to: without one, moto answers 500."""
+    location = {"LocationConstraint": contract.REGION}
+    client("s3").create_bucket(Bucket="behind-firehose", CreateBucketConfiguration=location)
+    bucket = {"BucketARN": "arn:aws:s3:::behind-firehose", "RoleARN": "arn:aws:iam::123456789012:role/unused"}
+    client("firehose").create_delivery_stream(DeliveryStreamName="telemetry", ExtendedS3DestinationConfiguration=bucket)
+
+
+CREATE: Mapping[str, Callable[[Callable[[str], Any]], object]] = {
+    "s3": lambda client: client("s3").create_bucket(
+        Bucket="telemetry", CreateBucketConfiguration={"LocationConstraint": contract.REGION}
+    ),
+    "kinesis": lambda client: client("kinesis").create_stream(StreamName="telemetry", ShardCount=1),
+    "sqs": lambda client: client("sqs").create_queue(QueueName="telemetry"),
+    "logs": lambda client: client("logs").create_log_group(logGroupName="telemetry"),
+    "firehose": _create_firehose,
+}
+
+
+async def _forward(lambda_: FakeLambda, url: str, environment: Mapping[str, str]) -> None:
+    """One invocation and SHUTDOWN, in whose ledger every record is delivered."""
+    await lambda_.start(FORWARDER_SINKS=url, **environment)
+    await lambda_.subscribe()
+    await lambda_.invoke("8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1", "one", "zwei ü 😀")
+    assert await lambda_.shut_down() == 0
+    [account] = lambda_.ledger["sinks"].values()
+    assert (account["delivered"], account["dropped"], account["pending"]) == (len(lambda_.sent), {}, 0), lambda_.log
+
+
+@pytest.fixture
+def destinations(tmp_path: Path) -> Iterator[dict[str, contract.Destination]]:
+    """A strict server of ours for every sink."""
+    with contract.open_destinations(tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("scheme", sinks.known())
+async def test_every_sink_delivers(
+    lambda_: FakeLambda, scheme: str, destinations: dict[str, contract.Destination]
+) -> None:
+    """What was sent to the frozen forwarder arrives at each destination, whole and in order."""
+    url, environment = contract.sink_urls(destinations)[scheme]
+    await _forward(lambda_, url, environment)
+    arrived = [orjson.loads(line) for line in destinations[scheme].lines()]
+    for line in arrived:
+        del line["lambda"]
+    assert arrived == [orjson.loads(line) for line in lambda_.sent]
+
+
+@pytest.mark.parametrize("scheme", OVER_AWS)
+async def test_every_aws_sink_delivers_to_moto(lambda_: FakeLambda, scheme: str, moto_process: str) -> None:
+    """With the pruned data, each AWS sink gets everything past a server that we did not write."""
+    session = botocore.session.Session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    opened: list[Any] = []
+
+    def client(service: str) -> Any:
+        opened.append(session.create_client(service, region_name=contract.REGION, endpoint_url=moto_process))
+        return opened[-1]
+
+    CREATE[scheme](client)
+    environment = {**contract.CREDENTIALS, "AWS_ENDPOINT_URL": moto_process}
+    await _forward(lambda_, contract.kind(scheme).url(moto_process, Path()), environment)
+    for one in opened:
+        one.close()
+
+
+async def test_tls_is_spoken(lambda_: FakeLambda, destinations: dict[str, contract.Destination]) -> None:
+    """The bundle has what TLS needs: a server that doesn't speak it is told from one that is not there."""
+    await lambda_.start(FORWARDER_SINKS=destinations["http"].url.replace("http://", "https://"))
+    await lambda_.subscribe()
+    await lambda_.invoke("8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1", "one")
+    assert await lambda_.shut_down() == 0
+    assert "SSL" in str(lambda_.log)
+
+
+def test_size() -> None:
+    """The layer stays small: it is downloaded and unpacked in a cold start."""
+    [archive] = (ROOT / "dist").glob(f"telemetry-forwarder-{platform.machine().replace('aarch64', 'arm64')}.zip")
+    with zipfile.ZipFile(archive) as content:
+        unzipped = sum(entry.file_size for entry in content.infolist())
+    assert archive.stat().st_size <= ZIPPED_MB * 1e6
+    assert unzipped <= UNZIPPED_MB * 1e6
