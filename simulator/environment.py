@@ -117,14 +117,14 @@ class Environment:
         deadline_ms = clock.now_ms() + int(self.settings.timeout_s * 1000)
         headers = invocation.headers(self.settings, request_id, deadline_ms, trace_id, tenant_id)
         work = Work(request_id, json.dumps(event).encode(), headers)
-        start = invocation.start_record(self.settings, work, tenant_id)
+        start = invocation.start_record(self.settings, work, tenant_id, traced=bool(trace_id))
         self.timeline.note("invoke", requestId=request_id)
         if self._sandbox is not None:
             await self._thaw(self._sandbox)
         outcome, message = await self._run(work, deadline_ms, start)
         sandbox = self._current()
         if self.settings.managed:
-            self._report_managed(sandbox, work, outcome)
+            self._report_managed(sandbox, work, start, outcome)
         else:
             await self._report_and_freeze(sandbox, work, start, outcome)
         sandbox.runtime.work.pop(work.request_id, None)
@@ -208,20 +208,20 @@ class Environment:
             phases.runtime_done(sandbox, work, start, outcome)
         record = phases.report(sandbox, work, work.began, outcome, self._report)
         self._report = {}
-        if "tracing" in start:
-            record["tracing"] = start["tracing"]
+        record |= {key: start[key] for key in ("tracing", "tenantId") if key in start}
         if harmless:
             self._freeze()
         else:
             await self._reset("timeout" if outcome["status"] == "timeout" else "failure")
         sandbox.telemetry.platform("platform.report", record)
 
-    def _report_managed(self, sandbox: Sandbox, work: Work, outcome: dict[str, Any]) -> None:
+    def _report_managed(self, sandbox: Sandbox, work: Work, start: dict[str, Any], outcome: dict[str, Any]) -> None:
         record = phases.report(sandbox, work, work.began, outcome, {})
         record["metrics"] = {"durationMs": record["metrics"]["durationMs"]}
         record["spans"] = phases.spans(work)[:2] if work.responded is not None else []
         if outcome["status"] == "timeout":
             record["errorType"] = phases.LMI_TIMEOUT
+        record |= {key: start[key] for key in ("tracing", "tenantId") if key in start}
         sandbox.telemetry.platform("platform.report", record)
 
     def _freeze(self) -> None:

@@ -32,7 +32,7 @@ def reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -
 def go_json_error(body: bytes, error: ValueError) -> str:
     """What Go says of a body that is no JSON: most often that it ended too early."""
     at = error.pos if isinstance(error, json.JSONDecodeError) else 0
-    if at >= len(body.strip()) or '"' in getattr(error, "msg", "") and at == len(body.strip()) - 1:
+    if at >= len(body.strip()) - 1:
         return "unexpected end of JSON input"
     return f"invalid character {chr(body[at])!r} looking for beginning of value"
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 MAX_EXTENSIONS = 10
 ERROR_TYPE_HEADER = "Lambda-Extension-Function-Error-Type"
+# Go's words, which AWS's emulator passes on.
+GO_KINDS: dict[type, str] = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
+GO_EVENTS = "Go struct field .RegisterRequest.events of type []core.Event"
+GO_REQUEST = (
+    'Go value of type struct { handler.RegisterRequest; ConfigurationKeys []string "json:\\"configurationKeys\\"" }'
+)
 _BASE = "/2020-01-01/extension"
 
 
@@ -122,17 +128,18 @@ def identify(sandbox: Sandbox, request: web.Request, unknown: str = "") -> Agent
 
 def _events_asked(body: bytes) -> list[str]:
     try:
-        asked: dict[str, Any] = json.loads(body)
+        asked: Any = json.loads(body)
     except ValueError as error:
         raise Refused(403, "InvalidRequestFormat", go_json_error(body, error)) from None
-    events = asked.get("events", []) if isinstance(asked, dict) else None
-    if not isinstance(events, list | None) or not isinstance(asked, dict):
-        message = "json: cannot unmarshal into Go struct field .RegisterRequest.events of type []core.Event"
-        raise Refused(403, "InvalidRequestFormat", message)
+    events = asked.get("events") or [] if isinstance(asked, dict) else asked
+    if not isinstance(asked, dict) or not isinstance(events, list):
+        kind = GO_KINDS.get(type(events), "object")
+        target = GO_EVENTS if isinstance(asked, dict) else GO_REQUEST
+        raise Refused(403, "InvalidRequestFormat", f"json: cannot unmarshal {kind} into {target}")
     if asked.get("configurationKeys"):
         message = "configurationKeys are deprecated; use environment variables instead"
         raise Refused(403, "InvalidRequestFormat", message)
-    return list(events or [])
+    return events
 
 
 def _register(sandbox: Sandbox, name: str, events: Sequence[str]) -> Agent:

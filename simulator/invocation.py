@@ -45,16 +45,16 @@ def headers(
     return given
 
 
-def start_record(settings: Settings, work: Work, tenant_id: str | None) -> dict[str, Any]:
-    """The record of platform.start; `tracing` only where X-Ray is on, as captured."""
+def start_record(settings: Settings, work: Work, tenant_id: str | None, *, traced: bool) -> dict[str, Any]:
+    """The record of platform.start; `tracing` only where X-Ray is on, or the caller sent a trace (`traced`)."""
     record: dict[str, Any] = {
         "requestId": work.request_id,
         "functionArn": settings.arn,
         "version": settings.version,
     }
-    if settings.tracing:
-        trace = work.headers["Lambda-Runtime-Trace-Id"]
-        record["tracing"] = {"spanId": secrets.token_hex(8), "type": "X-Amzn-Trace-Id", "value": trace}
+    if settings.tracing or traced:
+        span = {"spanId": secrets.token_hex(8)} if settings.tracing else {}
+        record["tracing"] = span | {"type": "X-Amzn-Trace-Id", "value": work.headers["Lambda-Runtime-Trace-Id"]}
     if tenant_id:
         record["tenantId"] = tenant_id
     return record

@@ -82,10 +82,10 @@ class Telemetry:
             raise Refused(400, "ValidationError", str(error)) from error
         if name in self.subscribers or not self.open:
             await destination.close()
-        if name in self.subscribers:
-            raise internal_error()  # what AWS's emulator does with a second subscription
         if not self.open:
             raise Refused(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
+        if name in self.subscribers:
+            raise internal_error()  # what AWS's emulator does with a second subscription
         subscriber = Subscriber(
             name,
             wanted,

@@ -46,7 +46,6 @@ def for_extension(settings: Settings, runtime_api: str, credentials_token: str) 
     if settings.managed:
         given["AWS_LAMBDA_INITIALIZATION_TYPE"] = settings.init_type
         given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-        given["AWS_LAMBDA_LOG_LEVEL"] = "INFO"
     # A function may set its own credentials and region (tests do, to reach local servers): the customer's value wins.
     return given | {key: value for key, value in settings.env.items() if not key.startswith("_")}
 

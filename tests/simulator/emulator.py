@@ -3,6 +3,7 @@
 It looks for extensions in /opt and, in Managed Instances mode, for a bootstrap below /var, and it runs them as uid 993.
 So a folder that everyone may read holds both, and a Python beside them, bound to where the emulator looks.
 """
+# ruff: noqa: S310  it is plain HTTP to loopback
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ def binary() -> Path:
 
 @dataclass(slots=True)
 class Emulator:
-    """A running emulator: `folder` is bound over /opt (folder/opt) and /var (folder/var); `out` may be written by all."""
+    """A running emulator: folder/opt is bound over /opt, folder/var over /var; all may write to `out`."""
 
     folder: Path
     port: int
@@ -97,9 +98,10 @@ class Emulator:
 
     def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations"
-        request = urllib.request.Request(url, body, headers)  # noqa: S310  plain HTTP to loopback
+        headers = {"Content-Type": "application/json"} | headers
+        request = urllib.request.Request(url, body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -128,7 +130,12 @@ cd /var/task
 exec {folder}/rie --log-level warn --runtime-interface-emulator-address 127.0.0.1:{port} \
   --runtime-api-address 127.0.0.1:{api_port} /var/runtime/bootstrap app.handler
 """
-        variables = {"PATH": "/usr/bin:/bin", "AWS_REGION": "us-east-1", "OUT": f"{folder}/out", **env}
+        variables = {
+            "PATH": "/usr/bin:/bin",
+            "AWS_REGION": "us-east-1",
+            "PROBE_OUT": f"{folder}/out/received.ndjson",
+            **env,
+        }
         if managed:
             variables["AWS_LAMBDA_MAX_CONCURRENCY"] = "2"
         with (folder / "log").open("wb") as log:
@@ -190,7 +197,7 @@ def _kill(process: asyncio.subprocess.Process, folder: Path) -> None:
     """End what is left, also in groups of its own: whatever has the emulator's folder in its environment."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    mark = f"OUT={folder}/out".encode()
+    mark = f"PROBE_OUT={folder}/out/received.ndjson".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if mark in path.read_bytes().split(b"\0"):

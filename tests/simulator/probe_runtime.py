@@ -1,4 +1,4 @@
-"""A probing runtime in the standard library only: it answers invocations, and asks what a well-behaved one would not."""
+"""A probing runtime in the standard library only: it answers, and asks what a well-behaved one would not."""
 # ruff: noqa: T201  it prints what it was answered
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The questions that our simulator and AWS's emulator are both asked. {id}, {uuid} and {port} are filled in by the probe."""
+"""What our simulator and AWS's emulator are both asked; the probe fills in {id}, {uuid} and {port}."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def subscribe(case: str, headers: dict[str, str] | None = None, **changes: Any) 
         "destination": {"protocol": "TCP", "port": 1},
     } | changes
     kept = {key: value for key, value in body.items() if value is not None}
-    return question(case, "PUT", TELEMETRY, IDENTITY if headers is None else headers, kept)
+    return question(f"subscribe, {case}", "PUT", TELEMETRY, IDENTITY if headers is None else headers, kept)
 
 
 def fault(case: str, where: str, identifier: str | None, error_type: str | None) -> Question:
@@ -103,11 +103,9 @@ REGISTERED = [
     subscribe("too short", buffering={"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 24}),
     subscribe("too long", buffering={"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 30001}),
     subscribe("unknown field", color="blue"),
-    question("subscription not JSON", "PUT", TELEMETRY, IDENTITY, "{"),
-    question("subscription empty", "PUT", TELEMETRY, IDENTITY, ""),
+    question("subscribe, not JSON", "PUT", TELEMETRY, IDENTITY, "{"),
+    question("subscribe, empty", "PUT", TELEMETRY, IDENTITY, ""),
 ]
-# AWS's emulator takes this one, which leaves no room for the subscription that the run needs: it goes with the traps.
-NO_PORT = subscribe("HTTP without port", destination={"protocol": "HTTP", "URI": "http://sandbox.localdomain"})
 LISTENING = {"protocol": "TCP", "port": "{port}"}
 SUBSCRIBED = [subscribe("again, to nobody"), subscribe("again", destination=LISTENING)]
 LATE = [
@@ -123,3 +121,9 @@ def asked(*, managed: bool) -> dict[str, list[Question]]:
     """All questions, by stage."""
     start = START + (START_MANAGED if managed else [])
     return {"start": start, "registered": REGISTERED, "subscribed": SUBSCRIBED, "late": LATE}
+
+
+def trap(*, managed: bool) -> dict[str, list[Question]]:
+    """What cannot be asked without spoiling the run: AWS's emulator takes a subscription without a port, too."""
+    no_port = subscribe("HTTP without port", destination={"protocol": "HTTP", "URI": "http://sandbox.localdomain"})
+    return {"start": TRAP_MANAGED if managed else TRAP_CLASSIC, "registered": [no_port]}
