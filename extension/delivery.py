@@ -38,10 +38,10 @@ class Delivery:
         self.name = name
         self.buffer = buffer
         self.fallback: Delivery | None = None
+        self.on_end: Callable[[list[Record]], None] = _ignore  # is told of records whose end is known
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
         self._job: asyncio.Task[None] | None = None
-        self._watched: list[tuple[set[int], Callable[[], object]]] = []
         self._sending: list[Record] = []
         self._lent: list[Record] = []  # on their way to disk
         self._oldest_since = 0.0
@@ -119,9 +119,8 @@ class Delivery:
         self._lent = self.buffer.take(half)
         return self._lent
 
-    def restore(self, records: list[Record], when_ended: Callable[[], object]) -> None:
-        """Take records that were on disk, to be sent at once; `when_ended` is called when the last has ended."""
-        self._watched.append(({record.sequence for record in records}, when_ended))
+    def restore(self, records: list[Record]) -> None:
+        """Take records that were on disk, to be sent at once."""
         for record in records:
             if evicted := self.buffer.append(record):
                 self.give_up(evicted, "buffer full")
@@ -143,17 +142,6 @@ class Delivery:
                 self.changed.set()
             self._idle.set()
             self._settled.set()
-
-    def account(self) -> dict[str, object]:
-        """The ledger's entry: what became of every record that was offered."""
-        return {
-            "delivered": self.delivered,
-            "fellBack": self.fell_back,
-            "excluded": self.excluded,
-            "restored": self.restored,
-            "dropped": dict(self.buffer.dropped),
-            "pending": self.pending,
-        }
 
     def _is_due(self) -> bool:
         oldest = self.buffer.oldest_sequence
@@ -179,7 +167,7 @@ class Delivery:
                 rounds = rounds + 1 if len(again) > len(part) // 2 else 1
                 await self.sender.pause(rounds)
                 todo.append(self._top_up(again))
-                refusals = 0  # some were taken, so this is a batch of its own
+                refusals = 0  # some were taken: a batch of its own
 
     def _fitting(self, records: list[Record]) -> list[Record]:
         """Those of the records that are not longer than the sink takes; the others are refused."""
@@ -215,7 +203,7 @@ class Delivery:
 
     def give_up(self, records: list[Record], reason: str) -> None:
         """Records, out of the buffer, that this sink will not get: they go to the fallback, or are counted."""
-        self._end(records)
+        self.on_end(records)
         if self.fallback is None:
             self.buffer.drop(records, reason)
             return
@@ -229,7 +217,7 @@ class Delivery:
         self._sending = [record for record in self._sending if record.sequence not in gone]
         self._lent = [record for record in self._lent if record.sequence not in gone]
         self.buffer.settle(records)
-        self._end(records)
+        self.on_end(records)
 
     def _refuse(self, records: list[Record], reason: str) -> None:
         """Records of a send that this sink will never take."""
@@ -237,9 +225,6 @@ class Delivery:
         self.settle(records)
         self.give_up(records, reason)
 
-    def _end(self, records: list[Record]) -> None:
-        for sequences, when_ended in list(self._watched):
-            sequences.difference_update(record.sequence for record in records)
-            if not sequences:
-                self._watched.remove((sequences, when_ended))
-                when_ended()
+
+def _ignore(_records: list[Record]) -> None:
+    """Nobody watches the ends of records that were never on disk."""

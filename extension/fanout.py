@@ -52,6 +52,10 @@ class Fanout:
             delivery.fallback = self._fallback
         self.jobs = [spooler.run for spooler in self._spoolers] + [delivery.run for delivery in self._all]
 
+    async def restore(self) -> None:
+        """Take back what an earlier process of this environment left on disk, before any other record comes."""
+        await asyncio.gather(*(spooler.restore() for spooler in self._spoolers))
+
     def offer(self, record: Record) -> None:
         """Hand a record to every sink."""
         for delivery in self._sinks:
@@ -61,6 +65,11 @@ class Fanout:
         """Have everything sent, without waiting for it."""
         for delivery in self._all:
             delivery.request()
+
+    def nudge(self) -> None:
+        """An invocation has begun: sinks that fail are tried again while it runs."""
+        for delivery in self._all:
+            delivery.sender.nudge()
 
     async def flush(self, timeout_s: float) -> None:
         """Have everything sent and wait for it, `timeout_s` at most, and only for sinks that answer."""
@@ -80,8 +89,7 @@ class Fanout:
             for delivery in self._sinks:
                 delivery.give_up(delivery.stop(), "not taken before SHUTDOWN")
             await self._fallback.finish(max(0.0, until - time.monotonic()))
-        for spooler in self._spoolers:
-            spooler.finish()
+        await asyncio.gather(*(spooler.finish() for spooler in self._spoolers))
 
     @property
     def trusted(self) -> bool:

@@ -78,6 +78,7 @@ class Forwarder:
 
     async def run(self, listening: _socket.socket) -> None:
         """From the first /next to the end of SHUTDOWN."""
+        await self._fanout.restore()
         await self._listener.start(listening)
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
@@ -95,6 +96,7 @@ class Forwarder:
         self._policy.invoked()
         self._last = event
         self._learn(event.function_arn)
+        self._fanout.nudge()
         state = self._state()
         if self._policy.is_due(state):
             self._fanout.request()

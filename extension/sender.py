@@ -27,7 +27,12 @@ TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
 KEPT_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it within a minute
 TICK_S = 0.25
 FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
+NUDGED_S = 1.0  # an invocation ends a pause if the last attempt is so long ago by the wall clock, which a freeze moves
 MAX_SENDS = 3  # threads: the send that counts, and those that a freeze left hanging on dead connections
+
+
+class Frozen(Exception):
+    """The process was stopped in the middle of a send: its connection is as good as dead."""
 
 
 class Sender:
@@ -48,6 +53,7 @@ class Sender:
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
         self._failures = 0
         self._last_success = -KEPT_S
+        self._last_attempt = 0.0  # by the wall clock
         self._deadline: float | None = None  # set once SHUTDOWN has begun
         self._hurry = asyncio.Event()
 
@@ -69,6 +75,11 @@ class Sender:
         self._deadline = deadline
         self._hurry.set()
 
+    def nudge(self) -> None:
+        """An invocation has begun: end a pause that may have been made of frozen time, but not too often."""
+        if time.time() - self._last_attempt > NUDGED_S:
+            self._hurry.set()
+
     async def send(self, batch: Batch) -> Sequence[Failure]:
         """One batch, again and again until the sink takes some of it or refuses it for good (Rejected).
 
@@ -86,6 +97,9 @@ class Sender:
             except Rejected:
                 self._trust(started)  # it answers
                 raise
+            except Frozen:
+                self._sink.close()
+                continue
             except Busy as error:
                 reason, asked_s = str(error), error.after_s
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
@@ -105,27 +119,30 @@ class Sender:
         """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short."""
         longest_s = min(MAX_PAUSE_S, 0.1 * 2 ** min(tries, 10))
         until = self._clock() + max(asked_s, random.uniform(0.0, longest_s))  # noqa: S311 - nothing secret about it
-        while (left_s := until - self._clock()) > 0:
-            if self._deadline is None:
-                await wait(self._hurry, left_s)
-            else:
-                await asyncio.sleep(left_s if asked_s else min(left_s, LAST_PAUSE_S))
-                return
+        self._hurry.clear()
+        if self._deadline is None and not await wait(self._hurry, until - self._clock()):
+            return
+        if asked_s:
+            await asyncio.sleep(until - self._clock())
+        elif self._deadline is not None:
+            await asyncio.sleep(min(LAST_PAUSE_S, max(0.0, until - self._clock())))
 
     async def _attempt(self, batch: Batch) -> Sequence[Failure]:
-        """One send in a thread. When a freeze came in between, its connection is as good as dead: TimeoutError."""
+        """One send in a thread. Raises Frozen, and what the sink raises."""
         timeout_s = ATTEMPT_S
         if self._deadline is not None:
             timeout_s = max(0.1, min(timeout_s, self._deadline - self._clock()))
+        self._last_attempt = time.time()
         send = asyncio.get_running_loop().run_in_executor(self._threads, self._sink.send, batch, timeout_s)
         while True:
-            before = self._clock()
+            before, before_by_wall = self._clock(), time.time()
             done, _ = await asyncio.wait({send}, timeout=TICK_S)
             if done:
                 return send.result()
-            if self._clock() - before > TICK_S + FROZEN_S:
+            # Which of the two clocks goes on in a freeze depends on how the host freezes.
+            if max(self._clock() - before, time.time() - before_by_wall) > TICK_S + FROZEN_S:
                 send.add_done_callback(_ignore)
-                raise TimeoutError("frozen in the middle of a send")
+                raise Frozen
 
     def _trust(self, started: float) -> None:
         now = self._clock()

@@ -47,19 +47,19 @@ class Spool:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    @property
-    def room(self) -> int:
-        """Bytes that may still be written."""
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes may still be written."""
         try:
-            return self._max_bytes - sum(entry.stat().st_size for entry in os.scandir(self._folder))
+            used = sum(entry.stat().st_size for entry in os.scandir(self._folder))
         except OSError:
-            return self._max_bytes
+            used = 0
+        return used + size <= self._max_bytes
 
     def put(self, lines: list[bytes]) -> None:
         """Write the lines to a file of their own. Raises OSError when they do not fit."""
         body = b"\n".join(lines) + b"\n"
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        if len(body) > self.room:
+        if not self.has_room(len(body)):
             raise OSError(f"more than {self._max_bytes} bytes would be spooled")
         header = {"telemetry-forwarder": FORMAT, "sink": self._name, "records": len(lines), "crc32": zlib.crc32(body)}
         file = f"{self._prefix}{time.time_ns():020d}{SUFFIX}"

@@ -27,37 +27,52 @@ class Spooler:
         self._delivery = delivery
         self._spool = spool
         self._sequence = sequence
+        self._taken_back: dict[str, set[int]] = {}  # by file, the records that are still on their way
+        delivery.on_end = self._note_end
+
+    async def restore(self) -> None:
+        """Take back what an earlier process left, as far as there is room."""
+        while self._spool and self._delivery.buffer.fullness < ROOMY:
+            await self._take_back()
 
     async def run(self) -> None:
-        """Watch memory and disk, for ever. What an earlier process left comes back first."""
+        """Watch memory and disk, for ever."""
         delivery = self._delivery
         while True:
             delivery.changed.clear()
             fullness = delivery.buffer.fullness
             if self._spool and delivery.sender.trusted and fullness < ROOMY:
                 await self._take_back()
-            elif self._is_crowded():
+            elif self._is_crowded() and await asyncio.to_thread(self._spool.has_room, delivery.buffer.size):
                 await self._put_off()
             else:
                 await delivery.changed.wait()
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """SHUTDOWN is over: what is left goes to disk, for the process that may come after us in this environment."""
         left = self._delivery.stop()
-        if left and (reason := self._write(left)):
+        if left and (reason := await asyncio.to_thread(self._write, left)):
             self._delivery.give_up(left, reason)
 
     def account(self) -> dict[str, object]:
-        """The ledger's entry of the delivery; what is on disk is pending as well."""
-        account = self._delivery.account()
-        return {**account, "pending": self._delivery.pending + self._spool.records, "spooled": self._spool.records}
+        """The ledger's entry: what became of every record that was offered; what is on disk is pending as well."""
+        delivery = self._delivery
+        return {
+            "delivered": delivery.delivered,
+            "fellBack": delivery.fell_back,
+            "excluded": delivery.excluded,
+            "restored": delivery.restored,
+            "dropped": dict(delivery.buffer.dropped),
+            "pending": delivery.pending + self._spool.records,
+            "spooled": self._spool.records,
+        }
 
     def _is_crowded(self) -> bool:
-        """Whether the sink fails, memory runs out, nobody else takes the records, and there is room on disk."""
+        """Whether the sink fails, memory runs out, and nobody else takes the records."""
         delivery = self._delivery
         if delivery.fallback is not None or delivery.sender.trusted or len(delivery.buffer) == 0:
             return False
-        return delivery.buffer.fullness > CROWDED and self._spool.room > delivery.buffer.size
+        return delivery.buffer.fullness > CROWDED
 
     async def _put_off(self) -> None:
         records = self._delivery.lend()
@@ -72,7 +87,16 @@ class Spooler:
         if not own:
             self._delivery.restored += len(records)
         if records:
-            self._delivery.restore(records, lambda: self._spool.forget(file))
+            self._taken_back[file] = {record.sequence for record in records}
+            self._delivery.restore(records)
+
+    def _note_end(self, records: list[Record]) -> None:
+        """A file goes when the last of its records has come to its end, and not before: until then we may be killed."""
+        for file, sequences in list(self._taken_back.items()):
+            sequences.difference_update(record.sequence for record in records)
+            if not sequences:
+                del self._taken_back[file]
+                asyncio.get_running_loop().run_in_executor(None, self._spool.forget, file)
 
     def _write(self, records: list[Record]) -> str:
         """Why the records could not be written; empty when they were."""

@@ -1,0 +1,160 @@
+"""The layer as it ships through freezes, outages, bad ends and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from tests.fake_lambda import FakeLambda
+from tests.faults.server import OK, Action, Answer, FaultServer, Hang, Request
+from tests.test_forwarding import assert_balanced, delivered
+from tests.test_sink_faults import received
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_freeze_in_the_middle_of_a_send_costs_nothing(lambda_: FakeLambda) -> None:
+    """A process stopped while its request hangs sends again when it goes on, without losing trust in the sink."""
+    first = threading.Event()
+
+    def freeze(request: Request) -> Action:
+        if first.is_set():
+            return OK
+        first.set()
+        assert lambda_.process is not None
+        pid = lambda_.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(1.6, os.kill, (pid, signal.SIGCONT)).start()
+        return Hang()
+
+    with FaultServer(freeze) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FLUSH="invocation")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one", timeout_s=6.0)
+        assert await lambda_.shut_down() == 0
+        assert received(server) == ["one", "one"]  # the first may have been taken; the ids are the same
+    assert [line for line in lambda_.log if line.get("message") == "sink fails; its records wait"] == []
+    assert_balanced(lambda_.ledger)
+
+
+async def test_a_connection_that_died_in_a_freeze_is_replaced(lambda_: FakeLambda) -> None:
+    """A kept connection that is gone after a freeze is no failure of the sink."""
+    with FaultServer() as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FLUSH="invocation")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        server.reset_connections()
+        await lambda_.invoke("r2", "two")
+        assert received(server) == ["one", "two"]
+        assert await lambda_.shut_down() == 0
+    assert [line["message"] for line in lambda_.log] == ["ledger"]
+
+
+async def test_the_fallback_takes_over_at_shutdown(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """With a dead sink every record is in the fallback at the end, saying from which sink it comes, and why."""
+    path = tmp_path / "fallback"
+    with FaultServer(otherwise=Answer(503)) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FALLBACK=f"file://{path}")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+        url = f"{server.url}/"
+    assert [record["record"] for record in delivered(path) if record["type"] == "function"] == ["one"]
+    said = {(record["lambda"]["refusedBy"], record["lambda"]["reason"]) for record in delivered(path)}
+    assert said == {(url, "not taken before SHUTDOWN")}
+    accounts = lambda_.ledger["sinks"]
+    assert accounts[url]["fellBack"] == accounts[f"file://{path}"]["delivered"] == lambda_.ledger["received"]
+
+
+async def test_a_restarted_forwarder_delivers_what_was_left(layer: Path, tmp_path: Path) -> None:
+    """After a reset the new process, in the same environment, delivers first what the old one could not, and once."""
+    executable = layer / "extensions" / "telemetry-forwarder"
+    answers: list[Action] = []
+    with FaultServer(lambda request: answers[0] if answers else OK) as server:
+        answers.append(Answer(500))
+        async with FakeLambda(executable, tmp_path) as first:
+            await first.start(FORWARDER_SINKS=f"{server.url}/")
+            await first.subscribe()
+            await first.invoke("r1", "old")
+            assert await first.shut_down("timeout") == 0
+        [account] = first.ledger["sinks"].values()
+        assert account["spooled"] == account["pending"] == first.ledger["received"] + first.ledger["added"]
+        answers.clear()
+        refused = len(server.requests)
+        async with FakeLambda(executable, tmp_path) as second:
+            await second.start(FORWARDER_SINKS=f"{server.url}/")
+            await second.subscribe()
+            await second.invoke("r2", "new")
+            assert await second.shut_down() == 0
+        taken = [json.loads(line) for request in server.requests[refused:] for line in request.text.splitlines()]
+    assert [line["record"] for line in taken if line["type"] == "function"] == ["old", "new"]
+    [account] = second.ledger["sinks"].values()
+    assert (account["restored"], account["pending"]) == (first.ledger["received"] + first.ledger["added"], 0)
+    assert_balanced(second.ledger)
+
+
+async def test_a_bad_end_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """When SHUTDOWN says timeout, a record names the invocation, the reason and the function."""
+    path = tmp_path / "out"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}", FORWARDER_FLUSH="interval")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one", done=False)
+    assert await lambda_.shut_down("Timeout") == 0
+    [told] = [record for record in delivered(path) if record["type"] == "forwarder.invocationFailed"]
+    assert told["record"] == {
+        "requestId": "r1",
+        "shutdownReason": "timeout",
+        "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:orders",
+    }
+    assert told["lambda"]["requestId"] == "r1"
+
+
+async def test_what_the_platform_dropped_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """platform.logsDropped is added up, and the sinks get the account as their last record."""
+    path = tmp_path / "out"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}")
+    await lambda_.subscribe()
+    lambda_.record("platform.logsDropped", {"droppedRecords": 3, "droppedBytes": 300, "reason": "slow"})
+    lambda_.record("platform.logsDropped", {"droppedRecords": 4, "droppedBytes": 400, "reason": "slow"})
+    await lambda_.invoke("r1", "one")
+    assert await lambda_.shut_down() == 0
+    assert lambda_.ledger["platformDropped"] == 7
+    last = delivered(path)[-1]
+    assert (last["type"], last["record"]["platformDropped"]) == ("forwarder.ledger", 7)
+
+
+async def test_a_sink_that_recovers_gets_everything(lambda_: FakeLambda) -> None:
+    """After an outage of some invocations, the next ones bring what was waiting, and nothing is missing."""
+    outage = threading.Event()
+    outage.set()
+    with FaultServer(lambda request: Answer(500) if outage.is_set() else OK) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        await lambda_.invoke("r2", "two")
+        outage.clear()
+        failed = len(server.requests)
+        await lambda_.invoke("r3", "three")
+        assert await lambda_.shut_down() == 0
+        lines = [json.loads(line) for request in server.requests[failed:] for line in request.text.splitlines()]
+    assert [line["record"] for line in lines if line["type"] == "function"] == ["one", "two", "three"]
+    assert_balanced(lambda_.ledger)
+
+
+async def test_a_line_that_comes_late_is_waited_for_the_next_time(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A function whose lines come after runtimeDone has them delivered within the invocation from the second one on."""
+    path = tmp_path / "out"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}", FORWARDER_FLUSH="invocation")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    lambda_.record("function", "late")
+    invocation = asyncio.create_task(lambda_.invoke("r2", "two"))
+    await asyncio.sleep(0)
+    await invocation
+    assert "late" in [record["record"] for record in delivered(path)]
+    assert await lambda_.shut_down() == 0
