@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension.sinks import Failure
+from extension.sinks import Busy, Failure, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,20 +68,23 @@ def send_each(
 ) -> list[Failure]:
     """Send one request after the other, all inside `timeout_s`; the records that were not taken.
 
-    What the first request raises is raised. What a later one raises only fails its records and those behind it, to be
-    sent again: some were taken, so the batch as a whole must not be.
+    What the first request raises is raised. What a later one raises only fails its records, to be sent again: some were
+    taken, so the batch as a whole must not be. After two failures in a row, or one that is AWS's own word, the rest
+    fails too.
     """
     deadline = time.monotonic() + timeout_s
     failures: list[Failure] = []
-    stopped = ""
+    reason, in_a_row = "", 0
     for number, part in enumerate(parts):
-        if not stopped:
+        if in_a_row < 2:
             try:
                 failures += send(part, deadline - time.monotonic())
+                in_a_row = 0
                 continue
             except Exception as error:
                 if number == 0:
                     raise
-                stopped = str(error)
-        failures += [failure for item in part for failure in fail(item, stopped)]
+                reason = str(error)
+                in_a_row += 2 if isinstance(error, (Busy, Rejected)) else 1
+        failures += [failure for item in part for failure in fail(item, reason)]
     return failures

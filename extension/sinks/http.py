@@ -97,6 +97,7 @@ def _open_pool(url: str) -> urllib3.PoolManager:
     host = urllib3.util.parse_url(url).host or ""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.partition(":")[0]) or proxies.get("all")
+    context = _tls.open_context() if url.startswith("https:") else None
     if proxy and not urllib.request.proxy_bypass(host):
-        return urllib3.ProxyManager(proxy, num_pools=1, maxsize=1)
-    return urllib3.PoolManager(num_pools=1, maxsize=1)
+        return urllib3.ProxyManager(proxy, num_pools=1, maxsize=1, ssl_context=context)
+    return urllib3.PoolManager(num_pools=1, maxsize=1, ssl_context=context)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension.sinks import Busy, Failure, Rejected
+from extension.sinks._packing import Entry, packed, requests, send_each, single, spans
+
+LINES = st.lists(st.binary(min_size=1, max_size=50).filter(lambda line: b"\n" not in line), max_size=60)
+
+
+@given(st.lists(st.integers(1, 100)), st.integers(1, 10), st.integers(1, 200))
+def test_spans_keep_to_both_limits(sizes: list[int], most: int, max_bytes: int) -> None:
+    """Every item is in a span, in order; none has too many or too much, but for a single item that is too large."""
+    start = 0
+    for count in spans(sizes, most, max_bytes):
+        part = sizes[start : start + count]
+        assert 1 <= len(part) <= most
+        assert sum(part) <= max_bytes or len(part) == 1
+        start += count
+    assert start == len(sizes)
+
+
+@given(LINES, st.integers(51, 200))
+def test_packed_lines_are_all_there(lines: list[bytes], max_bytes: int) -> None:
+    """Packed entries hold every line once, in order, know which ones, and keep to the limit."""
+    entries = packed(lines, max_bytes)
+    assert b"".join(entry.data for entry in entries) == b"".join(line + b"\n" for line in lines)
+    assert [position for entry in entries for position in entry.positions] == list(range(len(lines)))
+    assert all(len(entry.data) <= max_bytes for entry in entries)
+
+
+@given(LINES, st.integers(1, 10))
+def test_requests_hold_all_entries(lines: list[bytes], most: int) -> None:
+    """Requests hold every entry once, in order."""
+    entries = single(lines)
+    parts = list(requests(entries, most, 100))
+    assert [entry for part in parts for entry in part] == entries
+
+
+def run(*steps: Exception | list[Failure] | None) -> tuple[list[int], list[Failure]]:
+    """Send one request for each step, which it raises or answers; the requests that were sent, and the failures."""
+    sent: list[int] = []
+
+    def send(part: list[Entry], _left_s: float) -> list[Failure]:
+        step = steps[part[0].positions[0]]
+        sent.append(part[0].positions[0])
+        if isinstance(step, Exception):
+            raise step
+        return step or []
+
+    parts = [[entry] for entry in single([b"x"] * len(steps))]
+    return sent, send_each(parts, send, Entry.failures, 5.0)
+
+
+def test_first_error_is_raised() -> None:
+    """What the first request raises is raised: nothing was taken yet."""
+    with pytest.raises(Rejected):
+        run(Rejected("no"), None)
+
+
+def test_one_broken_connection_costs_one_request() -> None:
+    """After one error in the middle the others are sent."""
+    assert run(None, OSError("reset"), None) == ([0, 1, 2], [Failure(1, "reset", permanent=False)])
+
+
+def test_two_errors_in_a_row_end_it() -> None:
+    """After two errors in a row the rest is not tried, and fails for now."""
+    sent, failures = run(None, OSError("one"), OSError("two"), None)
+    assert sent == [0, 1, 2]
+    assert [failure.position for failure in failures] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [Busy("slow down", 1.0), Rejected("no")])
+def test_word_of_the_service_ends_it(error: Exception) -> None:
+    """When the service itself says no in the middle, it gets no more for now."""
+    sent, failures = run(None, error, None)
+    assert sent == [0, 1]
+    assert [(failure.position, failure.permanent) for failure in failures] == [(1, False), (2, False)]
+
+
+def test_partial_failures_are_collected() -> None:
+    """What each request says of its records is kept."""
+    failed = Failure(0, "throttled", permanent=False)
+    assert run([failed], None) == ([0, 1], [failed])
