@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the layer into dist/: the zip, its sha256, the GLIBC audit, an SBOM and the licences of what it bundles.
+# DIST names another folder than dist/.
 set -eu
 cd "$(dirname "$0")"
+dist=${DIST:-dist}
 
 usage() {
     cat <<'END'
@@ -25,24 +27,28 @@ root=
 lambda=
 while [ $# -gt 0 ]; do
     case $1 in
-    --arch) arch=${2-} && shift ;;
+    --arch | --root) [ $# -gt 1 ] || fail "$1 lacks its value" ;;
+    esac
+    case $1 in
+    --arch) arch=$2 && shift ;;
     --lambda) lambda=--lambda ;;
     --native) where=native ;;
-    --root) where=root root=${2-} && shift ;;
+    --root) where=root root=$2 && shift ;;
     --help | -h) usage && exit ;;
     *) usage >&2 && fail "unknown option $1" ;;
     esac
-    shift || fail "the last option lacks its value"
+    shift
 done
 case $arch in
 x86_64 | arm64) ;;
 *) fail "unknown --arch '$arch'; expected x86_64 or arm64" ;;
 esac
 
-for path in dist/* dist/.[!.]*; do
-    case $path in
-    dist/telemetry-forwarder-x86_64.* | dist/telemetry-forwarder-arm64.* | 'dist/*' | 'dist/.[!.]*') ;;
-    *) fail "dist/ is dirty: $path is not of a build; move it away" ;;
+[ ! -e "$dist" ] || [ -d "$dist" ] || fail "$dist is no folder"
+for path in "$dist"/* "$dist"/.[!.]*; do
+    case ${path#"$dist/"} in
+    telemetry-forwarder-x86_64.* | telemetry-forwarder-arm64.* | '*' | '.[!.]*') ;;
+    *) fail "$dist is dirty: $path is not of a build; move it away" ;;
     esac
 done
 
@@ -58,7 +64,7 @@ if [ "$where" != docker ] && [ "$arch" != "$host" ]; then
     fail "--arch $arch on $host needs a Docker engine"
 fi
 
-# Everything is written here first, so that dist/ never holds half a build.
+# Everything is written here first, so that $dist never holds half a build.
 mkdir -p .work
 out=$(mktemp -d "$PWD/.work/out.XXXXXX")
 trap 'rm -rf "$out"' EXIT
@@ -86,6 +92,6 @@ root)
     ;;
 esac
 
-mkdir -p dist
-mv -f "$out"/* dist/
-echo "build.sh: wrote dist/telemetry-forwarder-$arch.zip"
+mkdir -p "$dist"
+mv -f "$out"/* "$dist/"
+echo "build.sh: wrote $dist/telemetry-forwarder-$arch.zip"

@@ -41,6 +41,7 @@ EXCLUDED_MODULES = [
 ]
 # What extension modules in C import: PyInstaller can't see it.
 IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
+WANTED_DATA = (".pyc", "botocore/cacert.pem")
 UNWANTED_DATA = ("botocore/", "isal/", "uvloop/", "zstandard/")
 UNWANTED_BINARIES: tuple[str, ...] = ()
 
@@ -53,7 +54,7 @@ def hidden_imports(root: Path) -> list[str]:
 
 def is_unwanted_data(name: str) -> bool:
     """Whether a data file stays out: botocore's, of which aws_data has a pruned copy, and sources of extensions."""
-    return name.startswith(UNWANTED_DATA) and not name.endswith(".pyc")
+    return name.startswith(UNWANTED_DATA) and not name.endswith(WANTED_DATA)
 
 
 def is_unwanted_binary(name: str) -> bool:

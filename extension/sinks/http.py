@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from extension.sinks import Busy, Limits, Rejected
+from extension.sinks import Busy, Limits, Rejected, _tls
 from extension.sinks._compression import compress_gzip
 
 if TYPE_CHECKING:

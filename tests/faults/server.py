@@ -184,9 +184,11 @@ class _HttpServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # typeshed's own union
-        if self._tls:
-            request = self._tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        if not self._tls:
+            super().finish_request(request, client_address)
+            return
+        with self._tls.wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is what the tests are about."""

@@ -1,0 +1,74 @@
+"""Whom the http sink trusts."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from extension.sinks import _tls
+from tests.faults.server import FaultServer
+from tests.sinks.contract import Intake
+from tests.sinks.helpers import batch, line, open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AUTHORITY = trustme.CA()
+
+
+class Intaking:
+    """An HTTPS intake whose certificate AUTHORITY signed, and the lines that it took."""
+
+    def __init__(self) -> None:
+        self.intake = Intake()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+        self.server = FaultServer(self.intake, tls=context)
+
+
+@pytest.fixture
+def https() -> Iterator[Intaking]:
+    """An HTTPS intake."""
+    served = Intaking()
+    with served.server:
+        yield served
+
+
+def test_named_authority_is_trusted(https: Intaking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose certificate was signed by an authority in SSL_CERT_FILE gets the records."""
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    sink = open_sink(https.server.url)
+    sink.send(batch(line(1)), 5.0)
+    sink.close()
+    assert https.intake.lines() == [line(1)]
+
+
+def test_stranger_is_not_trusted(https: Intaking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose certificate nobody known has signed gets nothing."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    sink = open_sink(https.server.url)
+    with pytest.raises(Exception, match="certificate verify failed"):
+        sink.send(batch(line(1)), 5.0)
+    sink.close()
+    assert https.intake.lines() == []
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_there_is_always_someone_to_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: bool) -> None:
+    """With the system's certificates or, where it has none, those in the layer, public authorities are known."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if not system:
+        monkeypatch.setattr(_tls, "SYSTEM", (str(tmp_path / "none"),))
+    assert len(_tls.open_context().get_ca_certs()) > 100
+
+
+def test_file_without_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A SSL_CERT_FILE that holds none is a problem of the settings, said in words."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ValueError, match=r"no certificates to trust in .*none\.pem"):
+        _tls.open_context()
