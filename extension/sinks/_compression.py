@@ -6,14 +6,14 @@ from isal import isal_zlib
 
 
 def compress_gzip(data: bytes) -> bytes:
-    """Gzip by ISA-L at level 1: a ninth of zlib's CPU for output as small as zlib's own level 1."""
+    """Gzip by ISA-L at level 1: a seventh of the CPU of zlib's own level 1, for less output."""
     compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
     compressed: bytes = compressor.compress(data) + compressor.flush()
     return compressed
 
 
 def compress_zstd(data: bytes) -> bytes:
-    """Zstandard at level 1: gzip's CPU here, for output smaller than zlib's level 6."""
+    """Zstandard at level 1: a little more CPU than ISA-L, for a little less output."""
     import zstandard  # noqa: PLC0415 - 4 ms and 1 MB that most functions never need
 
     return zstandard.compress(data, 1)

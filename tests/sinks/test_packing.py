@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extension.sinks import Busy, Failure, Rejected
 from extension.sinks._packing import Entry, packed, requests, send_each, single, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LINES = st.lists(st.binary(min_size=1, max_size=50).filter(lambda line: b"\n" not in line), max_size=60)
 
@@ -43,7 +48,7 @@ def run(*steps: Exception | list[Failure] | None) -> tuple[list[int], list[Failu
     """Send one request for each step, which it raises or answers; the requests that were sent, and the failures."""
     sent: list[int] = []
 
-    def send(part: list[Entry], _left_s: float) -> list[Failure]:
+    def send(part: Sequence[Entry], _left_s: float) -> list[Failure]:
         step = steps[part[0].positions[0]]
         sent.append(part[0].positions[0])
         if isinstance(step, Exception):
