@@ -10,6 +10,9 @@ demo: $(LAYER)  ## build the layer and run the example function with it
 test: $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest
 
+faults: $(LAYER)  ## every combination of sink, load, freeze and ending; writes docs/faults.md
+	.venv/bin/python -m tests.faults
+
 integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root
 	.venv/bin/python -m pytest -m integration
 
@@ -42,4 +45,4 @@ lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index 
 clean:
 	rm -rf .venv .work dist
 
-.PHONY: demo test integration lint layer layer-bullseye build-ForwarderLayer venv lock clean
+.PHONY: demo test faults integration lint layer layer-bullseye build-ForwarderLayer venv lock clean
