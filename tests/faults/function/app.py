@@ -10,7 +10,7 @@ from typing import Any
 
 def handler(event: dict[str, Any], context: object) -> int:
     """Print `lines` lines; then return, or sleep into the timeout, or crash."""
-    number = event["number"]
+    number: int = event["number"]
     sys.stdout.write("".join(f"line {number}-{index}\n" for index in range(event["lines"])))
     sys.stdout.flush()
     if event["end"] == "timeout":
