@@ -100,7 +100,7 @@ def start(subject: Subject) -> Run:
     """Start a subject once, and stop it."""
     api = Platform()
     environment = {"AWS_LAMBDA_RUNTIME_API": api.address, "PATH": "/usr/bin:/bin", **subject.environment}
-    with tempfile.TemporaryDirectory() as temporary:  # a onefile binary unpacks itself into it
+    with tempfile.TemporaryDirectory(dir=subject.environment.get("TMPDIR")) as temporary:
         environment["TMPDIR"] = temporary
         began = time.perf_counter()
         process = os.posix_spawn(subject.command[0], subject.command, environment, setpgroup=0)
@@ -192,7 +192,7 @@ def subjects(layer: Path) -> Iterator[list[Subject]]:
                 for scheme, (url, env) in sorted(urls.items(), key=lambda item: (bool(item[1][1]), item[0]))
             ),
             Subject("the forwarder's source, file", [sys.executable, "-m", "extension", "x"], source, flushes=True),
-            *(Subject(name, command, contract.CREDENTIALS) for name, command in _comparators().items()),
+            *_comparators(),
         ]
 
 
@@ -209,8 +209,11 @@ def _https(folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
         yield server.url, {"SSL_CERT_FILE": str(folder / "ca.pem")}
 
 
-def _comparators() -> dict[str, list[str]]:
-    """The usual extension in three forms; they are built anew when their source has changed."""
+def _comparators() -> list[Subject]:
+    """The usual extension in three forms; they are built anew when their source has changed.
+
+    A onefile binary unpacks itself into TMPDIR at each start, so it is tried on this disk and in memory.
+    """
     work, source = ROOT / ".work" / "comparators", ROOT / "benchmarks" / "usual.py"
     if not (work / "usual.py").exists() or not filecmp.cmp(source, work / "usual.py", shallow=False):
         shutil.rmtree(work, ignore_errors=True)
@@ -221,11 +224,13 @@ def _comparators() -> dict[str, list[str]]:
             others = [f"--exclude-module={name}" for name in ("cryptography", "certifi", "setuptools")]
             subprocess.run([*command, *paths, *others], check=True)
         shutil.copy(source, work)
-    return {
-        "usual extension, onefile": [str(work / "onefile")],
-        "usual extension, onedir": [str(work / "onedir" / "onedir")],
-        "usual extension, its source": [sys.executable, str(source)],
-    }
+    usual = [
+        Subject("usual extension, onefile", [str(work / "onefile")], {}),
+        Subject("usual extension, onefile, /tmp in memory", [str(work / "onefile")], {"TMPDIR": "/dev/shm"}),  # noqa: S108 - the point
+        Subject("usual extension, onedir", [str(work / "onedir" / "onedir")], {}),
+        Subject("usual extension, its source", [sys.executable, str(source)], {}),
+    ]
+    return [one._replace(environment={**contract.CREDENTIALS, **one.environment}) for one in usual]
 
 
 def table(runs: Mapping[str, list[Run]], baseline: str, slowest: str) -> str:
