@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from simulator import console, verdict
+from simulator import console, picture, scenario, verdict
 from simulator.demo import demo
-from simulator.environment import Environment
-from simulator.settings import InitType, SimulatorError
+from simulator.errors import SimulatorError
+from simulator.scenario import Scenario
+from simulator.settings import InitType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from simulator.environment import Environment
 
 BEHAVED, MISBEHAVED, CANNOT_RUN = 0, 1, 2
 
@@ -34,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m simulator", description="A Lambda on your desk.")
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator", description="A Lambda on your desk (docs/simulator.md)."
+    )
     add = parser.add_argument
     add("--layer", type=Path, action="append", default=[], help="a layer, zip or folder; may be given several times")
     add("--function", type=Path, help="the folder of the function")
@@ -49,43 +54,51 @@ def _parser() -> argparse.ArgumentParser:
     add("--init-type", choices=get_args(InitType), default="on-demand")
     add("--log-format", choices=["Text", "JSON"], default="Text")
     add("--mount-opt", action="store_true", help="bind the layer over /opt for what is started (root)")
+    add("--scenario", type=Path, help="a TOML file that says all this, and faults and steps")
+    add("--html", type=Path, help="draw the timeline into this file")
     add("--json", action="store_true", help="print one JSON document at the end, and nothing else")
     add("--demo", action="store_true", help="run the forwarder's own layer with the example function")
     return parser
 
 
 async def _run(options: argparse.Namespace) -> int:
-    loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    if task:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)  # as for ^C: whatever was started is stopped
+    if task:  # as for ^C: whatever was started is stopped
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if options.demo:
         return await demo()
-    if options.function is None:
-        raise SimulatorError("--function is missing: the folder that holds the handler")
-    environment = Environment(
-        layer=options.layer,
-        function=options.function,
-        handler=options.handler,
-        env=variables(options.env, options.env_file),
-        timeout_s=options.timeout,
-        memory_mb=options.memory,
-        limit_memory=options.limit_memory,
-        init_type=options.init_type,
-        log_format=options.log_format,
-        mount_opt=options.mount_opt,
-        watch=None if options.json else console.tell,
-    )
-    async with environment:
-        for number in range(1, options.invocations + 1):
-            await environment.invoke({"n": number} if options.event is None else options.event)
+    played = scenario.load(options.scenario) if options.scenario else _scenario(options)
+    environment = await scenario.play(played, None if options.json else console.tell)
     found = verdict.complaints(environment)
+    if options.html:
+        options.html.write_text(picture.draw(environment, found))
     if options.json:
         print(json.dumps(document(environment, found), ensure_ascii=False))
-    else:
+    if why := verdict.unstarted(environment):
+        raise SimulatorError(why)
+    if not options.json:
         print("\nThe extensions behaved." if not found else "\nThe extensions did not behave:")
         print("".join(f"  - {complaint}\n" for complaint in found), end="")
     return MISBEHAVED if found else BEHAVED
+
+
+def _scenario(options: argparse.Namespace) -> Scenario:
+    if options.function is None:
+        raise SimulatorError("--function is missing: the folder that holds the handler")
+    settings = {
+        "layer": options.layer,
+        "function": options.function,
+        "handler": options.handler,
+        "env": variables(options.env, options.env_file),
+        "timeout_s": options.timeout,
+        "memory_mb": options.memory,
+        "limit_memory": options.limit_memory,
+        "init_type": options.init_type,
+        "log_format": options.log_format,
+        "mount_opt": options.mount_opt,
+    }
+    events = ({"n": number} if options.event is None else options.event for number in range(1, options.invocations + 1))
+    return Scenario(settings, [{"invoke": event} for event in events])
 
 
 def variables(pairs: Sequence[str], file: Path | None) -> dict[str, str]:
@@ -126,9 +139,7 @@ def document(environment: Environment, found: Sequence[str]) -> dict[str, Any]:
             for done in environment.shutdowns
         ],
         "sent": {name: len(lines) for name, lines in environment.sent.items()},
-        "timeline": [
-            {"at": moment.at, "what": moment.what, "details": moment.details} for moment in environment.timeline
-        ],
+        "timeline": [{"at": one.at, "what": one.what, "details": one.details} for one in environment.timeline],
     }
 
 

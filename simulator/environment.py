@@ -1,7 +1,7 @@
 """An execution environment of Lambda on your desk: the Python interface of the simulator.
 
 async with Environment(layer=Path("dist/layer.zip"), function=Path("examples/function")) as environment:
-    invocation = await environment.invoke({"n": 1})
+invocation = await environment.invoke({"n": 1})
 """
 
 from __future__ import annotations
@@ -12,43 +12,28 @@ import tempfile
 import time
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from simulator import clock, invocation, phases
+from simulator import invocation, phases, reports, shutdown
 from simulator import layer as layers
+from simulator.clock import Clock
+from simulator.errors import SimulatorError
 from simulator.memory import Limit
 from simulator.runtime_api import Work
-from simulator.sandbox import Failed, Sandbox
+from simulator.sandbox import Failed, Ground, Sandbox
 from simulator.server import serve
-from simulator.settings import Settings, SimulatorError
+from simulator.settings import Settings
 from simulator.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from simulator.invocation import Invocation
+    from simulator.shutdown import Shutdown
     from simulator.timeline import Moment
 
 RESTORE_LIMIT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How an extension ended: `returncode` as in subprocess (None: never started), `killed` if the platform did it."""
-
-    returncode: int | None
-    killed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Shutdown:
-    """How a life of the environment ended: the reason given, how each extension took it, and how long it lasted."""
-
-    reason: str
-    extensions: Mapping[str, Exit]
-    duration_s: float
 
 
 class Environment:
@@ -72,11 +57,13 @@ class Environment:
         except TypeError as error:
             raise SimulatorError(str(error).replace("Settings.__init__()", "Environment")) from None
         self.settings.check()
+        self.clock = Clock()
         self.timeline = Timeline(watch)
         self.sent: dict[str, list[bytes]] = {}
         self.invocations: list[Invocation] = []
         self.shutdowns: list[Shutdown] = []
         self._stack = AsyncExitStack()
+        self._turn = asyncio.Lock()  # on demand there is one invocation at a time; on Managed Instances, one init
         self._sandbox: Sandbox | None = None
         self._phase = "init"  # of the next start: "invoke" after a reset
         self._frozen_at: float | None = None
@@ -85,12 +72,17 @@ class Environment:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lambda-")))
-            self._opt = await asyncio.to_thread(layers.unpack, self.settings.layers, folder / "opt")
-            self._limit = Limit(self.settings.memory_mb) if self.settings.limit_memory else None
-            if self._limit:
-                stack.callback(self._limit.close)
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self._runtime_api = await stack.enter_async_context(serve(self._current))
+            opt = await asyncio.to_thread(layers.unpack, self.settings.layers, folder / "opt")
+            jumps = self.settings.faults.clock_jump_s
+            preload = await asyncio.to_thread(self.clock.preload, folder) if jumps else {}
+            limit = Limit(self.settings.memory_mb) if self.settings.limit_memory else None
+            if limit:
+                stack.callback(limit.close)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            runtime_api = await stack.enter_async_context(serve(self._current))
+            self._ground = Ground(
+                self.settings, self.clock, self.timeline, self.sent, tasks, runtime_api, opt, limit, preload
+            )
             stack.push_async_callback(self._end)
             if self.settings.init_type != "on-demand":
                 await self.init()
@@ -110,55 +102,34 @@ class Environment:
     async def invoke(
         self, event: Any = None, *, trace_id: str | None = None, tenant_id: str | None = None
     ) -> Invocation:
-        """Invoke the function with a JSON value and wait until runtime and extensions are done with it."""
-        if self._sandbox is None and self._phase == "init":
-            await self._try_init()
-        request_id = str(uuid.uuid4())
-        deadline_ms = clock.now_ms() + int(self.settings.timeout_s * 1000)
-        headers = invocation.headers(self.settings, request_id, deadline_ms, trace_id, tenant_id)
-        work = Work(request_id, json.dumps(event).encode(), headers)
-        start = invocation.start_record(self.settings, work, tenant_id, traced=bool(trace_id))
-        self.timeline.note("invoke", requestId=request_id)
-        if self._sandbox is not None:
-            await self._thaw(self._sandbox)
-        outcome, message = await self._run(work, deadline_ms, start)
-        sandbox = self._current()
-        if self.settings.managed:
-            self._report_managed(sandbox, work, start, outcome)
-        else:
-            await self._report_and_freeze(sandbox, work, start, outcome)
-        sandbox.runtime.work.pop(work.request_id, None)
-        done = invocation.result(self.settings, work, outcome, message)
-        self.timeline.note("invoke.done", requestId=request_id, status=done.status, payload=done.payload)
-        self.invocations.append(done)
-        return done
+        """Invoke the function with a JSON value and wait until runtime and extensions are done with it.
+
+        On Managed Instances several may run at once; on demand a second one waits for the first.
+        """
+        async with self._turn:
+            if self._sandbox is None and self._phase == "init":
+                await self._try_init()
+            if not self.settings.managed:
+                return await self._invoke(event, trace_id, tenant_id)
+        return await self._invoke(event, trace_id, tenant_id)
 
     async def shutdown(self, reason: str = "spindown") -> Shutdown:
         """End this life of the environment as Lambda does; the next invocation starts another."""
         sandbox = self._sandbox
         if sandbox is None:
-            return self.shutdowns[-1] if self.shutdowns else Shutdown(reason, {}, 0.0)
-        began = time.monotonic()
+            return self.shutdowns[-1] if self.shutdowns else shutdown.Shutdown(reason, {}, 0.0)
         self._phase = "init"
         try:
             await self._thaw(sandbox)
-            await phases.shut_down(sandbox, reason)
+            self.shutdowns.append(await shutdown.shut_down(sandbox, reason))
         finally:
             await sandbox.close()
             self._sandbox = None
-        ended = [(agent.name, sandbox.processes.get(agent.name)) for agent in sandbox.external]
-        exits = {
-            name: Exit(process.returncode, process.killed) if process else Exit(None, False) for name, process in ended
-        }
-        done = Shutdown(reason, exits, time.monotonic() - began)
-        self.timeline.note("shutdown.done", reason=reason, seconds=round(done.duration_s, 3))
-        self.shutdowns.append(done)
-        return done
+        return self.shutdowns[-1]
 
     def _current(self) -> Sandbox:
         if self._sandbox is None:
-            args = (self.settings, self._opt, self._runtime_api, self.timeline, self.sent, self._tasks, self._limit)
-            self._sandbox = Sandbox(*args)
+            self._sandbox = Sandbox(self._ground)
         return self._sandbox
 
     async def _try_init(self) -> bool:
@@ -172,26 +143,48 @@ class Environment:
     async def _initialise(self, limit_s: float) -> None:
         began = time.monotonic()
         await phases.initialise(self._current(), self._phase, limit_s)
-        self._report = {"initDurationMs": round((time.monotonic() - began) * 1000, 3)}
+        self._report = {"initDurationMs": reports.ms_since(began)}
 
-    async def _run(self, work: Work, deadline_ms: int, start: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    async def _invoke(self, event: Any, trace_id: str | None, tenant_id: str | None) -> Invocation:
+        if self._sandbox is not None:
+            await self._thaw(self._sandbox)
+        request_id = str(uuid.uuid4())
+        deadline_ms = self.clock.now_ms() + int(self.settings.timeout_s * 1000)
+        headers = invocation.headers(self.settings, request_id, deadline_ms, trace_id, tenant_id)
+        work = Work(request_id, json.dumps(event).encode(), headers)
+        start = invocation.start_record(self.settings, work, tenant_id, traced=bool(trace_id))
+        self.timeline.note("invoke", requestId=request_id)
+        sandbox = self._current()
+        outcome, message = await self._run(sandbox, work, deadline_ms, start)
+        await self._close(sandbox, work, start, outcome)
+        sandbox.runtime.work.pop(request_id, None)
+        done = invocation.result(self.settings, work, outcome, message)
+        self.timeline.note("invoke.done", requestId=request_id, status=done.status, payload=done.payload)
+        self.invocations.append(done)
+        return done
+
+    async def _run(
+        self, sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str, Any]
+    ) -> tuple[dict[str, Any], str]:
         """The invocation itself, with the init that may have to be made up for; its outcome, and the error in words."""
         try:
-            if not self._current().initialised:
+            if not sandbox.initialised:
                 try:
                     await self._initialise(self.settings.timeout_s)
                 except (Failed, TimeoutError):
-                    self._current().telemetry.platform("platform.start", start)
+                    sandbox.telemetry.platform("platform.start", start)
                     raise
-            sandbox = self._current()
             if self.settings.init_type == "snap-start" and "initDurationMs" in self._report:
                 began = time.monotonic()
                 await phases.restore(sandbox, RESTORE_LIMIT_S)
-                self._report = {"restoreDurationMs": round((time.monotonic() - began) * 1000, 3)}
-            async with asyncio.timeout(deadline_ms / 1000 - time.time()):
+                self._report = {"restoreDurationMs": reports.ms_since(began)}
+            async with asyncio.timeout((deadline_ms - self.clock.now_ms()) / 1000):
                 work.began = time.monotonic()
                 await phases.invoke(sandbox, work, deadline_ms, start)
         except TimeoutError:
+            for agent in sandbox.agents.values() if work.over else ():
+                if "INVOKE" in agent.events and agent.state != "Ready":
+                    self.timeline.note("extension.overran", name=agent.name)
             return {"status": "timeout"}, ""
         except Failed as failed:
             return {"status": "error", "errorType": failed.error_type}, f"RequestId: {work.request_id} Error: {failed}"
@@ -199,29 +192,23 @@ class Environment:
             return {"status": "error", "errorType": work.error_type}, ""
         return {"status": "success"}, ""
 
-    async def _report_and_freeze(
-        self, sandbox: Sandbox, work: Work, start: dict[str, Any], outcome: dict[str, Any]
-    ) -> None:
-        harmless = outcome["status"] == "success" or (work.failed and sandbox.failure is None and work.runtime_done)
-        if not work.runtime_done:
-            sandbox.drain()
-            phases.runtime_done(sandbox, work, start, outcome)
-        record = phases.report(sandbox, work, work.began, outcome, self._report)
-        self._report = {}
-        record |= {key: start[key] for key in ("tracing", "tenantId") if key in start}
-        if harmless:
-            self._freeze()
+    async def _close(self, sandbox: Sandbox, work: Work, start: dict[str, Any], outcome: dict[str, Any]) -> None:
+        """What follows an invocation: its last records, and the freeze, or the reset after a failure or timeout."""
+        if self.settings.managed:
+            record = reports.managed_report(sandbox, work, outcome)
         else:
-            await self._reset("timeout" if outcome["status"] == "timeout" else "failure")
-        sandbox.telemetry.platform("platform.report", record)
-
-    def _report_managed(self, sandbox: Sandbox, work: Work, start: dict[str, Any], outcome: dict[str, Any]) -> None:
-        record = phases.report(sandbox, work, work.began, outcome, {})
-        record["metrics"] = {"durationMs": record["metrics"]["durationMs"]}
-        record["spans"] = phases.spans(work)[:2] if work.responded is not None else []
-        if outcome["status"] == "timeout":
-            record["errorType"] = phases.LMI_TIMEOUT
+            if not work.runtime_done:
+                sandbox.drain()
+                reports.runtime_done(sandbox, work, start, outcome)
+            record = reports.report(sandbox, work, outcome, self._report)
+            self._report = {}
         record |= {key: start[key] for key in ("tracing", "tenantId") if key in start}
+        timed_out = outcome["status"] == "timeout" and not self.settings.managed  # there, nothing is killed
+        if timed_out or sandbox.failure:
+            if sandbox is self._sandbox:  # of several invocations that fail at once, the first ends the sandbox
+                await self._reset("timeout" if timed_out else "failure")
+        elif not self.settings.managed:
+            self._freeze()
         sandbox.telemetry.platform("platform.report", record)
 
     def _freeze(self) -> None:
@@ -232,13 +219,14 @@ class Environment:
     async def _thaw(self, sandbox: Sandbox) -> None:
         if self._frozen_at is not None:
             await asyncio.sleep(self._frozen_at + self.settings.faults.freeze_s - time.monotonic())
+            self.clock.jump(self.settings.faults.clock_jump_s)
             self._frozen_at = None
             sandbox.freeze(frozen=False)
 
     async def _reset(self, reason: str) -> None:
         """What follows a failure or timeout: the processes go, /tmp stays, and the next invocation starts anew."""
         await self.shutdown(reason)
-        self._phase = "invoke"
+        self._phase = "init" if self.settings.managed else "invoke"
 
     async def _end(self) -> None:
         if self._sandbox is None:

@@ -7,6 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
+
+class SimulatorError(Exception):
+    """The simulation cannot run as asked; the message says why in words that a user understands."""
+
+
 ACCEPTED = {"status": "OK"}
 
 

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.settings import SimulatorError
+from simulator.errors import SimulatorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

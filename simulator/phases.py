@@ -1,4 +1,4 @@
-"""Init, invoke, restore and shutdown of one sandbox, in the order of AWS's own code (its emulator's rapid/).
+"""Init, invoke and restore of one sandbox, in the order of AWS's own code (its emulator's rapid/).
 
 Sources: Developer Guide, "Understanding the Lambda execution environment lifecycle"; protocol details named where used.
 """
@@ -6,26 +6,17 @@ Sources: Developer Guide, "Understanding the Lambda execution environment lifecy
 from __future__ import annotations
 
 import asyncio
-import math
-import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from simulator import clock, processes
-from simulator.sandbox import RUNTIME, Failed
+from simulator import reports
+from simulator.output import Printed
+from simulator.sandbox import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from simulator.agents import Agent
     from simulator.runtime_api import Work
     from simulator.sandbox import Sandbox
-
-EXTERNAL_BUDGET_S = 2.0
-INTERNAL_BUDGET_S = 0.5
-RUNTIME_SHARE = 0.3  # of the shutdown's budget, until the runtime is killed
-FLUSH_LIMIT_S = 1.0
-LMI_TIMEOUT = "Sandbox.Timedout"
 
 
 async def initialise(sandbox: Sandbox, phase: str, limit_s: float) -> None:
@@ -69,7 +60,7 @@ async def initialise(sandbox: Sandbox, phase: str, limit_s: float) -> None:
                 "platform.extension", {"name": agent.name, "state": agent.state, "events": agent.events}
             )
         sandbox.telemetry.platform(
-            "platform.initReport", kind | outcome | {"metrics": {"durationMs": _ms_since(began)}}
+            "platform.initReport", kind | outcome | {"metrics": {"durationMs": reports.ms_since(began)}}
         )
 
 
@@ -100,39 +91,27 @@ async def invoke(sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str
     for agent in counted:
         agent.deliver(event)
     sandbox.runtime.offer(work)
+    _make_trouble(sandbox, counted)
     if sandbox.settings.managed:
         await sandbox.until(lambda: work.responded is not None)
         return
     await sandbox.until(lambda: work.over)
     sandbox.drain()
-    runtime_done(sandbox, work, start, {"status": "success"})
+    reports.runtime_done(sandbox, work, start, {"status": "success"})
     work.runtime_done = True
     await sandbox.until(lambda: all(agent.state == "Ready" for agent in counted))
 
 
-def runtime_done(sandbox: Sandbox, work: Work, start: dict[str, Any], outcome: dict[str, Any]) -> None:
-    """Publish platform.runtimeDone with the spans that AWS gives."""
-    metrics = {"durationMs": _ms_since(work.began), "producedBytes": len(work.response)}
-    record = {"requestId": work.request_id, **outcome, "metrics": metrics}
-    if work.responded is not None and work.responding is not None:
-        record["spans"] = spans(work)
-    if "tracing" in start:
-        record["tracing"] = start["tracing"]
-    sandbox.telemetry.platform("platform.runtimeDone", record)
-
-
-def spans(work: Work) -> list[dict[str, Any]]:
-    """responseLatency, responseDuration and runtimeOverhead of an invocation that was answered."""
-    responding, responded = work.responding or work.began, work.responded or work.began
-    edges = (
-        ("responseLatency", work.began, responding),
-        ("responseDuration", responding, responded),
-        ("runtimeOverhead", responded, time.monotonic()),
-    )
-    return [
-        {"name": name, "start": clock.stamp(clock.now_ms() - _ms_since(began)), "durationMs": _ms(ended - began)}
-        for name, began, ended in edges
-    ]
+def _make_trouble(sandbox: Sandbox, agents: list[Agent]) -> None:
+    """The faults that belong into an invocation."""
+    faults = sandbox.settings.faults
+    if faults.burst:
+        lines = [f"burst {number}".encode() for number in range(faults.burst)]
+        sandbox.telemetry.printed("function", Printed(lines))
+    if faults.kill_extension and len(sandbox.timeline.named("platform.start")) in faults.kill_extension:
+        for agent in agents:
+            sandbox.timeline.note("fault", what="SIGKILL", name=agent.name)
+            sandbox.processes[agent.name].kill()
 
 
 async def restore(sandbox: Sandbox, limit_s: float) -> None:
@@ -162,81 +141,6 @@ async def restore(sandbox: Sandbox, limit_s: float) -> None:
         raise
     finally:
         sandbox.telemetry.platform("platform.restoreRuntimeDone", outcome)
-        sandbox.telemetry.platform("platform.restoreReport", outcome | {"metrics": {"durationMs": _ms_since(began)}})
-
-
-async def shut_down(sandbox: Sandbox, reason: str) -> None:
-    """Runtime first, then SHUTDOWN to the extensions, SIGKILL at the deadline (rapid/shutdown.go)."""
-    sandbox.stopping = True
-    external = bool(sandbox.external)
-    budget_s = EXTERNAL_BUDGET_S if external else INTERNAL_BUDGET_S if sandbox.agents else 0.0
-    deadline = time.monotonic() + budget_s
-    deadline_ms = clock.now_ms() + int(budget_s * 1000)
-    sandbox.timeline.note("shutdown", reason=reason, budget=budget_s)
-    try:
-        if sandbox.running(RUNTIME) and sandbox.agents:
-            sandbox.processes[RUNTIME].signal(signal.SIGTERM)
-            await _within(sandbox, budget_s * RUNTIME_SHARE, lambda: not sandbox.running(RUNTIME))
-        if sandbox.running(RUNTIME):
-            sandbox.processes[RUNTIME].kill()
-            await _within(sandbox, budget_s, lambda: not sandbox.running(RUNTIME))
-        sandbox.drain()
-        await sandbox.telemetry.flush(max(0.0, min(FLUSH_LIMIT_S, deadline - time.monotonic())))
-        event = {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason}
-        for agent in sandbox.external:
-            _tell(sandbox, agent, event)
-        alive = [agent.name for agent in sandbox.external]
-        await _within(sandbox, deadline - time.monotonic(), lambda: not any(map(sandbox.running, alive)))
-        for name in filter(sandbox.running, alive):
-            sandbox.timeline.note("shutdown.kill", name=name)
-    finally:
-        await sandbox.close()
-    for agent in sandbox.external:
-        process = sandbox.processes.get(agent.name)
-        if process is not None and agent.registered:
-            agent.state = "Exited" if process.returncode == 0 else "ShutdownFailed"
-
-
-def _tell(sandbox: Sandbox, agent: Agent, event: dict[str, Any]) -> None:
-    if "SHUTDOWN" in agent.events:
-        agent.deliver(event)
-    elif sandbox.running(agent.name):
-        sandbox.processes[agent.name].kill()
-
-
-async def _within(sandbox: Sandbox, limit_s: float, condition: Callable[[], bool]) -> None:
-    """Wait for a condition, or until the time is up."""
-    try:
-        async with asyncio.timeout(max(0.0, limit_s)):
-            await sandbox.until(condition, even_failed=True)
-    except TimeoutError:
-        pass
-
-
-def report(
-    sandbox: Sandbox, work: Work, began: float, outcome: dict[str, Any], extra: dict[str, Any]
-) -> dict[str, Any]:
-    """The record of platform.report; `extra` is merged into its metrics (initDurationMs, restoreDurationMs)."""
-    duration = _ms_since(began)
-    pids = [process.pid for process in sandbox.processes.values() if process.returncode is None]
-    billed = duration + extra.get("initDurationMs", 0.0)  # init is billed since August 2025
-    metrics = {
-        "durationMs": duration,
-        "billedDurationMs": math.ceil(billed),
-        "memorySizeMB": sandbox.settings.memory_mb,
-        "maxMemoryUsedMB": processes.peak_memory_mb(pids),
-        **extra,
-    }
-    record: dict[str, Any] = {"requestId": work.request_id, "metrics": metrics, **outcome}
-    if work.responded is not None and sandbox.agents:
-        start = clock.stamp(clock.now_ms() - _ms_since(work.responded))
-        record["spans"] = [{"name": "extensionOverhead", "start": start, "durationMs": _ms_since(work.responded)}]
-    return record
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)  # microseconds, as AWS rounds
-
-
-def _ms_since(began: float) -> float:
-    return _ms(time.monotonic() - began)
+        sandbox.telemetry.platform(
+            "platform.restoreReport", outcome | {"metrics": {"durationMs": reports.ms_since(began)}}
+        )

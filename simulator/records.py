@@ -10,8 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from simulator import clock
-
 Kind = Literal["platform", "function", "extension"]
 
 
@@ -23,19 +21,19 @@ class Record(NamedTuple):
     text: bytes
 
 
-def platform(type_: str, record: dict[str, Any], epoch_ms: float | None = None) -> Record:
-    """A platform record of `type_` (for example platform.start)."""
-    line = orjson.dumps({"time": clock.stamp(epoch_ms), "type": type_, "record": record}) + b"\n"
+def platform(type_: str, record: dict[str, Any], stamp: str) -> Record:
+    """A platform record of `type_` (for example platform.start), at `stamp`."""
+    line = orjson.dumps({"time": stamp, "type": type_, "record": record}) + b"\n"
     return Record("platform", line, line)
 
 
-def logged(kind: Kind, messages: list[bytes], *, json_format: bool, epoch_ms: float | None = None) -> list[Record]:
-    """The records of printed `messages`, all read at one time.
+def logged(kind: Kind, messages: list[bytes], *, json_format: bool, stamp: str) -> list[Record]:
+    """The records of printed `messages`, all read at one time, `stamp`.
 
     Under the JSON log format a message that is a JSON object becomes an object record; in 2022-07-01, and under the
     text format, records are strings.
     """
-    head = f'{{"time":"{clock.stamp(epoch_ms)}","type":"{kind}","record":'.encode()
+    head = f'{{"time":"{stamp}","type":"{kind}","record":'.encode()
     found = []
     for message in messages:
         text = head + orjson.dumps(message.decode("utf-8", "replace")) + b"}\n"

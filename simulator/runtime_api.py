@@ -154,7 +154,7 @@ class RuntimeApi:
             request.headers.get(ERROR_TYPE_HEADER, ""), "Runtime.Unknown"
         )
         message = (await request.read()).decode("utf-8", "replace")
-        sandbox.timeline.note("runtime.init_error", errorType=sandbox.runtime.init_error_type, error=message)
+        sandbox.timeline.note("runtime.init_error", errorType=sandbox.runtime.init_error_type, message=message)
         return reply(ACCEPTED, 202)
 
     async def _restore_next(self, _: web.Request) -> web.Response:

@@ -11,19 +11,21 @@ import signal
 import stat
 import sys
 import uuid
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator import clock, layer, processes, variables
+from simulator import layer, processes, variables
 from simulator.agents import Agent
 from simulator.extensions_api import MAX_EXTENSIONS
 from simulator.runtime_api import Runtime
 from simulator.telemetry_api import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from simulator.clock import Clock
     from simulator.memory import Limit
     from simulator.output import Printed
     from simulator.processes import Process
@@ -44,22 +46,29 @@ class Failed(Exception):
         self.error_type = error_type
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a sandbox stands on, and what outlives it. `opt` holds the layers, `preload` goes to every process."""
+
+    settings: Settings
+    clock: Clock
+    timeline: Timeline
+    sent: dict[str, list[bytes]]
+    tasks: asyncio.TaskGroup
+    runtime_api: str
+    opt: Path
+    limit: Limit | None
+    preload: Mapping[str, str]
+
+
 class Sandbox:
     """Extensions and runtime of one life, with what they have told the APIs."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        opt: Path,
-        runtime_api: str,
-        timeline: Timeline,
-        sent: dict[str, list[bytes]],
-        tasks: asyncio.TaskGroup,
-        limit: Limit | None,
-    ) -> None:
-        self.settings = settings
-        self.timeline = timeline
-        self.telemetry = Telemetry(settings, timeline, sent, tasks)
+    def __init__(self, ground: Ground) -> None:
+        self.settings = settings = ground.settings
+        self.clock = ground.clock
+        self.timeline = ground.timeline
+        self.telemetry = Telemetry(settings, ground.clock, ground.timeline, ground.sent, ground.tasks)
         self.agents: dict[str, Agent] = {}
         self.runtime = Runtime()
         self.processes: dict[str, Process] = {}
@@ -68,13 +77,9 @@ class Sandbox:
         self.stopping = False
         self.failure: Failed | None = None
         self.credentials_token = str(uuid.uuid4())
-        self.instance_id = (
-            f"{clock.stamp()[:10].replace('-', '/')}/{settings.name}[{settings.version}]{uuid.uuid4().hex}"
-        )
-        self._opt = opt
-        self._runtime_api = runtime_api
-        self._tasks = tasks
-        self._limit = limit
+        day = ground.clock.stamp()[:10].replace("-", "/")
+        self.instance_id = f"{day}/{settings.name}[{settings.version}]{uuid.uuid4().hex}"
+        self._ground = ground
         self._waiting: list[asyncio.Future[None]] = []
 
     # What the phases wait for
@@ -111,7 +116,7 @@ class Sandbox:
 
     async def start_extensions(self) -> None:
         """Start every file of extensions/, all before any is waited for."""
-        files = layer.extensions(self._opt)
+        files = layer.extensions(self._ground.opt)
         if len(files) > MAX_EXTENSIONS:
             self.fail(
                 "Extension.LaunchError",
@@ -119,7 +124,7 @@ class Sandbox:
             )
             raise self.failure or AssertionError
         self.agents |= {file.name: Agent(file.name, external=True, managed=self.settings.managed) for file in files}
-        env = variables.for_extension(self.settings, self._runtime_api, self.credentials_token)
+        env = variables.for_extension(self.settings, self._ground.runtime_api, self.credentials_token)
         for file in files:
             path = Path("/opt/extensions") / file.name if self.settings.mount_opt else file
             try:
@@ -135,10 +140,10 @@ class Sandbox:
     async def start_runtime(self) -> None:
         """Start the function's bootstrap, or AWS's runtime client for Python."""
         task_root = self.settings.function.resolve()
-        bootstraps = [path for path in (task_root / "bootstrap", self._opt / "bootstrap") if path.is_file()]
+        bootstraps = [path for path in (task_root / "bootstrap", self._ground.opt / "bootstrap") if path.is_file()]
         command = [str(bootstraps[0])] if bootstraps else [sys.executable, "-m", "awslambdaric", self.settings.handler]
         env = variables.for_runtime(
-            self.settings, self._runtime_api, self.credentials_token, self.instance_id, str(self._opt)
+            self.settings, self._ground.runtime_api, self.credentials_token, self.instance_id, str(self._ground.opt)
         )
         try:
             await self._start(RUNTIME, command, env, task_root, "function", framed=not self.settings.managed)
@@ -150,11 +155,12 @@ class Sandbox:
         self, name: str, command: list[str], env: dict[str, str], cwd: Path, kind: Kind, *, framed: bool = False
     ) -> None:
         sink = partial(self._printed, name, kind)
-        opt = self._opt if self.settings.mount_opt else None
-        process = await processes.start(name, command, env, cwd, sink, framed=framed, limit=self._limit, opt=opt)
+        env = {**env, **self._ground.preload}
+        opt = self._ground.opt if self.settings.mount_opt else None
+        process = await processes.start(name, command, env, cwd, sink, framed=framed, limit=self._ground.limit, opt=opt)
         self.processes[name] = process
         self.timeline.note("process.start", name=name, pid=process.pid)
-        self._tasks.create_task(self._watch(process), name=f"watch {name}")
+        self._ground.tasks.create_task(self._watch(process), name=f"watch {name}")
 
     def _printed(self, name: str, kind: Kind, printed: Printed) -> None:
         lines = [line[:SHOWN_CHARACTERS].decode("utf-8", "replace") for line in printed.messages[:SHOWN_LINES]]
@@ -170,7 +176,9 @@ class Sandbox:
         if agent is None:
             self.runtime.unpark()
             message = f"the runtime ended with {how}"
-            oom = returncode == -signal.SIGKILL and self._limit is not None and self._limit.out_of_memory()
+            oom = (
+                returncode == -signal.SIGKILL and self._ground.limit is not None and self._ground.limit.out_of_memory()
+            )
             error_type = "Runtime.OutOfMemory" if oom else self.runtime.init_error_type or "Runtime.ExitError"
             self.fail(error_type, message)
         else:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
+from simulator.errors import SimulatorError
 from simulator.faults import Faults
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 # Developer Guide, "Working with Lambda environment variables": AWS_LAMBDA_INITIALIZATION_TYPE.
 InitType = Literal["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"]
 LogFormat = Literal["Text", "JSON"]
-
-
-class SimulatorError(Exception):
-    """The simulation cannot run as asked; the message says why in words that a user understands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

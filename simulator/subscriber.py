@@ -14,6 +14,7 @@ from simulator import records
 from simulator.destinations import NotSent
 
 if TYPE_CHECKING:
+    from simulator.clock import Clock
     from simulator.destinations import Destination
     from simulator.records import Record
     from simulator.subscription import Subscription
@@ -30,6 +31,7 @@ class Subscriber:
         name: str,
         wanted: Subscription,
         destination: Destination,
+        clock: Clock,
         timeline: Timeline,
         sent: list[bytes],
         stall_s: float,
@@ -38,6 +40,7 @@ class Subscriber:
         self.name = name
         self._wanted = wanted
         self._destination = destination
+        self._clock = clock
         self._timeline = timeline
         self._sent = sent
         self._stall_s = stall_s
@@ -83,6 +86,7 @@ class Subscriber:
                 await asyncio.sleep(self._stall_s)
                 await self._destination.send(lines)
             except NotSent as error:
+                self._timeline.note("telemetry.failed", name=self.name, reason=str(error))
                 self._drop(lines, f"could not send events: {error}")
             else:
                 self._sent += lines
@@ -128,7 +132,7 @@ class Subscriber:
             return
         for reason, (count, size) in self._dropped.items():
             report = {"droppedRecords": count, "droppedBytes": size, "reason": reason}
-            lines.insert(0, records.platform("platform.logsDropped", report).line)
+            lines.insert(0, records.platform("platform.logsDropped", report, self._clock.stamp()).line)
         self._dropped.clear()
         if lines:
             self._flight = lines

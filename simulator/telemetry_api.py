@@ -23,6 +23,7 @@ from simulator.subscription import parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulator.clock import Clock
     from simulator.output import Printed
     from simulator.records import Kind, Record
     from simulator.sandbox import Sandbox
@@ -36,10 +37,16 @@ class Telemetry:
     """The records of one sandbox and their subscribers."""
 
     def __init__(
-        self, settings: Settings, timeline: Timeline, sent: dict[str, list[bytes]], tasks: asyncio.TaskGroup
+        self,
+        settings: Settings,
+        clock: Clock,
+        timeline: Timeline,
+        sent: dict[str, list[bytes]],
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self.subscribers: dict[str, Subscriber] = {}
         self._settings = settings
+        self._clock = clock
         self._timeline = timeline
         self._sent = sent
         self._tasks = tasks
@@ -55,13 +62,15 @@ class Telemetry:
     def platform(self, type_: str, record: dict[str, Any]) -> None:
         """Publish a platform record, and note it."""
         self._timeline.note(type_, **record)
-        self.publish(records.platform(type_, record))
+        self.publish(records.platform(type_, record, self._clock.stamp()))
 
     def printed(self, kind: Kind, printed: Printed) -> None:
         """Publish what a runtime or an extension printed."""
         json_format = self._settings.managed or self._settings.log_format == "JSON"
         as_json = json_format if printed.is_json is None else printed.is_json
-        for record in records.logged(kind, printed.messages, json_format=as_json, epoch_ms=printed.epoch_ms):
+        for record in records.logged(
+            kind, printed.messages, json_format=as_json, stamp=self._clock.stamp(printed.epoch_ms)
+        ):
             self.publish(record)
 
     def publish(self, record: Record) -> None:
@@ -90,6 +99,7 @@ class Telemetry:
             name,
             wanted,
             destination,
+            self._clock,
             self._timeline,
             self._sent.setdefault(name, []),
             faults.stall_s,
@@ -97,7 +107,7 @@ class Telemetry:
         )
         if self._forgotten:
             lost = {"droppedRecords": self._forgotten, "droppedBytes": 0, "reason": SLOW}
-            subscriber.add(records.platform("platform.logsDropped", lost))
+            subscriber.add(records.platform("platform.logsDropped", lost, self._clock.stamp()))
         for record in self._replay or ():
             subscriber.add(record)
         self.subscribers[name] = subscriber

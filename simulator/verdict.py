@@ -6,31 +6,51 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from simulator.environment import Environment
+    from simulator.timeline import Moment
 
 
 def complaints(environment: Environment) -> list[str]:
     """What each extension did wrong, in words; nothing where all behaved."""
-    faults = environment.settings.faults
-    forgiven = bool(faults.kill_extension or faults.vanish)
     found = []
+    stopping = False
     for moment in environment.timeline:
-        details = moment.details
-        if moment.what == "failure" and details["errorType"].startswith("Extension.") and not forgiven:
-            found.append(f"{details['errorType']}: {details['message']}")
-        elif moment.what == "init.timeout" and "runtime" not in details["waiting"]:
-            found.append(f"init took more than {details['seconds']} s: it waited for {details['waiting']}")
-        elif moment.what == "shutdown.kill":
-            found.append(f"{details['name']} did not exit before the deadline of SHUTDOWN and was killed")
-        elif moment.what == "extension.overran":
-            found.append(f"{details['name']} held an invocation until the function's timeout")
-        elif moment.what == "extension.refused":
-            found.append(f"{details['name']} was refused {details['call']}: {details['status']} {details['message']}")
-        elif moment.what == "telemetry.failed":
-            found.append(f"{details['name']} did not take telemetry: {details['reason']}")
+        stopping = (stopping or moment.what == "shutdown") and moment.what != "platform.initStart"
+        if complaint := _complaint(moment, stopping=stopping):
+            found.append(complaint)
     for shutdown in environment.shutdowns:
         found += [
             f"{name} exited with {ended.returncode} after SHUTDOWN ({shutdown.reason})"
             for name, ended in shutdown.extensions.items()
-            if ended.returncode and not ended.killed
+            if (ended.returncode or 0) > 0 and not ended.killed
         ]
+    if environment.settings.faults.kill_extension:  # what was done to it is not its fault
+        found = [complaint for complaint in found if not complaint.startswith("Extension.Crash")]
     return list(dict.fromkeys(found))
+
+
+def unstarted(environment: Environment) -> str:
+    """Why the function never started, if that is so: then there is nothing to judge."""
+    if any(moment.what == "runtime.next" for moment in environment.timeline):
+        return ""
+    for moment in reversed(environment.timeline):
+        if moment.what == "runtime.init_error":
+            return f"the function does not start: {moment.details['errorType']}: {moment.details['message']}"
+        if moment.what == "failure" and moment.details["errorType"].startswith("Runtime."):
+            return f"the function does not start: {moment.details['errorType']}: {moment.details['message']}"
+    return ""
+
+
+def _complaint(moment: Moment, *, stopping: bool) -> str:
+    details = moment.details
+    match moment.what:
+        case "failure" if details["errorType"].startswith("Extension."):
+            return f"{details['errorType']}: {details['message']}"
+        case "init.timeout" if "runtime" not in details["waiting"]:
+            return f"init took more than {details['seconds']} s: it waited for {details['waiting']}"
+        case "extension.overran":
+            return f"{details['name']} held an invocation until the function's timeout"
+        case "shutdown.kill":
+            return f"{details['name']} did not exit before the deadline of SHUTDOWN and was killed"
+        case "telemetry.failed" if not stopping:
+            return f"{details['name']} did not take telemetry: {details['reason']}"
+    return ""
