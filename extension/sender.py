@@ -110,6 +110,8 @@ class Sender:
             else:
                 if len(failures) < len(batch.records) or any(failure.permanent for failure in failures):
                     self._trust(started)
+                    taken, ms = len(batch.records) - len(failures), round((self._clock() - started) * 1000, 1)
+                    log("DEBUG", "delivered", sink=self._name, records=taken, ms=ms)
                     return failures
                 reason = failures[0].reason
             self.distrust(reason, 1)
