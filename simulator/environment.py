@@ -81,7 +81,7 @@ class Environment:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             runtime_api = await stack.enter_async_context(serve(self._current))
             self._ground = Ground(
-                self.settings, self.clock, self.timeline, self.sent, tasks, runtime_api, opt, limit, preload
+                self.settings, self.clock, self.timeline, self.sent, tasks, runtime_api, folder, opt, limit, preload
             )
             stack.push_async_callback(self._end)
             if self.settings.init_type != "on-demand":
@@ -102,7 +102,7 @@ class Environment:
     async def invoke(
         self, event: Any = None, *, trace_id: str | None = None, tenant_id: str | None = None
     ) -> Invocation:
-        """Invoke the function with a JSON value and wait until runtime and extensions are done with it.
+        """Invoke the function with a JSON value (None: {}) and wait until runtime and extensions are done with it.
 
         On Managed Instances several may run at once; on demand a second one waits for the first.
         """
@@ -151,7 +151,7 @@ class Environment:
         request_id = str(uuid.uuid4())
         deadline_ms = self.clock.now_ms() + int(self.settings.timeout_s * 1000)
         headers = invocation.headers(self.settings, request_id, deadline_ms, trace_id, tenant_id)
-        work = Work(request_id, json.dumps(event).encode(), headers)
+        work = Work(request_id, json.dumps({} if event is None else event).encode(), headers)
         start = invocation.start_record(self.settings, work, tenant_id, traced=bool(trace_id))
         self.timeline.note("invoke", requestId=request_id)
         sandbox = self._current()

@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 READ_BYTES = 1 << 18
 PIPE_BYTES = 1 << 20
@@ -138,3 +140,41 @@ class Pipe:
         self._reader = -1
         for printed in self._framing.end():
             self._sink(printed)
+
+
+class LogSocket:
+    """On Managed Instances each worker of a runtime fetches an output of its own: a connection to this Unix socket.
+
+    (aws-lambda-python-runtime-interface-client, lambda_multi_concurrent_utils.py.) It is used as a Pipe is.
+    """
+
+    def __init__(self, path: Path, sink: Callable[[Printed], None]) -> None:
+        path.unlink(missing_ok=True)
+        self._pipes: list[Pipe] = []
+        self._sink = sink
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def started(self) -> None:
+        """Nothing: the children connect by themselves."""
+
+    def drain(self) -> None:
+        """Read what was printed up to now."""
+        for pipe in self._pipes:
+            pipe.drain()
+
+    def close(self) -> None:
+        """Read the rest and close; once more does no harm."""
+        if self._listener.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = self._listener.accept()
+            self._pipes.append(Pipe(Lines(), self._sink, connection.detach()))

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.output import Frames, Lines, Pipe
+from simulator.output import Frames, Lines, LogSocket, Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Process:
     """One running process: `name`, `pid`, and `returncode` once it has exited (minus the signal that killed it)."""
 
-    def __init__(self, name: str, child: asyncio.subprocess.Process, pipes: Sequence[Pipe]) -> None:
+    def __init__(self, name: str, child: asyncio.subprocess.Process, pipes: Sequence[Pipe | LogSocket]) -> None:
         self.name = name
         self.pid = child.pid
         self.killed = False
@@ -76,19 +76,26 @@ async def start(
     sink: Callable[[Printed], None],
     *,
     framed: bool = False,
+    log_socket: Path | None = None,
     limit: Limit | None = None,
     opt: Path | None = None,
 ) -> Process:
     """Start `command` with exactly `env`; OSError where it cannot be executed.
 
-    `framed` gives it a _LAMBDA_TELEMETRY_LOG_FD; `opt` is bound over /opt for it alone.
+    `framed` gives it a _LAMBDA_TELEMETRY_LOG_FD, `log_socket` what replaces that on Managed Instances; `opt` is bound
+    over /opt for it alone.
     """
     output = Pipe(Lines(), sink)
-    pipes = [output]
+    pipes: list[Pipe | LogSocket] = [output]
+    inherited = []
     if framed:
         log = Pipe(Frames(), sink)
         pipes.append(log)
+        inherited.append(log.writer)
         env = {**env, "_LAMBDA_TELEMETRY_LOG_FD": str(log.writer)}
+    if log_socket:
+        pipes.append(LogSocket(log_socket, sink))
+        env = {**env, "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": str(log_socket)}
 
     def before_exec() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives a simulator that was killed
@@ -105,7 +112,7 @@ async def start(
             stdin=subprocess.DEVNULL,
             stdout=output.writer,
             stderr=output.writer,
-            pass_fds=[pipe.writer for pipe in pipes[1:]],
+            pass_fds=inherited,
             process_group=0,
             preexec_fn=before_exec,
         )

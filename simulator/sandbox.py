@@ -56,6 +56,7 @@ class Ground:
     sent: dict[str, list[bytes]]
     tasks: asyncio.TaskGroup
     runtime_api: str
+    folder: Path
     opt: Path
     limit: Limit | None
     preload: Mapping[str, str]
@@ -146,18 +147,31 @@ class Sandbox:
             self.settings, self._ground.runtime_api, self.credentials_token, self.instance_id, str(self._ground.opt)
         )
         try:
-            await self._start(RUNTIME, command, env, task_root, "function", framed=not self.settings.managed)
+            log_socket = self._ground.folder / "log.sock" if self.settings.managed else None
+            await self._start(
+                RUNTIME, command, env, task_root, "function", framed=not self.settings.managed, log_socket=log_socket
+            )
         except OSError as error:
             self.fail("Runtime.InvalidEntrypoint", str(error))
             raise self.failure or error from error
 
     async def _start(
-        self, name: str, command: list[str], env: dict[str, str], cwd: Path, kind: Kind, *, framed: bool = False
+        self,
+        name: str,
+        command: list[str],
+        env: dict[str, str],
+        cwd: Path,
+        kind: Kind,
+        *,
+        framed: bool = False,
+        log_socket: Path | None = None,
     ) -> None:
         sink = partial(self._printed, name, kind)
         env = {**env, **self._ground.preload}
         opt = self._ground.opt if self.settings.mount_opt else None
-        process = await processes.start(name, command, env, cwd, sink, framed=framed, limit=self._ground.limit, opt=opt)
+        process = await processes.start(
+            name, command, env, cwd, sink, framed=framed, log_socket=log_socket, limit=self._ground.limit, opt=opt
+        )
         self.processes[name] = process
         self.timeline.note("process.start", name=name, pid=process.pid)
         self._ground.tasks.create_task(self._watch(process), name=f"watch {name}")
