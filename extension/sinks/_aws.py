@@ -155,6 +155,7 @@ class Client:
         except ParamValidationError:
             raise Rejected("botocore refuses the parameters", divisible=True) from None  # its text quotes them
         except NoCredentialsError:
+            self._opened = None
             raise Rejected("no credentials; give the function an execution role") from None
         except (EndpointConnectionError, ConnectTimeoutError):
             message = f"cannot reach {self.endpoint}; check the region and, in a VPC, the route or the VPC endpoint"

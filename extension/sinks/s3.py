@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "s3"
-OPERATIONS = ("PutObject",)
+OPERATIONS = ("PutObject", "HeadBucket")  # botocore asks by the latter where a bucket is that is not here
 
 PARAMETERS = _aws.PARAMETERS | {"acl", "compression", "kms_key", "storage_class"}
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # "Bucket naming rules", Amazon S3 User Guide

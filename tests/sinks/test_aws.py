@@ -124,10 +124,23 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, strict: Callable[..., S
     """Without credentials nothing is sent, and the instance metadata of a machine is not asked for any."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
+    with FaultServer() as metadata:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+        found = strict("s3://logs")
+        with pytest.raises(Rejected, match="no credentials; give the function an execution role"):
+            found.sink.send(SENT, 5.0)
+        assert metadata.requests == found.server.requests == []
+
+
+def test_credentials_that_come_late(monkeypatch: pytest.MonkeyPatch, strict: Callable[..., Strict]) -> None:
+    """Credentials that were not there at first are used once they are."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     found = strict("s3://logs")
-    with pytest.raises(Rejected, match="no credentials; give the function an execution role"):
+    with pytest.raises(Rejected):
         found.sink.send(SENT, 5.0)
-    assert found.server.requests == []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDLATE")
+    found.sink.send(SENT, 5.0)
+    assert found.service.keys == {"AKIDLATE"}
 
 
 # --- credentials
