@@ -25,6 +25,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     ParamValidationError,
+    ProxyConnectionError,
 )
 from botocore.session import Session
 
@@ -157,8 +158,8 @@ class Client:
         except NoCredentialsError:
             self._opened = None
             raise Rejected("no credentials; give the function an execution role") from None
-        except (EndpointConnectionError, ConnectTimeoutError):
-            message = f"cannot reach {self.endpoint}; check the region and, in a VPC, the route or the VPC endpoint"
+        except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError):
+            message = f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
             raise ConnectionError(message) from None
         return answer
 
@@ -181,7 +182,7 @@ class Client:
             read_timeout=READ_S,
             retries={"total_max_attempts": 1, "mode": "standard"},  # delivery retries: it knows the deadline
             parameter_validation=False,
-            request_checksum_calculation="when_required",
+            s3={"us_east_1_regional_endpoint": "regional"},  # the global one is out of reach of VPC interface endpoints
             user_agent_extra="telemetry-forwarder",
         )
         if self._role:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import ssl
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
+import trustme
+from botocore.exceptions import SSLError
 
 from extension.sinks import Busy, Rejected, _aws
 from tests.faults.aws import Service, refusing
@@ -19,6 +22,7 @@ from tests.sinks.helpers import batch, line, target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from extension.sinks import Sink
     from tests.sinks.conftest import Strict
@@ -88,6 +92,12 @@ def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
     """Each of AWS's words for too much is Busy."""
     with pytest.raises(Busy):
         strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+
+
+def test_throttling_by_status(strict: Callable[..., Strict]) -> None:
+    """A status of 429 is Busy whatever the code."""
+    with pytest.raises(Busy):
+        strict("firehose://s", Refusing("WhoKnows", 429)).sink.send(SENT, 5.0)
 
 
 def test_slow_down(strict: Callable[..., Strict]) -> None:
@@ -339,31 +349,83 @@ def test_endpoint_of_one_service(service: str, monkeypatch: pytest.MonkeyPatch) 
     assert endpoint(service, f"{service}://x") == "https://one.example.com"
 
 
-class Proxy:
-    """Learns to which host a request would have gone."""
-
-    def __call__(self, request: Request) -> Action:
-        """Take it."""
-        return Answer(200, {}, b'{"FailedPutCount":0,"RequestResponses":[]}')
+FIPS, DUAL_STACK = {"AWS_USE_FIPS_ENDPOINT": "true"}, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}
 
 
 @pytest.mark.parametrize(
-    ("variables", "host"),
+    ("url", "variables", "host"),
     [
-        ({}, "firehose.us-east-1.amazonaws.com"),
-        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "firehose-fips.us-east-1.amazonaws.com"),
-        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "firehose.us-east-1.api.aws"),
-        (
-            {"AWS_USE_FIPS_ENDPOINT": "true", "AWS_USE_DUALSTACK_ENDPOINT": "true"},
-            "firehose-fips.us-east-1.api.aws",
-        ),
+        ("s3://logs", {}, "logs.s3.us-east-1.amazonaws.com"),
+        ("s3://logs", FIPS, "logs.s3-fips.us-east-1.amazonaws.com"),
+        ("s3://logs", DUAL_STACK, "logs.s3.dualstack.us-east-1.amazonaws.com"),
+        ("s3://logs", FIPS | DUAL_STACK, "logs.s3-fips.dualstack.us-east-1.amazonaws.com"),
+        ("firehose://s", FIPS, "firehose-fips.us-east-1.amazonaws.com"),
+        ("firehose://s", DUAL_STACK, "firehose.us-east-1.api.aws"),
+        ("firehose://s", FIPS | DUAL_STACK, "firehose-fips.us-east-1.api.aws"),
+        ("kinesis://s", FIPS, "kinesis-fips.us-east-1.amazonaws.com"),
+        ("kinesis://s", DUAL_STACK, "kinesis.us-east-1.api.aws"),
+        ("sqs://q", FIPS, "sqs-fips.us-east-1.amazonaws.com"),
+        ("sqs://q", DUAL_STACK, "sqs.us-east-1.api.aws"),
+        ("sqs://sqs.us-east-1.amazonaws.com/123456789012/q", {}, "sqs.us-east-1.amazonaws.com"),
+        ("logs://g", FIPS, "logs-fips.us-east-1.amazonaws.com"),
+        ("logs://g", DUAL_STACK, "logs.us-east-1.api.aws"),
     ],
 )
-def test_fips_and_dual_stack(variables: dict[str, str], host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FIPS and dual-stack endpoints are taken when AWS's variables ask for them."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert endpoint("firehose", "firehose://x?region=us-east-1") == f"https://{host}"
+def test_fips_and_dual_stack(
+    url: str,
+    variables: dict[str, str],
+    host: str,
+    monkeypatch: pytest.MonkeyPatch,
+    open_for_test: Callable[[str], Sink],
+) -> None:
+    """FIPS and dual-stack endpoints are taken when AWS's variables ask for them, and asked of HTTPS_PROXY."""
+    with FaultServer(otherwise=Answer(403)) as proxy:
+        for name, value in {**variables, "HTTPS_PROXY": proxy.url}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ConnectionError, match="cannot reach"):
+            open_for_test(f"{url}?region=us-east-1").send(SENT, 5.0)
+        proxy.wait_for(1)
+        assert (proxy.requests[0].method, proxy.requests[0].path) == ("CONNECT", f"{host}:443")
+
+
+class Authority:
+    """A certificate authority of our own, and a server that it vouches for."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        self.service = Service()
+        self.server = FaultServer(self.service, tls=context)
+        self.bundle = folder / "ca.pem"
+        authority.cert_pem.write_to_path(str(self.bundle))
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """A server over TLS, to which everything is sent."""
+    authority = Authority(tmp_path)
+    with authority.server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", authority.server.url)
+        yield authority
+
+
+def test_server_that_nobody_vouches_for(authority: Authority, open_for_test: Callable[[str], Sink]) -> None:
+    """A server whose certificate cannot be verified gets nothing."""
+    with pytest.raises(SSLError, match="certificate verify failed"):
+        open_for_test("s3://logs").send(SENT, 5.0)
+    assert authority.server.requests == []
+
+
+def test_authority_of_ones_own(
+    authority: Authority, open_for_test: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_CA_BUNDLE names who else may vouch; over TLS as well, the checksum is a header and not a trailer."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    open_for_test("s3://logs").send(SENT, 5.0)
+    [request] = authority.server.requests
+    assert "x-amz-checksum-crc32" in request.headers
+    assert "aws-chunked" not in request.headers.get("content-encoding", "")
 
 
 def test_opening_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
