@@ -1,4 +1,4 @@
-"""What the AWS sinks share: one botocore client each, and what AWS's errors mean to delivery.
+"""What the AWS sinks share: one botocore client each, with its credentials, timeouts and errors.
 
 It knows no destination. Credentials, endpoints, FIPS and dual-stack are botocore's own business and follow its
 environment variables, but for `region=` and `role=`, which each AWS sink takes in its URL.
@@ -29,7 +29,8 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
-from extension.sinks import Busy, Rejected
+from extension.sinks import Rejected
+from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,64 +48,6 @@ PARAMETERS = frozenset({"region", "role"})
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 CONNECT_S = 2.0
 READ_S = 10.0  # where no send gives its own: STS and the like
-
-# "Common Errors" in each service's API reference; "Error responses" in S3's and "Error retries" in the SDK guide.
-THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "KMSThrottlingException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "ServiceUnavailableException",  # Firehose: "the throughput limits have been exceeded"
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-STALE = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "RequestTimeout"})
-FORBIDDEN = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "AllAccessDisabled",
-        "KMS.AccessDeniedException",
-        "KMSAccessDeniedException",
-        "NotAuthorized",
-        "UnauthorizedOperation",
-    }
-)
-UNKNOWN_KEY = frozenset(
-    {
-        "IncompleteSignature",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "InvalidToken",
-        "MissingAuthenticationToken",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-MISSING = frozenset(
-    {
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "NoSuchBucket",
-        "QueueDoesNotExist",
-        "ResourceNotFoundException",
-    }
-)
-ELSEWHERE = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"})
-
-
-class Unavailable(Exception):
-    """AWS failed to answer as it should, which says nothing about the batch: it may be sent again."""
 
 
 class Client:
@@ -152,7 +95,10 @@ class Client:
                 self._opened = None  # the next call reads the credentials anew
             if code(error) == leave:
                 raise
-            raise self._translate(error, action or f"{self._service}:{operation}") from None
+            wanted = Wanted(action or f"{self._service}:{operation}", self._resource, self._region)
+            if error.operation_name in OPERATIONS:
+                wanted = Wanted(f"sts:{error.operation_name}", f"role {self._role}", self._region)
+            raise translate(error, wanted) from None
         except ParamValidationError:
             raise Rejected("botocore refuses the parameters", divisible=True) from None  # its text quotes them
         except NoCredentialsError:
@@ -199,39 +145,6 @@ class Client:
         """Botocore takes a timeout per request only from here."""
         context["read_timeout"] = self._timeout_s
 
-    def _translate(self, error: ClientError, action: str) -> Exception:  # noqa: PLR0911 - a table, in words
-        found = code(error)
-        metadata = error.response.get("ResponseMetadata", {})
-        status = metadata.get("HTTPStatusCode", 0)
-        resource = self._resource
-        if error.operation_name in OPERATIONS:
-            action, resource = f"sts:{error.operation_name}", f"role {self._role}"
-        # AWS's own text is not shown: some services quote the request in it.
-        message = f"{found} ({action}, HTTP {status})"
-        if found in THROTTLED or status == 429:
-            after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-            return Busy(message, float(after) if after.isdecimal() else 0.0)
-        if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
-            return Unavailable(message)
-        if found in FORBIDDEN:
-            return Rejected(f"{found}: allow {action} on {resource} in the function's role")
-        if found in UNKNOWN_KEY:
-            return Rejected(
-                f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
-            )
-        if found in MISSING:
-            return Rejected(f"{found}: there is no {resource} in {self._region}; create it, or correct the URL")
-        if found in ELSEWHERE or status == 301:
-            return Rejected(f"{found}: {resource} is not in {self._region}; add region=... to the URL")
-        if status in {400, 401, 403, 404, 405, 411, 413, 501}:
-            return Rejected(message, divisible=status in {400, 413})
-        return Unavailable(message)
-
-
-def code(error: ClientError) -> str:
-    """The error code that AWS gave."""
-    return error.response.get("Error", {}).get("Code", "")
-
 
 def name(target: Target, expected: str) -> str:
     """The host of a URL that has nothing behind it, the name of a stream. Raises ValueError."""
@@ -263,4 +176,6 @@ class _Role(CredentialProvider):
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, self.METHOD)
 
     def _create_client(self, service: str, **credentials: Any) -> BaseClient:
-        return self._session.create_client(service, config=self._config, **credentials)
+        # In the function's own region, whose endpoint a VPC without internet may have.
+        region = next(filter(None, map(os.environ.get, REGIONS)), None)
+        return self._session.create_client(service, region_name=region, config=self._config, **credentials)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import orjson
 from botocore.exceptions import ClientError
 
-from extension.sinks import Failure, Limits, _aws, _packing
+from extension.sinks import Failure, Limits, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -80,7 +80,7 @@ class LogsSink:
         try:
             answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
         except ClientError as error:
-            if _aws.code(error) != missing:
+            if _aws_errors.code(error) != missing:
                 raise
             self._create(where, timeout_s)
             answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
@@ -91,7 +91,7 @@ class LogsSink:
         try:
             self._client.call(OPERATIONS[1], timeout_s, leave=there, **where)
         except ClientError as error:
-            if _aws.code(error) != there:
+            if _aws_errors.code(error) != there:
                 raise
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import orjson
 from botocore.exceptions import ClientError
 
-from extension.sinks import Limits, _aws
+from extension.sinks import Limits, _aws, _aws_errors
 from extension.sinks._compression import compress_gzip, compress_zstd
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class S3Sink:
                 **self._parameters,
             )
         except ClientError as error:
-            if _aws.code(error) != TAKEN:
+            if _aws_errors.code(error) != TAKEN:
                 raise
         return ()
 

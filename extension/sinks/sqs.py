@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import Limits, _aws, _packing
+from extension.sinks import Limits, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +67,7 @@ class SqsSink:
             OPERATIONS[0], timeout_s, action="sqs:SendMessage", QueueUrl=self._url, Entries=messages
         )
         for failed in answer.get("Failed", ()):
-            permanent = failed["SenderFault"] and failed["Code"] not in _aws.THROTTLED
+            permanent = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED
             yield from request[int(failed["Id"])].failures(failed["Code"], permanent=permanent)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:

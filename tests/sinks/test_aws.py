@@ -14,7 +14,7 @@ import pytest
 import trustme
 from botocore.exceptions import SSLError
 
-from extension.sinks import Busy, Rejected, _aws
+from extension.sinks import Busy, Rejected, _aws, _aws_errors
 from tests.faults.aws import Service, refusing
 from tests.faults.server import Action, Answer, FaultServer, Request
 from tests.sinks.contract import CREDENTIALS
@@ -87,7 +87,7 @@ def test_bad_records(code: str, strict: Callable[..., Strict]) -> None:
     assert caught.value.divisible
 
 
-@pytest.mark.parametrize("code", sorted(_aws.THROTTLED))
+@pytest.mark.parametrize("code", sorted(_aws_errors.THROTTLED))
 def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
     """Each of AWS's words for too much is Busy."""
     with pytest.raises(Busy):
@@ -110,7 +110,7 @@ def test_slow_down(strict: Callable[..., Strict]) -> None:
 @pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "RequestExpired", "RequestTimeout", "InternalError"])
 def test_request_that_aged_in_a_freeze(code: str, strict: Callable[..., Strict]) -> None:
     """A request that was signed before a freeze and arrived after it is sent again, with a new signature."""
-    with pytest.raises(_aws.Unavailable):
+    with pytest.raises(_aws_errors.Unavailable):
         strict("s3://logs", Refusing(code, 403 if code != "InternalError" else 500)).sink.send(SENT, 5.0)
 
 
@@ -118,7 +118,7 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     """So is one that AWS calls invalid, when it says that it is only too old."""
     text = json.dumps({"__type": "InvalidSignatureException", "message": "Signature expired: 20261121T000000Z is now"})
     found = strict("firehose://s", Service(first=[Answer(400, {}, text.encode())]))
-    with pytest.raises(_aws.Unavailable):
+    with pytest.raises(_aws_errors.Unavailable):
         found.sink.send(SENT, 5.0)
     assert found.sink.send(SENT, 5.0) == ()
 
@@ -168,7 +168,7 @@ def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: 
     """When a token has expired, the next send takes the credentials that are there by then."""
     expired = json.dumps({"__type": "ExpiredTokenException", "message": "The security token included is expired"})
     found = strict("firehose://s", Service(first=[Answer(400, {}, expired.encode())]))
-    with pytest.raises(_aws.Unavailable, match="ExpiredTokenException"):
+    with pytest.raises(_aws_errors.Unavailable, match="ExpiredTokenException"):
         found.sink.send(SENT, 5.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED")
     assert found.sink.send(SENT, 5.0) == ()
@@ -270,7 +270,7 @@ def assume(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]
         def open_one(sts: Sts) -> Sink:
             server = stack.enter_context(FaultServer(sts))
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-            return open_for_test(f"s3://logs?role={ROLE}")
+            return open_for_test(f"s3://logs?region=eu-south-1&role={ROLE}")
 
         yield open_one
 
@@ -285,6 +285,13 @@ def test_role(assume: Callable[[Sts], Sink]) -> None:
     assert sts.service.keys == {"ASIAROLE1"}
     assert len(sts.asked) == 1
     assert b"telemetry-writer" in sts.asked[0].body
+
+
+def test_role_is_asked_for_at_home(assume: Callable[[Sts], Sink]) -> None:
+    """The role is assumed in the function's region, though the bucket is in another."""
+    sts = Sts()
+    assume(sts).send(SENT, 5.0)
+    assert "/eu-west-1/sts/" in sts.asked[0].headers["authorization"]
 
 
 def test_role_is_assumed_anew(assume: Callable[[Sts], Sink]) -> None:

@@ -1,0 +1,105 @@
+"""What AWS's errors mean to delivery, and in one line what their reader is to do. It calls nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from extension.sinks import Busy, Rejected
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+# "Common Errors" in each service's API reference; "Error responses" in S3's and "Error retries" in the SDK guide.
+THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "ServiceUnavailableException",  # Firehose: "the throughput limits have been exceeded"
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+STALE = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "RequestTimeout"})
+FORBIDDEN = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "KMS.AccessDeniedException",
+        "KMSAccessDeniedException",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+    }
+)
+UNKNOWN_KEY = frozenset(
+    {
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+MISSING = frozenset(
+    {
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+    }
+)
+ELSEWHERE = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"})
+
+
+class Unavailable(Exception):
+    """AWS failed to answer as it should, which says nothing about the batch: it may be sent again."""
+
+
+class Wanted(NamedTuple):
+    """What was to be done: IAM's name for it, with what, as in "bucket logs", and where."""
+
+    action: str
+    resource: str
+    region: str
+
+
+def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911 - a table, in words
+    """What it is to delivery: Rejected, Busy or Unavailable. AWS's own text is left out, for it may quote records."""
+    found = code(error)
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 0)
+    message = f"{found} ({wanted.action}, HTTP {status})"
+    if found in THROTTLED or status == 429:
+        after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
+        return Busy(message, float(after) if after.isdecimal() else 0.0)
+    if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
+        return Unavailable(message)
+    if found in FORBIDDEN:
+        return Rejected(f"{found}: allow {wanted.action} on {wanted.resource} in the function's role")
+    if found in UNKNOWN_KEY:
+        return Rejected(f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it")
+    if found in MISSING:
+        return Rejected(f"{found}: there is no {wanted.resource} in {wanted.region}; create it, or correct the URL")
+    if found in ELSEWHERE or status == 301:
+        return Rejected(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
+    if status in {400, 401, 403, 404, 405, 411, 413, 501}:
+        return Rejected(message, divisible=status in {400, 413})
+    return Unavailable(message)
+
+
+def code(error: ClientError) -> str:
+    """The error code that AWS gave."""
+    return error.response.get("Error", {}).get("Code", "")
