@@ -1,0 +1,115 @@
+"""One kept HTTP/1.1 connection, on the standard library's http.client.
+
+urllib3 would do, but importing it costs each cold start 17 ms and each environment 5 MB (benchmarks/cold_start.py).
+Decisions are the caller's: nothing is tried again here, and no redirect is followed.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import select
+import time
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from extension.sinks import _tls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_CONNECT_S = 2.0
+MIN_TIMEOUT_S = 0.01  # 0 would mean something else to a socket
+MAX_ANSWER_BYTES = 1 << 20
+
+
+class Response(NamedTuple):
+    """An answer: `headers` are looked up in any case, and `body` is cut off after 1 MiB."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Connection:
+    """A connection to the server of a URL, straight or through the proxy that the environment names for it."""
+
+    def __init__(self, url: str) -> None:
+        """Open nothing yet. Raises ValueError for a proxy or for certificates that cannot be used."""
+        self._url = urlsplit(url)
+        self._proxy = _proxy(self._url)
+        self._context = _tls.open_context() if self._url.scheme == "https" else None
+        self._kept: http.client.HTTPConnection | None = None
+        # a proxy for https is asked for a tunnel; one for http takes the whole URL
+        whole = self._proxy is not None and self._context is None
+        self._prefix = f"http://{self._url.netloc}" if whole else ""
+        self._extra = _authorization(self._proxy) if whole else {}
+
+    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Response:
+        """Send a request for `target`, a path with its query, and read the answer. Raises OSError."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            connection = self._connected(min(MAX_CONNECT_S, timeout_s))
+            connection.sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
+            connection.request(method, self._prefix + target, body, {**headers, **self._extra})
+            answer = connection.getresponse()
+            content = answer.read(MAX_ANSWER_BYTES)
+        except http.client.HTTPException as error:
+            self.close()
+            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from None  # its text quotes the server
+        except BaseException:
+            self.close()
+            raise
+        if answer.will_close or not answer.isclosed():
+            self.close()
+        return Response(answer.status, answer.headers, content)
+
+    def close(self) -> None:
+        """Drop the kept connection; the next request makes a fresh one."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _connected(self, timeout_s: float) -> http.client.HTTPConnection:
+        """The kept connection, or a fresh one where it was closed while we were frozen."""
+        if self._kept is not None and select.select([self._kept.sock], [], [], 0)[0]:
+            self.close()  # there is nothing to be read but its end
+        if self._kept is None:
+            self._kept = self._connect(timeout_s)
+        return self._kept
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        near = self._proxy or self._url
+        host, port = near.hostname or "", near.port or (443 if near.scheme == "https" else 80)
+        if self._context is None:
+            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
+            if self._proxy is not None:
+                connection.set_tunnel(self._url.hostname or "", self._url.port, _authorization(self._proxy))
+        connection.connect()
+        return connection
+
+
+def _proxy(url: SplitResult) -> SplitResult | None:
+    """The proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, in either case, unless NO_PROXY excepts the host."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    import urllib.request  # noqa: PLC0415 - 3 ms, and proxies are rare
+
+    proxies = urllib.request.getproxies()
+    named = proxies.get(url.scheme) or proxies.get("all")
+    if not named or urllib.request.proxy_bypass(url.netloc):
+        return None
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise ValueError(f"the proxy for {url.scheme} is {proxy.scheme}://{proxy.hostname}; expected http://host:port")
+    return proxy
+
+
+def _authorization(proxy: SplitResult | None) -> dict[str, str]:
+    if proxy is None or proxy.username is None:
+        return {}
+    credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}

@@ -1,0 +1,161 @@
+"""The kept HTTP connection: proxies, and servers that answer oddly."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+import pytest
+import trustme
+
+from extension.sinks._http import MAX_ANSWER_BYTES, Connection
+from tests.faults.server import Answer, FaultServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxy the developer uses is not part of these tests."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+class Tunnel:
+    """A proxy that does CONNECT, once, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.asked = b""
+        self._threads = [threading.Thread(target=self._serve)]
+
+    def _serve(self) -> None:
+        near, _ = self._listening.accept()
+        while b"\r\n\r\n" not in self.asked:
+            self.asked += near.recv(65536)
+        host, _, port = self.asked.split()[1].decode().rpartition(":")
+        far = socket.create_connection((host, int(port)))
+        near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=self._pump, args=(far, near))
+        back.start()
+        self._pump(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    @staticmethod
+    def _pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads[0].join(10)
+        self._listening.close()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    connection = Connection(url)
+    yield connection
+    connection.close()
+
+
+def test_http_proxy_gets_the_whole_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy for http is asked for the whole URL, with the credentials of its own."""
+    with FaultServer(lambda _request: Answer(204)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("://", "://us%40r:pass@"))
+        with connected("http://intake.test:8080") as connection:
+            assert connection.request("POST", "/a?b=c", {"X": "1"}, b"body", 5.0).status == 204
+        [request] = proxy.requests
+    assert request.path == "http://intake.test:8080/a?b=c"
+    assert (request.headers["host"], request.headers["x"]) == ("intake.test:8080", "1")
+    assert request.headers["proxy-authorization"] == "Basic dXNAcjpwYXNz"
+
+
+def test_https_proxy_makes_a_tunnel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Through a proxy, TLS reaches to the server, which doesn't get to see the proxy's credentials."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with FaultServer(lambda _request: Answer(204), tls=context) as server, Tunnel() as tunnel:
+        monkeypatch.setenv("https_proxy", f"http://user:pass@127.0.0.1:{tunnel.port}")
+        with connected(server.url) as connection:
+            assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
+        [request] = server.requests
+    assert tunnel.asked.startswith(b"CONNECT 127.0.0.1:")
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n" in tunnel.asked
+    assert "proxy-authorization" not in request.headers
+
+
+def test_no_proxy_excepts_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host in NO_PROXY is asked directly."""
+    with FaultServer(lambda _request: Answer(204)) as server:
+        monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with connected(server.url) as connection:
+            assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
+
+
+def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is no http proxy is a problem of the settings, and its password is not shown."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@127.0.0.1:1080")
+    with pytest.raises(
+        ValueError, match=r"the proxy for https is socks5://127\.0\.0\.1; expected http://host:port"
+    ) as caught:
+        Connection("https://intake.test")
+    assert "secret" not in str(caught.value)
+
+
+def test_long_answer_is_cut_off() -> None:
+    """An answer without end costs bounded memory, and the connection."""
+    with FaultServer(lambda _request: Answer(200, {}, b"x" * (MAX_ANSWER_BYTES + 1))) as server:
+        with connected(server.url) as connection:
+            for _ in range(2):
+                assert len(connection.request("GET", "/", {}, b"", 5.0).body) == MAX_ANSWER_BYTES
+        assert server.connections == 2
+
+
+def test_kept_connection_is_used_again() -> None:
+    """Requests one after the other share a connection."""
+    with FaultServer(lambda _request: Answer(204)) as server:
+        with connected(server.url) as connection:
+            for _ in range(3):
+                connection.request("POST", "/", {}, b"body", 5.0)
+        assert server.connections == 1
+
+
+def test_answer_that_is_no_http() -> None:
+    """A server that speaks something else is an error without a word of what it said."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=_say, args=(listening, b"SSH-2.0 secret words\r\n"))
+        serving.start()
+        with (
+            connected(f"http://127.0.0.1:{listening.getsockname()[1]}") as connection,
+            pytest.raises(ConnectionError, match=r"no HTTP answer: BadStatusLine$"),
+        ):
+            connection.request("POST", "/", {}, b"", 5.0)
+        serving.join(10)
+
+
+def _say(listening: socket.socket, words: bytes) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(words)
