@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from extension.records import Record
     from extension.sinks import Failure, Sink
 
+MAX_LENT_BYTES = 2 << 20  # written to disk at once: for a moment it takes as much memory again
 MAX_REFUSALS = 64  # sends spent on finding the records that a destination refuses, for each batch
 
 
@@ -38,7 +39,7 @@ class Delivery:
         self.name = name
         self.buffer = buffer
         self.fallback: Delivery | None = None
-        self.on_end: Callable[[list[Record]], None] = _ignore  # is told of records whose end is known
+        self.on_end: Callable[[list[Record]], object] = len  # is told of records whose end is known; len: nobody
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
         self._job: asyncio.Task[None] | None = None
@@ -114,9 +115,9 @@ class Delivery:
         return left
 
     def lend(self) -> list[Record]:
-        """The oldest half of the buffer, to be written to disk; the caller settles it."""
-        half = Limits(len(self.buffer), self.buffer.max_bytes // 2, overhead=RECORD_OVERHEAD_BYTES)
-        self._lent = self.buffer.take(half)
+        """The oldest part of the buffer, to be written to disk; the caller settles it."""
+        size = min(self.buffer.max_bytes // 2, MAX_LENT_BYTES)
+        self._lent = self.buffer.take(Limits(len(self.buffer), size, overhead=RECORD_OVERHEAD_BYTES))
         return self._lent
 
     def restore(self, records: list[Record]) -> None:
@@ -204,6 +205,8 @@ class Delivery:
     def give_up(self, records: list[Record], reason: str) -> None:
         """Records, out of the buffer, that this sink will not get: they go to the fallback, or are counted."""
         self.on_end(records)
+        if not records:
+            return
         if self.fallback is None:
             self.buffer.drop(records, reason)
             return
@@ -224,7 +227,3 @@ class Delivery:
         log("WARN", "sink refuses records", sink=self.name, reason=reason, records=len(records))
         self.settle(records)
         self.give_up(records, reason)
-
-
-def _ignore(_records: list[Record]) -> None:
-    """Nobody watches the ends of records that were never on disk."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from extension.sinks import Sink, Target
 
 FALLBACK_SHARE = 0.4  # of the shutdown at most is kept for the fallback
+DISK_SHARE = 0.4  # of it at most for the disk, which may be as slow as
+DISK_BYTES_S = 40_000_000
+DISK_S = 0.05  # and at least so much
 FALLBACK_S = 0.3  # and at least so much, unless its latency asks for more
 
 
@@ -80,6 +83,9 @@ class Fanout:
 
     async def finish(self, timeout_s: float) -> None:
         """The last flush. Its end is kept for the fallback, for what the others did not take; the rest goes to disk."""
+        finished = time.monotonic() + timeout_s
+        waiting = sum(delivery.buffer.size for delivery in self._all)
+        timeout_s -= min(timeout_s * DISK_SHARE, DISK_S + waiting / DISK_BYTES_S)
         until = time.monotonic() + timeout_s
         slice_s = 0.0
         if self._fallback is not None:
@@ -89,7 +95,7 @@ class Fanout:
             for delivery in self._sinks:
                 delivery.give_up(delivery.stop(), "not taken before SHUTDOWN")
             await self._fallback.finish(max(0.0, until - time.monotonic()))
-        await asyncio.gather(*(spooler.finish() for spooler in self._spoolers))
+        await asyncio.gather(*(spooler.finish(finished) for spooler in self._spoolers))
 
     @property
     def trusted(self) -> bool:

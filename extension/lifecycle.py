@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ EXIT_S = 0.15  # of the shutdown is kept for the spool, the ledger and the exit
 QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
 DRAIN_SHARE = 0.35  # of the shutdown at most is spent on waiting for it
 LEDGER_INTERVAL_S = 60.0
+SWITCH_S = (
+    0.0005  # threads that send wait so long for the interpreter while records pour in; by default ten times as long
+)
 ENDED_BADLY = ("timeout", "failure")
 
 
@@ -63,7 +67,7 @@ class Forwarder:
             self._invocations.observe,
             correlate=extension.invoked,
         )
-        self._listener = Listener(self._receive)
+        self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5)
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, time.monotonic)
         self._batches = itertools.count()
@@ -89,7 +93,7 @@ class Forwarder:
                     log("ERROR", f"{type(event).__name__} not handled", reason=describe(error))
             for job in jobs:
                 job.cancel()
-        self._print_ledger()
+        write(message="ledger", **self._ledger())
 
     async def _invoke(self, event: Invoke) -> None:
         """One invocation: hold it until its records are delivered, or let them overlap with the next ones."""
@@ -150,7 +154,7 @@ class Forwarder:
                 self._fanout.request()
             if not self._extension.invoked and time.monotonic() >= ledger_due:
                 ledger_due += LEDGER_INTERVAL_S
-                self._print_ledger()
+                write(message="ledger", **self._ledger())
 
     def _receive(self, decoded: list[Decoded]) -> None:
         for line in decoded:
@@ -189,15 +193,12 @@ class Forwarder:
             "sinks": self._fanout.account(),
         }
 
-    def _print_ledger(self) -> None:
-        """One line, whatever the log level: it is a promise, not a message."""
-        write(message="ledger", **self._ledger())
-
 
 def forward(
     extension: api.Extension, config: Config, listening: _socket.socket, environment: Mapping[str, str]
 ) -> None:
     """Forward telemetry until SHUTDOWN. Raises ConfigError when a sink cannot be opened."""
+    sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     forwarder = Forwarder(extension, config, environment)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

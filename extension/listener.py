@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from extension.decoder import Decoder
 
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
     from extension.decoder import Decoded
 
+BREATH_S = 0.005  # between two chunks while sinks that answer are behind: still 50 MB a second
 MAX_CONNECTIONS = 16  # the platform makes one; a bound all the same
 
 
 class Listener:
     """Accepts connections on a socket that listens already, so that no line sent meanwhile is lost.
 
-    `receive` gets the lines of each chunk. `last_data` is the loop's time at which a chunk last came.
+    `receive` gets the lines of each chunk; `is_pressed` says whether they come faster than they leave. `last_data` is
+    the loop's time at which a chunk last came.
     """
 
-    def __init__(self, receive: Callable[[list[Decoded]], None]) -> None:
+    def __init__(self, receive: Callable[[list[Decoded]], None], is_pressed: Callable[[], bool]) -> None:
         self.last_data = 0.0
         self.connections: set[_Connection] = set()
+        self.is_pressed = is_pressed
         self._receive = receive
 
     async def start(self, listening: _socket.socket) -> asyncio.Server:
@@ -61,15 +64,27 @@ class _Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if len(self._listener.connections) >= MAX_CONNECTIONS:
             transport.close()
             return
+        self._transport = cast(asyncio.Transport, transport)
         self._listener.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._listener.take(self._decoder.feed(data))
+        # libuv reads up to 32 times before anything else gets its turn; under load deliveries would starve.
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+            delay_s = BREATH_S if self._listener.is_pressed() else 0.0
+            asyncio.get_running_loop().call_later(delay_s, self._resume, self._transport)
+
+    @staticmethod
+    def _resume(transport: asyncio.Transport) -> None:
+        if not transport.is_closing():
+            transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a reset says no more than an end
         self.finish()

@@ -32,7 +32,7 @@ def log(level: str, message: str, **fields: object) -> None:
 
 
 def write(**fields: object) -> None:
-    """Print one line, whatever the level.
+    """Print one line whatever the level: the ledger is a promise, not a message.
 
     Where nobody reads stderr the rest of the line is lost: to block on it would be to stop the whole forwarder.
     """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from extension.spool import Spool
 
 CROWDED = 0.75  # of the buffer in use, and the sink fails: records go to disk
+PART_BYTES = 2 << 20  # written at once
 ROOMY = 0.25  # of the buffer in use, and the sink answers: records come back
 
 
@@ -48,11 +51,17 @@ class Spooler:
             else:
                 await delivery.changed.wait()
 
-    async def finish(self) -> None:
-        """SHUTDOWN is over: what is left goes to disk, for the process that may come after us in this environment."""
-        left = self._delivery.stop()
-        if left and (reason := await asyncio.to_thread(self._write, left)):
-            self._delivery.give_up(left, reason)
+    async def finish(self, until: float) -> None:
+        """SHUTDOWN is over: what is left goes to disk, for the process that may come after us in this environment.
+
+        `until` is in monotonic time; what could not be written by then is counted as dropped.
+        """
+        left = deque(self._delivery.stop())
+        while left and time.monotonic() < until:
+            part = _pop_part(left)
+            if reason := await asyncio.to_thread(self._write, part):
+                self._delivery.give_up(part, reason)
+        self._delivery.give_up(list(left), "not delivered before SHUTDOWN")
 
     def account(self) -> dict[str, object]:
         """The ledger's entry: what became of every record that was offered; what is on disk is pending as well."""
@@ -106,3 +115,13 @@ class Spooler:
             log("ERROR", "cannot spool", reason=describe(error), records=len(records))
             return "no room on disk"
         return ""
+
+
+def _pop_part(records: deque[Record]) -> list[Record]:
+    """The first records, of PART_BYTES or a little more."""
+    part: list[Record] = []
+    size = 0
+    while records and size < PART_BYTES:
+        part.append(records.popleft())
+        size += part[-1].size
+    return part

@@ -115,6 +115,11 @@ class FakeLambda:
         assert self._writer is not None
         self._writer.write(data)
 
+    async def sent_all(self) -> None:
+        """Wait until the connection has taken what was written."""
+        assert self._writer is not None
+        await self._writer.drain()
+
     def record(self, type_: str, record: object) -> None:
         """Send one record as the platform would."""
         now = time.time()
