@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from extension.sinks import Failure, Sink
 
 ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
+OVERDUE_S = 1.0  # later than its timeout a send is left to itself: a library's timeout is often one for each read
 MAX_PAUSE_S = 10.0
 LAST_PAUSE_S = 0.1  # at SHUTDOWN
 TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
@@ -28,7 +29,7 @@ KEPT_S = 30.0  # a connection idle for longer is not used again: most servers an
 TICK_S = 0.25
 FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
 NUDGED_S = 1.0  # an invocation ends a pause if the last attempt is so long ago by the wall clock, which a freeze moves
-MAX_SENDS = 3  # threads: the send that counts, and those that a freeze left hanging on dead connections
+MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging on dead connections
 
 
 class Frozen(Exception):
@@ -135,6 +136,7 @@ class Sender:
         if self._deadline is not None:
             timeout_s = max(0.1, min(timeout_s, self._deadline - self._clock()))
         self._last_attempt = time.time()
+        overdue = self._clock() + timeout_s + OVERDUE_S
         send = asyncio.get_running_loop().run_in_executor(self._threads, self._sink.send, batch, timeout_s)
         while True:
             before, before_by_wall = self._clock(), time.time()
@@ -145,6 +147,9 @@ class Sender:
             if max(self._clock() - before, time.time() - before_by_wall) > TICK_S + FROZEN_S:
                 send.add_done_callback(_ignore)
                 raise Frozen
+            if self._clock() > overdue:
+                send.add_done_callback(_ignore)
+                raise TimeoutError("the sink does not keep to its timeout")
 
     def _trust(self, started: float) -> None:
         now = self._clock()
