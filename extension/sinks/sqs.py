@@ -32,7 +32,7 @@ class SqsSink:
     """Sends a batch in as many requests as it takes."""
 
     def __init__(self, client: _aws.Client, queue: str, url: str, *, pack: bool) -> None:
-        self.limits = Limits(1 << 20 if pack else MAX_ENTRIES * MAX_REQUESTS, MAX_BYTES, MAX_BYTES - 1)
+        self.limits = Limits(1 << 20 if pack else MAX_ENTRIES * MAX_REQUESTS, MAX_BYTES, MAX_BYTES)
         self._client = client
         self._queue = queue
         self._url = url

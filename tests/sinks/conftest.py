@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 import urllib3
+from botocore.loaders import create_loader
 
 from tests.faults.aws import Service
 from tests.faults.server import FaultServer
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from extension.sinks import Sink
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _aws_data() -> Iterator[None]:
+    """Read botocore's data once for all tests: unpruned, it is two thirds of the time of opening a sink."""
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda _path: loader)
+        yield
 
 
 @pytest.fixture(autouse=True)

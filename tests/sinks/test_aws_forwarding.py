@@ -143,6 +143,20 @@ async def test_own_log_group(lambda_: FakeLambda) -> None:
     assert "own log group" in json.dumps(lambda_.log)
 
 
+async def test_one_object_for_many_invocations(lambda_: FakeLambda) -> None:
+    """In interval mode the records of several invocations are gathered into one object."""
+    service = Service()
+    with FaultServer(service) as server:
+        variables = {"FORWARDER_SINKS": "s3://bucket", "FORWARDER_FLUSH": "interval"}
+        await lambda_.start(**CREDENTIALS, **variables, AWS_ENDPOINT_URL=server.url)
+        await lambda_.subscribe()
+        for number in range(5):
+            await lambda_.invoke(f"r{number}", "one", "two")
+        assert await lambda_.shut_down() == 0
+    assert len(service.objects) == 1
+    assert len(service.lines()) == len(lambda_.sent)
+
+
 @pytest.mark.parametrize("url", FORBIDDEN)
 async def test_throttled_for_a_while(url: str, lambda_: FakeLambda) -> None:
     """Throttling passes: everything is delivered, once."""

@@ -159,3 +159,39 @@ def _say(listening: socket.socket, words: bytes) -> None:
     with connection:
         connection.recv(65536)
         connection.sendall(words)
+
+
+def test_body_that_never_ends_does_not_hold_an_answer() -> None:
+    """An answer whose head has come counts, though its body trickles; the connection is not used again."""
+    with FaultServer(lambda _request: Answer(200, {}, b"x" * 1000, byte_s=0.05)) as server:
+        with connected(server.url) as connection:
+            for _ in range(2):
+                answer = connection.request("POST", "/", {}, b"", 5.0)
+                assert (answer.status, 0 < len(answer.body) < 1000) == (200, True)
+        assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_close_leaves_a_request_under_way_alone() -> None:
+    """What a freeze left hanging in another thread keeps its connection, so that no two sends ever share one."""
+    release, hanging = threading.Event(), threading.Event()
+
+    def hold(_request: object) -> Answer:
+        if not hanging.is_set():
+            hanging.set()
+            release.wait(10)
+        return Answer()
+
+    with FaultServer(hold) as server, connected(server.url) as connection:
+        answers: list[int] = []
+        first = threading.Thread(target=lambda: answers.append(connection.request("POST", "/", {}, b"", 10.0).status))
+        first.start()
+        assert hanging.wait(10)
+        connection.close()
+        release_later = threading.Thread(target=release.set)
+        second = threading.Thread(target=lambda: answers.append(connection.request("POST", "/", {}, b"", 10.0).status))
+        second.start()
+        release_later.start()
+        for thread in (first, second, release_later):
+            thread.join(10)
+        assert answers == [200, 200]
+        assert sorted(request.connection for request in server.requests) == [1, 2]

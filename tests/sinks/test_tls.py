@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from extension.sinks import _tls
+from layer.certificates import write_hashed
 from tests.faults.server import FaultServer
 from tests.sinks.contract import Intake
 from tests.sinks.helpers import batch, line, open_sink
@@ -58,17 +59,24 @@ def test_stranger_is_not_trusted(https: Intaking, monkeypatch: pytest.MonkeyPatc
     assert https.intake.lines() == []
 
 
-@pytest.mark.parametrize("system", [True, False])
-def test_there_is_always_someone_to_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: bool) -> None:
-    """With the system's certificates or, where it has none, those in the layer, public authorities are known."""
+def test_certificates_of_the_layer_are_trusted(
+    https: Intaking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without SSL_CERT_FILE, an authority in the folder that the build writes is found by OpenSSL, among others."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    if not system:
-        monkeypatch.setattr(_tls, "SYSTEM", (str(tmp_path / "none"),))
-    assert len(_tls.open_context().get_ca_certs()) > 100
+    for authority in (trustme.CA(), AUTHORITY, trustme.CA()):
+        with (tmp_path / "ca.pem").open("ab") as file:
+            file.write(authority.cert_pem.bytes())
+    write_hashed(tmp_path / "ca.pem", tmp_path / "certificates")
+    monkeypatch.setattr(_tls, "BUNDLED", tmp_path / "certificates")
+    sink = open_sink(https.server.url)
+    sink.send(batch(line(1)), 5.0)
+    sink.close()
+    assert https.intake.lines() == [line(1)]
 
 
 def test_file_without_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A SSL_CERT_FILE that holds none is a problem of the settings, said in words."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with pytest.raises(ValueError, match=r"no certificates to trust in .*none\.pem"):
+    with pytest.raises(ValueError, match=r"SSL_CERT_FILE is .*none\.pem, which holds no certificates"):
         _tls.open_context()
