@@ -17,11 +17,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from extension.sinks import _tls
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
 MAX_CONNECT_S = 2.0
 MIN_TIMEOUT_S = 0.01  # 0 would mean something else to a socket
 MAX_ANSWER_BYTES = 1 << 20
+MAX_BODY_S = 0.5
 
 
 class Response(NamedTuple):
@@ -47,37 +49,43 @@ class Connection:
         self._extra = _authorization(self._proxy) if whole else {}
 
     def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Response:
-        """Send a request for `target`, a path with its query, and read the answer. Raises OSError."""
+        """Send a request for `target`, a path with its query, and read the answer. Raises OSError.
+
+        A connection in use is nobody's but its caller's: `close` may come from another thread when a freeze has left
+        this one hanging. An answer counts once its head is there; its body is read as far as it comes in time.
+        """
         deadline = time.monotonic() + timeout_s
+        connection = self._take() or self._connect(min(MAX_CONNECT_S, timeout_s))
         try:
-            connection = self._connected(min(MAX_CONNECT_S, timeout_s))
             connection.sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
             connection.request(method, self._prefix + target, body, {**headers, **self._extra})
             answer = connection.getresponse()
-            content = answer.read(MAX_ANSWER_BYTES)
+            content = _read(answer, connection.sock, min(deadline, time.monotonic() + MAX_BODY_S))
         except http.client.HTTPException as error:
-            self.close()
+            connection.close()
             raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from None  # its text quotes the server
         except BaseException:
-            self.close()
+            connection.close()
             raise
         if answer.will_close or not answer.isclosed():
-            self.close()
+            connection.close()
+        else:
+            self.close()  # another request may have left its own here meanwhile
+            self._kept = connection
         return Response(answer.status, answer.headers, content)
 
     def close(self) -> None:
         """Drop the kept connection; the next request makes a fresh one."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if (connection := self._take()) is not None:
+            connection.close()
 
-    def _connected(self, timeout_s: float) -> http.client.HTTPConnection:
-        """The kept connection, or a fresh one where it was closed while we were frozen."""
-        if self._kept is not None and select.select([self._kept.sock], [], [], 0)[0]:
-            self.close()  # there is nothing to be read but its end
-        if self._kept is None:
-            self._kept = self._connect(timeout_s)
-        return self._kept
+    def _take(self) -> http.client.HTTPConnection | None:
+        """The kept connection, unless it was closed while we were frozen."""
+        connection, self._kept = self._kept, None
+        if connection is not None and select.select([connection.sock], [], [], 0)[0]:
+            connection.close()  # there is nothing to be read but its end
+            return None
+        return connection
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         near = self._proxy or self._url
@@ -90,6 +98,19 @@ class Connection:
                 connection.set_tunnel(self._url.hostname or "", self._url.port, _authorization(self._proxy))
         connection.connect()
         return connection
+
+
+def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
+    """The body, as far as it comes by the deadline; http.client's timeout would be one for each byte."""
+    content = b""
+    while not answer.isclosed() and len(content) < MAX_ANSWER_BYTES and (left_s := deadline - time.monotonic()) > 0:
+        sock.settimeout(left_s)
+        try:
+            # at its end read1 returns nothing, but only read marks the answer as done
+            content += answer.read1(MAX_ANSWER_BYTES - len(content)) if answer.length != 0 else answer.read()
+        except OSError:
+            break
+    return content
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:
