@@ -43,7 +43,6 @@ EXCLUDED_MODULES = [
 IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
 WANTED_DATA = (".pyc", "botocore/cacert.pem")
 UNWANTED_DATA = ("botocore/", "isal/", "uvloop/", "zstandard/")
-UNWANTED_BINARIES: tuple[str, ...] = ()
 
 
 def hidden_imports(root: Path) -> list[str]:
@@ -55,8 +54,3 @@ def hidden_imports(root: Path) -> list[str]:
 def is_unwanted_data(name: str) -> bool:
     """Whether a data file stays out: botocore's, of which aws_data has a pruned copy, and sources of extensions."""
     return name.startswith(UNWANTED_DATA) and not name.endswith(WANTED_DATA)
-
-
-def is_unwanted_binary(name: str) -> bool:
-    """Whether a shared library stays out."""
-    return name.startswith(UNWANTED_BINARIES)
