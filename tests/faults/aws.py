@@ -13,6 +13,7 @@ import random
 import re
 import time
 import zlib
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zstandard
@@ -204,6 +205,58 @@ class Service:
         self.objects[request.path] = request.body
         self.calls.append(Call("PutObject", 1, len(request.body)))
         return Answer(200, {"ETag": '"1"'})
+
+
+class ContainerCredentials:
+    """The credentials of a SnapStart function, over HTTP; each answer is good until `expires`."""
+
+    def __init__(self) -> None:
+        self.expires = in_an_hour()
+        self.given = 0
+        self.broken = False
+
+    def __call__(self, request: Request) -> Action:
+        """Credentials for whoever knows the token."""
+        if self.broken or request.headers.get("authorization") != "the-token":
+            return Answer(404, {}, b"no")
+        self.given += 1
+        body = {"AccessKeyId": f"AKID{self.given}", "SecretAccessKey": "s", "Token": "t", "Expiration": self.expires}
+        return Answer(200, {}, json.dumps(body).encode())
+
+
+class Sts:
+    """AssumeRole, and behind it the service in which the role may write."""
+
+    def __init__(self, expires: str | None = None) -> None:
+        self.asked: list[Request] = []
+        self.service = Service()
+        self.refuse = ""
+        self._expires = expires or in_an_hour()
+
+    def __call__(self, request: Request) -> Action:
+        """Credentials of the role; anything else goes to the service."""
+        if b"Action=AssumeRole" not in request.body:
+            return self.service(request)
+        self.asked.append(request)
+        if self.refuse:
+            return refusing(self.refuse, 403)(request)
+        credentials = "".join(
+            f"<{name}>{value}</{name}>"
+            for name, value in {
+                "AccessKeyId": f"ASIAROLE{len(self.asked)}",
+                "SecretAccessKey": "s",
+                "SessionToken": "t",
+                "Expiration": self._expires,
+            }.items()
+        )
+        result = f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>"
+        xmlns = "https://sts.amazonaws.com/doc/2011-06-15/"
+        return Answer(200, {}, f'<AssumeRoleResponse xmlns="{xmlns}">{result}</AssumeRoleResponse>'.encode())
+
+
+def in_an_hour(hours: float = 1.0) -> str:
+    """When credentials expire."""
+    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def failing_share(share: float, seed: int = 1) -> Callable[[int], bool]:

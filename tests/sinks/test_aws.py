@@ -6,7 +6,6 @@ import importlib
 import json
 import ssl
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -15,7 +14,7 @@ import trustme
 from botocore.exceptions import SSLError
 
 from extension.sinks import Busy, Rejected, _aws, _aws_errors
-from tests.faults.aws import Service, refusing
+from tests.faults.aws import ContainerCredentials, Service, Sts, in_an_hour, refusing
 from tests.faults.server import Action, Answer, FaultServer, Request
 from tests.sinks.contract import CREDENTIALS
 from tests.sinks.helpers import batch, line, target
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
 ROLE = "arn:aws:iam::210987654321:role/telemetry-writer"
 SENT = batch(line(1))
-
-
-def in_an_hour(hours: float = 1.0) -> str:
-    """When credentials expire."""
-    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- errors
@@ -175,23 +169,6 @@ def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: 
     assert found.service.keys == {CREDENTIALS["AWS_ACCESS_KEY_ID"], "AKIDRENEWED"}
 
 
-class ContainerCredentials:
-    """SnapStart's credentials over HTTP, as protocol.md A.12 has them; each answer is good until `expires`."""
-
-    def __init__(self) -> None:
-        self.expires = in_an_hour()
-        self.given = 0
-        self.broken = False
-
-    def __call__(self, request: Request) -> Action:
-        """Credentials for whoever knows the token."""
-        if self.broken or request.headers.get("authorization") != "the-token":
-            return Answer(404, {}, b"no")
-        self.given += 1
-        body = {"AccessKeyId": f"AKID{self.given}", "SecretAccessKey": "s", "Token": "t", "Expiration": self.expires}
-        return Answer(200, {}, json.dumps(body).encode())
-
-
 @pytest.fixture
 def container(monkeypatch: pytest.MonkeyPatch) -> Iterator[ContainerCredentials]:
     """The environment of a SnapStart function."""
@@ -230,36 +207,6 @@ def test_container_that_does_not_answer_yet(
     found = strict("s3://logs")
     container.broken = False
     assert found.sink.send(SENT, 5.0) == ()
-
-
-class Sts:
-    """AssumeRole, and behind it the service in which the role may write."""
-
-    def __init__(self, expires: str | None = None) -> None:
-        self.asked: list[Request] = []
-        self.service = Service()
-        self.refuse = ""
-        self._expires = expires or in_an_hour()
-
-    def __call__(self, request: Request) -> Action:
-        """Credentials of the role; anything else goes to the service."""
-        if b"Action=AssumeRole" not in request.body:
-            return self.service(request)
-        self.asked.append(request)
-        if self.refuse:
-            return refusing(self.refuse, 403)(request)
-        credentials = "".join(
-            f"<{name}>{value}</{name}>"
-            for name, value in {
-                "AccessKeyId": f"ASIAROLE{len(self.asked)}",
-                "SecretAccessKey": "s",
-                "SessionToken": "t",
-                "Expiration": self._expires,
-            }.items()
-        )
-        result = f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>"
-        xmlns = "https://sts.amazonaws.com/doc/2011-06-15/"
-        return Answer(200, {}, f'<AssumeRoleResponse xmlns="{xmlns}">{result}</AssumeRoleResponse>'.encode())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.aws import Service, refusing
+from tests.faults.aws import ContainerCredentials, Service, Sts, refusing
 from tests.faults.server import Action, Answer, FaultServer, Request
 from tests.sinks.contract import CREDENTIALS
 from tests.test_forwarding import assert_balanced
@@ -155,6 +155,35 @@ async def test_one_object_for_many_invocations(lambda_: FakeLambda) -> None:
         assert await lambda_.shut_down() == 0
     assert len(service.objects) == 1
     assert len(service.lines()) == len(lambda_.sent)
+
+
+async def test_role_of_another_account(lambda_: FakeLambda) -> None:
+    """With role= the layer writes with credentials of that role."""
+    sts = Sts()
+    with FaultServer(sts) as server:
+        url = "firehose://stream?role=arn:aws:iam::210987654321:role/telemetry-writer"
+        account = await forward(lambda_, "one", AWS_ENDPOINT_URL=server.url, FORWARDER_SINKS=url)
+    assert account["delivered"] == len(lambda_.sent) == len(sts.service.lines())
+    assert sts.service.keys == {"ASIAROLE1"}
+
+
+async def test_credentials_of_snap_start(lambda_: FakeLambda) -> None:
+    """In a SnapStart function the layer asks for its credentials at the address that Lambda gives."""
+    service, credentials = Service(), ContainerCredentials()
+    with FaultServer(service) as server, FaultServer(credentials) as container:
+        await lambda_.start(
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+            AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{container.url}/2021-04-23/credentials",
+            AWS_CONTAINER_AUTHORIZATION_TOKEN="the-token",
+            AWS_ENDPOINT_URL=server.url,
+            FORWARDER_SINKS="kinesis://stream",
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert len(service.lines()) == len(lambda_.sent)
+    assert service.keys == {"AKID1"}
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
