@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 ARCH ?= $(shell uname -m | sed s/aarch64/arm64/)
 LAYER := dist/telemetry-forwarder-$(ARCH).zip
-SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec') requirements/build.txt
+SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name freeze.sh) requirements/build.txt
 
 demo: $(LAYER)  ## build the layer and run the example function with it
 	.venv/bin/python -m simulator --demo

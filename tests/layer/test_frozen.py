@@ -6,6 +6,8 @@ A module that PyInstaller left out or data that was pruned away shows only here:
 from __future__ import annotations
 
 import platform
+import re
+import ssl
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import orjson
 import pytest
+import trustme
 
 from extension import sinks
 from layer import aws_data
 from tests.conftest import ROOT
+from tests.faults.server import FaultServer
 from tests.sinks import contract
 from tests.sinks.conftest import moto_process as moto_process  # noqa: PLC0414 - a fixture, passed on to this module
 
@@ -96,13 +100,39 @@ async def test_every_aws_sink_delivers_to_moto(lambda_: FakeLambda, scheme: str,
         one.close()
 
 
-async def test_tls_is_spoken(lambda_: FakeLambda, destinations: dict[str, contract.Destination]) -> None:
-    """The bundle has what TLS needs: a server that doesn't speak it is told from one that is not there."""
-    await lambda_.start(FORWARDER_SINKS=destinations["http"].url.replace("http://", "https://"))
-    await lambda_.subscribe()
-    await lambda_.invoke("8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1", "one")
-    assert await lambda_.shut_down() == 0
-    assert "SSL" in str(lambda_.log)
+async def test_https_is_verified(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """The bundle has what TLS needs: it delivers to a server whose authority is trusted."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    intake = contract.Intake()
+    with FaultServer(intake, tls=context) as server:
+        await _forward(lambda_, server.url, {"SSL_CERT_FILE": str(tmp_path / "ca.pem")})
+    assert len(intake.lines()) == len(lambda_.sent)
+
+
+async def test_stranger_is_refused(lambda_: FakeLambda) -> None:
+    """A server whose authority is not among those in the bundle gets nothing, and the log says why."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    intake = contract.Intake()
+    with FaultServer(intake, tls=context) as server:
+        await lambda_.start(FORWARDER_SINKS=server.url)
+        await lambda_.subscribe()
+        await lambda_.invoke("8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1", "one")
+        assert await lambda_.shut_down() == 0
+    assert intake.lines() == []
+    assert "certificate verify failed" in str(lambda_.log)
+
+
+def test_authorities_are_bundled(layer: Path) -> None:
+    """Mozilla's list is there, for OpenSSL under the names it looks for, and for botocore as the file it opens."""
+    internal = layer / "telemetry-forwarder" / "_internal"
+    hashed = [path.name for path in (internal / "extension" / "certificates").iterdir()]
+    assert len(hashed) > 100
+    assert all(re.fullmatch(r"[0-9a-f]{8}\.\d", name) for name in hashed)
+    assert (internal / "botocore" / "cacert.pem").stat().st_size > 100_000
 
 
 def test_size() -> None:
