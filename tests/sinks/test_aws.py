@@ -258,6 +258,13 @@ def test_role_that_may_not_be_assumed(assume: Callable[[Sts], Sink]) -> None:
         assume(sts).send(SENT, 5.0)
 
 
+def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role cannot be assumed without credentials, and the message says that those are missing."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(Rejected, match="no credentials"):
+        assume(Sts()).send(SENT, 5.0)
+
+
 def test_role_of_a_container(container: ContainerCredentials, assume: Callable[[Sts], Sink]) -> None:
     """A role can be assumed with credentials that themselves come from the container's address."""
     sts = Sts()
