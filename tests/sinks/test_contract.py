@@ -116,6 +116,15 @@ def test_as_many_bytes_as_the_limit_says(bench: Bench) -> None:
 
 
 @every_sink
+def test_as_long_a_record_as_the_limit_says(bench: Bench) -> None:
+    """A single record of the length that the sink allows is within the destination's limits."""
+    size = min(bench.open().limits.record_bytes, 8 << 20)
+    longest = line(1, "x" * (size - len(line(1, "", now_iso()))), now_iso())
+    assert list(bench.sink.send(batch(longest), 30.0)) == []
+    assert bench.lines() == [longest]
+
+
+@every_sink
 def test_close_then_send(bench: Bench) -> None:
     """After close, a send works as before."""
     sink = bench.open()
