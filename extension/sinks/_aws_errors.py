@@ -61,7 +61,9 @@ MISSING = frozenset(
         "ResourceNotFoundException",
     }
 )
-ELSEWHERE = frozenset({"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"})
+ELSEWHERE = frozenset(
+    {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidAddress", "PermanentRedirect"}
+)
 
 
 class Unavailable(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ PARAMETERS = _aws.PARAMETERS | {"pack"}
 # "SendMessageBatch", Amazon SQS API Reference: the sum of all messages has the same limit as one of them.
 MAX_ENTRIES = 10
 MAX_BYTES = 1 << 20
+REGION = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.")
 MAX_REQUESTS = 50  # in one send, since ten records alone would be waited for too often
 
 # Of what XML 1.0 leaves out ("Char", section 2.2), a line of JSON can hold but these; as escapes they mean the same.
@@ -88,6 +90,8 @@ def open_sink(target: Target) -> SqsSink:
         message = "expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue"
         raise ValueError(message)
     url = f"https://{target.host}{target.path}" if queue != target.host else ""
+    if found := REGION.search(target.host) if url else None:
+        target = target._replace(parameters={"region": found[1], **target.parameters})
     pack = _aws.choice(target, "pack", ("false", "true")) == "true"
     return SqsSink(_aws.Client(SERVICE, f"queue {queue}", target), queue, url, pack=pack)
 

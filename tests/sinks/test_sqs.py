@@ -49,6 +49,22 @@ def test_queue_by_its_url(aws: Callable[[str], Any], open_for_test: Callable[[st
     assert [message["Body"].encode() for message in receive(sqs, url)] == [line(1)]
 
 
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("sqs://sqs.eu-central-1.amazonaws.com/123456789012/q", "eu-central-1"),
+        ("sqs://vpce-1.sqs.ap-south-1.vpce.amazonaws.com/123456789012/q", "ap-south-1"),
+        ("sqs://sqs.eu-central-1.amazonaws.com/123456789012/q?region=us-east-2", "us-east-2"),
+        ("sqs://queue.example.com/123456789012/q", "eu-west-1"),
+    ],
+)
+def test_region_of_a_queue_by_its_url(url: str, region: str, strict: Callable[..., Strict]) -> None:
+    """A queue's URL says in which region it is, unless region= knows better."""
+    found = strict(url)
+    found.sink.send(batch(line(1)), 5.0)
+    assert f"/{region}/sqs/" in found.server.requests[0].headers["authorization"]
+
+
 def test_fifo_queue(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
     """In a FIFO queue an environment is one group, and what is sent a second time is there only once."""
     sqs = aws("sqs")
