@@ -26,7 +26,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import botocore
 import trustme
 
 from tests.faults.server import FaultServer
@@ -57,8 +56,8 @@ class Run(NamedTuple):
 
     register_ms: float
     next_ms: float = float("nan")
-    next_mb: float = float("nan")
-    flushed_mb: float = float("nan")
+    next_mib: float = float("nan")
+    flushed_mib: float = float("nan")
 
 
 class Platform:
@@ -108,7 +107,7 @@ def start(subject: Subject) -> Run:
             registered, connection = api.until("register")
             answer(connection, b'{"functionName":"f","functionVersion":"1","handler":"app.handler"}')
             ready, connection = api.until("next")
-            at_next = _rss_mb(process)
+            at_next = _rss_mib(process)
             flushed = _flush(api, connection, process) if subject.flushes else float("nan")
         finally:
             os.killpg(process, signal.SIGKILL)
@@ -146,7 +145,7 @@ def _flush(api: Platform, connection: socket.socket, process: int) -> float:
         telemetry.sendall("".join(lines).encode())
         _, parked = api.until("next")
         with parked:
-            memory = _rss_mb(process)
+            memory = _rss_mib(process)
             os.killpg(process, signal.SIGKILL)  # before it notices that nobody answers any more
     return memory
 
@@ -162,7 +161,7 @@ def _read(connection: socket.socket) -> tuple[str, bytes]:
     return head.split()[1].decode(), body
 
 
-def _rss_mb(group: int) -> float:
+def _rss_mib(group: int) -> float:
     """Resident memory of a process group: a onefile binary is two processes."""
     pages = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -172,7 +171,7 @@ def _rss_mb(group: int) -> float:
             continue  # gone since
         if int(fields[2]) == group:
             pages += int(fields[21])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 @contextmanager
@@ -198,13 +197,11 @@ def subjects(layer: Path) -> Iterator[list[Subject]]:
 
 @contextmanager
 def _https(folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
+    # One authority in a file, for the one that OpenSSL would read from the layer's folder.
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    # as many certificates as are read in reality
-    with (folder / "ca.pem").open("a") as file:
-        file.write((Path(botocore.__file__).parent / "cacert.pem").read_text())
     with FaultServer(contract.Intake(), tls=context) as server:
         yield server.url, {"SSL_CERT_FILE": str(folder / "ca.pem")}
 
@@ -238,7 +235,7 @@ def table(runs: Mapping[str, list[Run]], baseline: str, slowest: str) -> str:
     bare = statistics.median(run.register_ms for run in runs[baseline])
     onefile = statistics.median(run.next_ms for run in runs[slowest])
     rows = [
-        "| what | register, ms | x bare | first next, ms | x onefile | RSS at next, MB | RSS after a flush, MB |",
+        "| what | register, ms | x bare | first next, ms | x onefile | RSS at next, MiB | RSS after a flush, MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, measured in runs.items():
