@@ -19,6 +19,7 @@ class Invocations:
         self.logs_dropped = 0  # records, by platform.logsDropped
         self.late_lines = False  # whether a function's line has ever come after its platform.runtimeDone
         self._running = False
+        self._dropped_at_start = 0
         self._done: deque[str] = deque(maxlen=REMEMBERED)
         self._reported: deque[str] = deque(maxlen=REMEMBERED)
         self._changed = asyncio.Event()
@@ -29,6 +30,7 @@ class Invocations:
             return
         if type_ == "platform.start":
             self._running = True
+            self._dropped_at_start = self.logs_dropped
         elif type_ == "platform.runtimeDone":
             self._running = False
             self._done.append(record.get("requestId", ""))
@@ -46,9 +48,18 @@ class Invocations:
         if self._done and not self._running:
             self.late_lines = True
 
-    async def wait_done(self, request_id: str, timeout_s: float) -> bool:
-        """Wait for platform.runtimeDone of this request; False when it did not come in time."""
-        return await self._wait_until(lambda: request_id in self._done, timeout_s)
+    def is_done(self, request_id: str) -> bool:
+        """Whether platform.runtimeDone of this request has come."""
+        return request_id in self._done
+
+    async def wait_done(self, request_id: str, timeout_s: float) -> bool | None:
+        """Wait for platform.runtimeDone of this request; False when it did not come in time.
+
+        None when the platform dropped records meanwhile, for it may have been among them.
+        """
+        dropped = self._dropped_at_start
+        ended = await self._wait_until(lambda: request_id in self._done or self.logs_dropped > dropped, timeout_s)
+        return request_id in self._done or (None if ended else False)
 
     async def wait_reported(self, request_id: str, timeout_s: float) -> bool:
         """Wait for platform.report of this request; it is made only after all extensions asked for the next event."""

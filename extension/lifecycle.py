@@ -44,7 +44,6 @@ LEDGER_INTERVAL_S = 60.0
 SWITCH_S = (
     0.0005  # threads that send wait so long for the interpreter while records pour in; by default ten times as long
 )
-ENDED_BADLY = ("timeout", "failure")
 
 
 class Forwarder:
@@ -98,6 +97,8 @@ class Forwarder:
     async def _invoke(self, event: Invoke) -> None:
         """One invocation: hold it until its records are delivered, or let them overlap with the next ones."""
         self._policy.invoked()
+        if self._last is not None and self._invocations.is_done(self._last.request_id):
+            self._policy.saw_done(seen=True)
         self._last = event
         self._learn(event.function_arn)
         self._fanout.nudge()
@@ -109,8 +110,9 @@ class Forwarder:
         if not decision.hold:
             return
         done = await self._invocations.wait_done(event.request_id, policy.done_timeout_s(event.deadline - time.time()))
-        self._policy.saw_done(seen=done)
         if not done:
+            self._fanout.request()
+            self._policy.saw_done(seen=done is None)  # what was dropped once may come the next time
             return
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, policy.GRACE_S)
@@ -125,7 +127,7 @@ class Forwarder:
         self._fanout.request()
         await self._drain(left_s * DRAIN_SHARE)
         self._listener.finish()
-        if event.reason in ENDED_BADLY and self._last is not None:
+        if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._fanout.lossy or self._invocations.logs_dropped:
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
@@ -168,8 +170,7 @@ class Forwarder:
                 self._fanout.offer(record)
 
     def _state(self) -> policy.State:
-        fanout = self._fanout
-        return policy.State(fanout.trusted, fanout.fullness, fanout.age_s, fanout.latency_s)
+        return policy.State(self._fanout.trusted, self._fanout.fullness, self._fanout.age_s, self._fanout.latency_s)
 
     def _learn(self, arn: str) -> None:
         """Take over what the invocation tells; a SnapStart environment, being a copy, gets a name of its own."""

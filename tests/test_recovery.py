@@ -158,3 +158,28 @@ async def test_a_line_that_comes_late_is_waited_for_the_next_time(lambda_: FakeL
     await invocation
     assert "late" in [record["record"] for record in delivered(path)]
     assert await lambda_.shut_down() == 0
+
+
+async def test_a_done_that_was_dropped_does_not_hold_the_function(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """When the platform drops records, runtimeDone among them, the next event is asked for long before the deadline."""
+    await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out", FORWARDER_FLUSH="invocation")
+    await lambda_.subscribe()
+    await lambda_.ready()
+    invocation = asyncio.create_task(lambda_.invoke("r1", "one", timeout_s=60.0, done=False))
+    await asyncio.sleep(0)  # platform.start is written
+    lambda_.record("platform.logsDropped", {"droppedRecords": 3, "droppedBytes": 300, "reason": "slow"})
+    async with asyncio.timeout(20):
+        await invocation
+    assert await lambda_.shut_down() == 0
+
+
+async def test_a_done_that_comes_again_is_waited_for_again(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """One runtimeDone that was missing does not end delivery within the invocation for good."""
+    path = tmp_path / "out"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}", FORWARDER_FLUSH="invocation")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one", timeout_s=0.5, done=False)
+    await lambda_.invoke("r2", "two")
+    await lambda_.invoke("r3", "three")
+    assert "three" in [record["record"] for record in delivered(path)]
+    assert await lambda_.shut_down() == 0

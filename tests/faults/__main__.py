@@ -32,8 +32,8 @@ Sinks: `refused` has no listener, `hangs` accepts no connection, `no answer` tak
 resets the connection instead of answering, `1 byte/s` sends its answer so slowly, `too late` answers when the client
 has given up.
 `100000 lines` are printed by one invocation at once. `20 min jump`: the clock jumps in each freeze.
-`stopped in a send`: SIGSTOP while a request is under way. `SIGKILL and restart`: the forwarder is killed in the middle of
-an invocation.
+`stopped in a send`: SIGSTOP while a request is under way. `SIGKILL and restart`: the forwarder is killed in the middle
+of an invocation.
 """
 
 

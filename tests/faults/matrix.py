@@ -221,7 +221,8 @@ def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> lis
         problems.append(f"{delivered} said to be delivered, {len(by_id)} at the sink")
     if any(by_id[line["lambda"]["id"]] != line for line in lines):
         problems.append("two different records have the same id")
-    sent = len(environment.sent.get(NAME, []))
+    # Of the last ledger line, which comes back as a record of its own, it depends on the machine whether it is sent.
+    sent = len([line for line in environment.sent.get(NAME, []) if b'\\"message\\":\\"ledger\\"' not in line])
     received = sum(ledger["received"] for ledger in ledgers)
     if not killed and received != sent:
         problems.append(f"{sent} records sent, {received} received")

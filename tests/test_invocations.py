@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from extension.invocations import Invocations
+
+WAIT_S = 30.0
+
+
+async def test_done_may_come_before_it_is_waited_for() -> None:
+    """The TCP stream may be faster than the INVOKE event."""
+    invocations = Invocations()
+    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    assert await invocations.wait_done("r1", WAIT_S) is True
+
+
+async def test_done_of_another_request_is_not_ours() -> None:
+    """Only the runtimeDone of this request ends the wait."""
+    invocations = Invocations()
+    waiting = asyncio.create_task(invocations.wait_done("r2", WAIT_S))
+    await asyncio.sleep(0)
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    invocations.observe("platform.runtimeDone", {"requestId": "r2"})
+    assert await waiting is True
+
+
+async def test_the_wait_has_an_end() -> None:
+    """A runtimeDone that never comes is not waited for longer than was asked."""
+    assert await Invocations().wait_done("r1", 0.01) is False
+
+
+async def test_a_done_that_may_have_been_dropped_is_not_waited_for() -> None:
+    """When the platform says that it dropped records, runtimeDone may be one of them: the function must not wait."""
+    invocations = Invocations()
+    invocations.observe("platform.start", {"requestId": "r1"})
+    waiting = asyncio.create_task(invocations.wait_done("r1", WAIT_S))
+    await asyncio.sleep(0)
+    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
+    assert await waiting is None
+
+
+async def test_what_was_dropped_in_an_earlier_invocation_is_past() -> None:
+    """Records dropped before this invocation's start say nothing of its runtimeDone."""
+    invocations = Invocations()
+    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
+    invocations.observe("platform.start", {"requestId": "r1"})
+    assert await invocations.wait_done("r1", 0.01) is False
+
+
+async def test_records_of_any_shape_are_looked_at() -> None:
+    """A platform event may be a string, or lack what is looked for."""
+    invocations = Invocations()
+    records: list[Any] = ["text", None, 5, [], {}, {"droppedRecords": "many"}, {"requestId": None}]
+    for record in records:
+        for type_ in ("platform.runtimeDone", "platform.report", "platform.logsDropped", "platform.fault"):
+            invocations.observe(type_, record)
+    assert invocations.logs_dropped == 0
+
+
+async def test_lines_after_done_are_late() -> None:
+    """A function's line between runtimeDone and the next start shows that this function has such."""
+    invocations = Invocations()
+    invocations.saw_line()
+    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.saw_line()
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    assert not invocations.late_lines
+    invocations.saw_line()
+    assert invocations.late_lines
