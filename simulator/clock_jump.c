@@ -58,6 +58,10 @@ time_t time(time_t *into) {
     struct timespec until = moved(deadline, ahead ? -*ahead : 0);     \
     return call
 
+int clock_nanosleep(clockid_t id, int flags, const struct timespec *deadline, struct timespec *left) {
+    if (flags & TIMER_ABSTIME) { TURNED_BACK(REAL(clock_nanosleep)(id, flags, &until, left)); }
+    return REAL(clock_nanosleep)(id, flags, deadline, left);
+}
 int sem_timedwait(sem_t *restrict sem, const struct timespec *restrict deadline) {
     TURNED_BACK(REAL(sem_timedwait)(sem, &until));
 }
@@ -66,7 +70,11 @@ int sem_clockwait(sem_t *restrict sem, clockid_t id, const struct timespec *rest
 }
 int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
                            const struct timespec *restrict deadline) {
-    TURNED_BACK(REAL(pthread_cond_timedwait)(cond, mutex, &until));
+    /* Where glibc has two versions of this one, dlsym finds the old one, which is laid out differently. */
+    static __typeof__(&pthread_cond_timedwait) real;
+    if (!real) real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!real) real = REAL(pthread_cond_timedwait);
+    TURNED_BACK(real(cond, mutex, &until));
 }
 int pthread_cond_clockwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, clockid_t id,
                            const struct timespec *restrict deadline) {

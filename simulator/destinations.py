@@ -33,8 +33,11 @@ class Destination(Protocol):
     async def open(self) -> None:
         """Get ready; NotSent where the subscriber does not listen."""
 
-    async def send(self, lines: Sequence[bytes]) -> None:
-        """Push a batch of NDJSON lines; NotSent where it failed. Returns when the subscriber's side has taken it."""
+    def begin(self, lines: Sequence[bytes]) -> bool:
+        """Begin to push a batch of NDJSON lines; whether it has gone already. NotSent where it failed."""
+
+    async def finish(self) -> None:
+        """Go on with the batch that was begun, until the subscriber's side has taken it. NotSent where it failed."""
 
     async def close(self) -> None:
         """Let go."""
@@ -47,6 +50,7 @@ class Tcp:
         self._port = port
         self._faults = faults
         self._writer: asyncio.StreamWriter | None = None
+        self._left = memoryview(b"")
 
     async def open(self) -> None:
         """Dial, once for the life of the subscription."""
@@ -62,18 +66,25 @@ class Tcp:
             ) from error
         self._writer.transport.set_write_buffer_limits(high=0)  # drain() returns when the kernel has taken all
 
-    async def send(self, lines: Sequence[bytes]) -> None:
-        """Write the batch, in the pieces that the faults ask for."""
+    def begin(self, lines: Sequence[bytes]) -> bool:
+        """Write the batch, if it is to go in one piece: a reader that keeps up shall find no batch in flight."""
         if self._writer is None or self._writer.is_closing():
             raise NotSent("the connection is closed")
+        self._left = memoryview(b"".join(lines))
+        if self._faults.split_writes:
+            return False
+        self._writer.write(self._left)
+        self._left = self._left[:0]
+        return self._writer.transport.get_write_buffer_size() == 0
+
+    async def finish(self) -> None:
+        """Wait until the kernel has taken it; write the pieces that the faults ask for."""
+        if self._writer is None:
+            raise NotSent("the connection is closed")
         try:
-            if not self._faults.split_writes:
-                self._writer.write(b"".join(lines))
-                await self._writer.drain()
-                return
-            data = memoryview(b"".join(lines))
-            for start in range(0, len(data), self._faults.split_writes):
-                self._writer.write(data[start : start + self._faults.split_writes])
+            await self._writer.drain()
+            for start in range(0, len(self._left), max(1, self._faults.split_writes)):
+                self._writer.write(self._left[start : start + self._faults.split_writes])
                 await self._writer.drain()
                 await asyncio.sleep(0)  # let each piece leave by itself
         except OSError as error:
@@ -91,27 +102,30 @@ class Http:
     def __init__(self, port: int, path: str) -> None:
         self._url = f"http://127.0.0.1:{port}{path or '/'}"
         self._session: aiohttp.ClientSession | None = None
+        self._body = b""
 
     async def open(self) -> None:
         """Nothing is sent before the first batch."""
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=DIAL_TIMEOUT_S))
 
-    async def send(self, lines: Sequence[bytes]) -> None:
-        """POST the batch until an answer below 400 comes."""
+    def begin(self, lines: Sequence[bytes]) -> bool:
+        """Make the body."""
+        self._body = b"[" + b",".join(line[:-1] for line in lines) + b"]"
+        return False
+
+    async def finish(self) -> None:
+        """POST the body until an answer below 400 comes."""
         if self._session is None:
             raise NotSent("not open")
-        body = b"[" + b",".join(line[:-1] for line in lines) + b"]"
-        headers = {
-            "Content-Type": "application/json",
-            "Sequence-Id": base64.b64encode(hashlib.sha256(body).digest()).decode(),
-        }
+        sequence = base64.b64encode(hashlib.sha256(self._body).digest()).decode()
+        headers = {"Content-Type": "application/json", "Sequence-Id": sequence}
         failure = ""
         for attempt in range(HTTP_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(HTTP_BACKOFF_S * 2**attempt)
             try:
                 # No time limit of its own: the subscriber may be frozen in the middle; the end of its process ends it.
-                async with self._session.post(self._url, data=body, headers=headers) as response:
+                async with self._session.post(self._url, data=self._body, headers=headers) as response:
                     if response.status < 400:
                         return
                     failure = f"status {response.status}"

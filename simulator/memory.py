@@ -7,18 +7,25 @@ import os
 import resource
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MIB = 1 << 20
-_V1 = Path("/sys/fs/cgroup/memory")
-_V2 = Path("/sys/fs/cgroup")
+# Where a group can be made and what limits it: version 1, version 2.
+CGROUPS = (
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+    (Path("/sys/fs/cgroup"), "memory.max"),
+)
 
 
 class Limit:
     """A limit of `megabytes` for every process that calls `enter`. `kind` says how it is kept: cgroup or rlimit."""
 
-    def __init__(self, megabytes: int) -> None:
+    def __init__(self, megabytes: int, cgroups: Sequence[tuple[Path, str]] = CGROUPS) -> None:
         self._bytes = megabytes * MIB
-        self._group = _make_group(self._bytes)
+        self._group = _make_group(self._bytes, cgroups)
         self.kind = "cgroup" if self._group else "rlimit"
 
     def enter(self) -> None:
@@ -45,8 +52,8 @@ class Limit:
                 self._group.rmdir()
 
 
-def _make_group(limit: int) -> Path | None:
-    for root, setting in ((_V1, "memory.limit_in_bytes"), (_V2, "memory.max")):
+def _make_group(limit: int, cgroups: Sequence[tuple[Path, str]]) -> Path | None:
+    for root, setting in cgroups:
         group = root / f"lambda-{uuid.uuid4().hex[:12]}"
         try:
             group.mkdir()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 16
 PIPE_BYTES = 1 << 20
 # Where Lambda cuts a line for telemetry is not documented; CloudWatch takes events of up to 1 MiB.
 MAX_LINE_BYTES = 1 << 20

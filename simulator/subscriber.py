@@ -47,9 +47,10 @@ class Subscriber:
         self._coalesce = max(1, coalesce)
         self._lines: list[bytes] = []
         self._bytes = 0
-        self._batches = 0  # what is held back to be coalesced
+        self._held: list[bytes] = []  # what waits to be coalesced, and of how many batches it is
+        self._batches = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._flight: list[bytes] | None = None
+        self._flight: list[bytes] = []
         self._takeoff = asyncio.Event()
         self._landed = asyncio.Event()
         self._landed.set()
@@ -77,30 +78,27 @@ class Subscriber:
             self._ripe()
 
     async def run(self) -> None:
-        """Send batch after batch; cancelled with the sandbox."""
+        """Finish batch after batch; cancelled with the sandbox."""
         while True:
             await self._takeoff.wait()
             self._takeoff.clear()
-            lines = self._flight or []
             try:
-                await asyncio.sleep(self._stall_s)
-                await self._destination.send(lines)
+                if self._stall_s:
+                    await asyncio.sleep(self._stall_s)
+                    self._destination.begin(self._flight)
+                await self._destination.finish()
             except NotSent as error:
-                self._timeline.note("telemetry.failed", name=self.name, reason=str(error))
-                self._drop(lines, f"could not send events: {error}")
+                self._failed(error)
             else:
-                self._sent += lines
-                self._timeline.note("telemetry.batch", name=self.name, records=len(lines), bytes=sum(map(len, lines)))
-            self._flight = None
-            self._landed.set()
+                self._landed_well()
             if self._dropped:
                 self._ripe()
 
     async def flush(self) -> None:
         """Send what is buffered and wait until it has gone; the caller bounds the wait."""
         await self._landed.wait()
-        if self._lines or self._dropped:
-            self._batches = self._coalesce
+        if self._lines or self._held or self._dropped:
+            self._batches = self._coalesce - 1
             self._ripe()
             await self._landed.wait()
 
@@ -108,8 +106,8 @@ class Subscriber:
         """Stop the clock and let go of the connection."""
         if self._timer:
             self._timer.cancel()
-        left = [*(self._flight or []), *self._lines]
-        self._flight, self._lines = None, []
+        left = [*self._flight, *self._held, *self._lines]
+        self._flight, self._held, self._lines = [], [], []
         if left:
             self._timeline.note("telemetry.undelivered", name=self.name, records=len(left), bytes=sum(map(len, left)))
         await self._destination.close()
@@ -122,22 +120,52 @@ class Subscriber:
         self._due = self._frozen
         if self._frozen:
             return
+        self._held += self._lines
+        self._lines, self._bytes = [], 0
         self._batches += 1
         if self._batches < self._coalesce:
             return
-        self._batches = 0
-        lines, self._lines, self._bytes = self._lines, [], 0
-        if self._flight is not None:
+        lines, self._held, self._batches = self._held, [], 0
+        if not self._landed.is_set():
             self._drop(lines, SLOW)
             return
-        for reason, (count, size) in self._dropped.items():
-            report = {"droppedRecords": count, "droppedBytes": size, "reason": reason}
-            lines.insert(0, records.platform("platform.logsDropped", report, self._clock.stamp()).line)
-        self._dropped.clear()
-        if lines:
-            self._flight = lines
-            self._landed.clear()
-            self._takeoff.set()
+        self._take_off([*self._reports(), *lines])
+
+    def _take_off(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        self._flight = lines
+        self._landed.clear()
+        try:
+            if not self._stall_s and self._destination.begin(lines):
+                self._landed_well()
+            else:
+                self._takeoff.set()
+        except NotSent as error:
+            self._failed(error)
+
+    def _landed_well(self) -> None:
+        self._sent += self._flight
+        size = sum(map(len, self._flight))
+        self._timeline.note("telemetry.batch", name=self.name, records=len(self._flight), bytes=size)
+        self._flight = []
+        self._landed.set()
+
+    def _failed(self, error: NotSent) -> None:
+        self._timeline.note("telemetry.failed", name=self.name, reason=str(error))
+        self._drop(self._flight, f"could not send events: {error}")
+        self._flight = []
+        self._landed.set()
+
+    def _reports(self) -> list[bytes]:
+        """platform.logsDropped for all that has been dropped since the last one, for whoever wants platform records."""
+        dropped, self._dropped = self._dropped, {}
+        if "platform" not in self._wanted.types:
+            return []
+        counts = [
+            {"droppedRecords": tally[0], "droppedBytes": tally[1], "reason": why} for why, tally in dropped.items()
+        ]
+        return [records.platform("platform.logsDropped", one, self._clock.stamp()).line for one in counts]
 
     def _drop(self, lines: list[bytes], reason: str) -> None:
         if not lines:

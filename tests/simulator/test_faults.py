@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator.environment import Environment
+from simulator.faults import Faults
+from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
+from tests.simulator.reading import events, records, said, sent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_register_is_refused_on_request(probe: Path, plan: Plan) -> None:
+    """register_status is what register answers."""
+    async with Environment(
+        layer=probe, function=EXAMPLE, env=plan(subscribe=False), faults=Faults(register_status=500), init_timeout_s=0.3
+    ) as environment:
+        assert not await environment.init()
+    assert said(environment)[0]["status"] == 500
+
+
+@pytest.mark.parametrize("status", [202, 400, 500])
+async def test_subscription_is_answered_as_requested(probe: Path, plan: Plan, status: int) -> None:
+    """subscribe_status is what the subscription gets, and no telemetry comes."""
+    faults = Faults(subscribe_status=status)
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        await environment.invoke()
+    assert [line["status"] for line in said(environment) if line["probe"] == "subscribed"] == [status]
+    assert sent(environment) == []
+
+
+async def test_next_fails_on_request(probe: Path, plan: Plan) -> None:
+    """The calls of event/next that are named get 500; the probe asks again, and all goes on."""
+    faults = Faults(next_500=(2, 3))
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        done = await environment.invoke()
+    assert done.status == "success"
+    statuses = [line["status"] for line in said(environment) if line["probe"] == "event"]
+    assert statuses == [200, 500, 500, 200]
+
+
+@pytest.mark.parametrize("faults", [Faults(split_writes=7), Faults(coalesce_writes=3), Faults(stall_s=0.05)])
+async def test_odd_writes_lose_nothing(probe: Path, plan: Plan, tmp_path: Path, faults: Faults) -> None:
+    """However the bytes are cut, gathered or delayed, the stream is the same."""
+    env = plan(types=["platform"], shutdown_s=0.3, hold_s=0.1)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults) as environment:
+        await environment.invoke()
+    received = await asyncio.to_thread((tmp_path / "received.ndjson").read_bytes)
+    assert received == b"".join(environment.sent["probe"])
+    assert received.count(b"platform.report") == 1
+
+
+async def test_burst_is_seen_as_function_records(probe: Path, plan: Plan) -> None:
+    """Burst records come in every invocation."""
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=Faults(burst=100)) as environment:
+        await environment.invoke()
+        await environment.invoke()
+    assert records(environment, "function").count("burst 99") == 2
+
+
+async def test_extension_is_killed_in_the_named_invocation(probe: Path, plan: Plan) -> None:
+    """kill_extension fails that invocation with Extension.Crash, and the next one starts anew."""
+    faults = Faults(kill_extension=(2,))
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        done = [await environment.invoke() for _ in range(3)]
+    assert [one.error_type for one in done] == ["", "Extension.Crash", ""]
+
+
+async def test_freeze_lasts_as_long_as_requested(probe: Path, plan: Plan) -> None:
+    """freeze_s is the least time between an invocation's end and the next one's start."""
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=Faults(freeze_s=0.4)) as environment:
+        await environment.invoke()
+        await environment.invoke()
+    frozen, thawed = (environment.timeline.named(name)[0].at for name in ("freeze", "thaw"))
+    assert thawed - frozen >= 0.4
+
+
+async def test_clocks_jump_in_a_freeze(probe: Path, plan: Plan, function: MakeFunction) -> None:
+    """After a jump, wall clock and monotonic clock of the processes are ahead, and so are deadlines and records."""
+    code = "import time\ndef handler(event, context):\n    return [time.time(), time.monotonic()]\n"
+    faults = Faults(clock_jump_s=3600.0)
+    async with Environment(layer=probe, function=function(code), env=plan(), faults=faults) as environment:
+        first, second = (await environment.invoke()).payload, (await environment.invoke()).payload
+    assert second[0] - first[0] >= 3600
+    assert second[1] - first[1] >= 3600
+    deadlines = [event["deadlineMs"] for event in events(environment) if event["eventType"] == "INVOKE"]
+    assert deadlines[1] - deadlines[0] >= 3_600_000
+    assert deadlines[1] / 1000 - time.time() > 3500
+
+
+async def test_timed_waits_do_not_notice_a_jump(probe: Path, plan: Plan, function: MakeFunction) -> None:
+    """A lock that is waited for with a timeout is given up in time, though deadlines are made of clocks that jumped."""
+    code = """
+import threading, time
+def handler(event, context):
+    return threading.Event().wait(0.05)
+"""
+    faults = Faults(clock_jump_s=3600.0)
+    async with Environment(layer=probe, function=function(code), env=plan(), faults=faults) as environment:
+        done = [await environment.invoke() for _ in range(2)]
+    assert [one.payload for one in done] == [False, False]
