@@ -7,6 +7,7 @@ environment variables, but for `region=` and `role=`, which each AWS sink takes 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from botocore.credentials import (
     DeferredRefreshableCredentials,
 )
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     CredentialRetrievalError,
@@ -44,6 +46,8 @@ SERVICE = "sts"
 OPERATIONS = ("AssumeRole",)
 
 PARAMETERS = frozenset({"region", "role"})
+ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/\S+")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # of a stream
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 CONNECT_S = 2.0
 READ_S = 10.0  # where no send gives its own: STS and the like
@@ -62,15 +66,18 @@ class Client:
         self._region = next(filter(None, (target.parameters.get("region"), *map(os.environ.get, REGIONS))), "")
         self._timeout_s = READ_S
         self._opened: BaseClient | None = None
-        if self._role and not self._role.startswith("arn:"):
+        if self._role and not ROLE.fullmatch(self._role):
             message = f"role={self._role}: expected the ARN of a role"
             raise ValueError(message)
         if not self._region:
             message = "the region is not known; expected region=... or AWS_REGION"
             raise ValueError(message)
         # SnapStart's credentials come over HTTP; when they cannot be had now, the first call asks again.
-        with suppress(CredentialRetrievalError, NoCredentialsError):
-            self._opened = self._open()
+        try:
+            with suppress(CredentialRetrievalError, NoCredentialsError):
+                self._opened = self._open()
+        except BotoCoreError as error:
+            raise ValueError(str(error)) from None  # a region or a profile that is none
 
     @property
     def endpoint(self) -> str:
@@ -145,7 +152,7 @@ class Client:
 
 def name(target: Target, expected: str) -> str:
     """The host of a URL that has nothing behind it, the name of a stream. Raises ValueError."""
-    if not target.host or target.path.strip("/"):
+    if not NAME.fullmatch(target.host) or target.path.strip("/"):
         raise ValueError(f"expected {expected}")
     return target.host
 

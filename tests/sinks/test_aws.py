@@ -62,6 +62,7 @@ class Refusing(Service):
         ("kinesis://s", "UnrecognizedClientException", 400, "AWS does not know the credentials in use"),
         ("kinesis://s", "InvalidSignatureException", 400, "AWS does not know the credentials in use"),
         ("s3://logs", "IllegalLocationConstraintException", 400, "bucket logs is not in eu-west-1; add region="),
+        ("firehose://s", "Unauthorized", 401, r"Unauthorized \(firehose:PutRecordBatch, HTTP 401\)"),
         ("s3://logs", "MethodNotAllowed", 405, r"MethodNotAllowed \(s3:PutObject, HTTP 405\)"),
     ],
 )
@@ -387,6 +388,26 @@ def test_authority_of_ones_own(
     [request] = authority.server.requests
     assert "x-amz-checksum-crc32" in request.headers
     assert "aws-chunked" not in request.headers.get("content-encoding", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "said"),
+    [
+        ("s3://logs?region=eu_west", "", "'eu_west' doesn't match a supported format"),
+        ("s3://logs", "AWS_PROFILE", "The config profile"),
+        ("s3://logs", "AWS_ENDPOINT_URL", "Invalid endpoint: no such thing"),
+        ("s3://logs?role=arn:aws:iam::1:role/x", "", "expected the ARN of a role"),
+        ("kinesis://a%20b", "", "expected kinesis://stream"),
+    ],
+)
+def test_settings_that_make_no_sense(
+    url: str, variable: str, said: str, monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]
+) -> None:
+    """What botocore cannot be opened with is said when the sink is opened, as any other bad setting."""
+    if variable:
+        monkeypatch.setenv(variable, "no such thing")
+    with pytest.raises(ValueError, match=said):
+        open_for_test(url)
 
 
 def test_opening_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
