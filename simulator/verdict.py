@@ -32,12 +32,12 @@ def unstarted(environment: Environment) -> str:
     """Why the function never started, if that is so: then there is nothing to judge."""
     if any(moment.what == "runtime.next" for moment in environment.timeline):
         return ""
-    for moment in reversed(environment.timeline):
-        if moment.what == "runtime.init_error":
-            return f"the function does not start: {moment.details['errorType']}: {moment.details['message']}"
-        if moment.what == "failure" and moment.details["errorType"].startswith("Runtime."):
-            return f"the function does not start: {moment.details['errorType']}: {moment.details['message']}"
-    return ""
+    told = environment.timeline.named("runtime.init_error")
+    died = [one for one in environment.timeline.named("failure") if one.details["errorType"].startswith("Runtime.")]
+    if not told and not died:
+        return ""
+    details = [*died, *told][-1].details  # what the runtime said of itself is the better answer
+    return f"the function does not start: {details['errorType']}: {details['message']}"
 
 
 def _complaint(moment: Moment, *, stopping: bool) -> str:

@@ -53,8 +53,6 @@ async def test_http_subscriber_gets_arrays_and_a_failed_post_again(probe: Path, 
     assert sent(environment)
     written = set((tmp_path / "received.ndjson").read_text().splitlines())
     assert {json.dumps(record) for record in sent(environment)} <= written
-        (tmp_path / "received.ndjson").read_text().splitlines()
-    )
 
 
 async def test_slow_subscriber_loses_whole_batches_and_is_told_how_many(probe: Path, plan: Plan) -> None:

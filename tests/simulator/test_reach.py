@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator.environment import Environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.simulator.conftest import MakeFunction
+
+LINES = 1_000_000
+CODE = f"""
+import os
+def handler(event, context):
+    for start in range(0, {LINES}, 1000):
+        block = "".join(f"line {{number}}\\n" for number in range(start, start + 1000)).encode()
+        while block:
+            block = block[os.write(1, block):]
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_a_million_lines_are_delivered_or_accounted_for(
+    layer: Path, function: MakeFunction, tmp_path: Path
+) -> None:
+    """Of a million lines printed as fast as a process can, each is in the sink once or in platform.logsDropped."""
+    out = tmp_path / "out.ndjson"
+    env = {"FORWARDER_SINKS": f"file://{out}"}
+    async with Environment(layer=layer, function=function(CODE), env=env, timeout_s=20, memory_mb=1024) as environment:
+        done = await environment.invoke()
+    assert done.status == "success"
+    seen: Counter[str] = Counter()
+    lost = 0
+    with out.open("rb") as file:
+        for line in file:
+            record = json.loads(line)
+            if record["type"] == "function":
+                seen[record["record"]] += 1
+            elif record["type"] == "platform.logsDropped":
+                lost += record["record"]["droppedRecords"]
+    assert set(seen.values()) == {1}
+    sent = [line for line in environment.sent["telemetry-forwarder"] if b'"type":"function"' in line]
+    assert len(seen) == len(sent)
+    # A batch that is dropped may hold records of the platform as well: every one that was noted was also published.
+    published = sum(moment.what.startswith("platform.") for moment in environment.timeline)
+    arrived = len(environment.sent["telemetry-forwarder"]) - len(sent)
+    own_reports = sum(b"platform.logsDropped" in line for line in environment.sent["telemetry-forwarder"])
+    assert len(seen) + lost == LINES + published - (arrived - own_reports)
