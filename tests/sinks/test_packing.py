@@ -70,6 +70,11 @@ def test_one_broken_connection_costs_one_request() -> None:
     assert run(None, OSError("reset"), None) == ([0, 1, 2], [Failure(1, "reset", permanent=False)])
 
 
+def test_errors_that_are_not_in_a_row() -> None:
+    """Errors with a success between them do not end it."""
+    assert run(None, OSError("one"), None, OSError("two"), None)[0] == [0, 1, 2, 3, 4]
+
+
 def test_two_errors_in_a_row_end_it() -> None:
     """After two errors in a row the rest is not tried, and fails for now."""
     sent, failures = run(None, OSError("one"), OSError("two"), None)
