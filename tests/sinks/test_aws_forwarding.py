@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from tests.faults.aws import ContainerCredentials, Service, Sts, refusing
 from tests.faults.server import Action, Answer, FaultServer, Request
@@ -165,6 +167,22 @@ async def test_role_of_another_account(lambda_: FakeLambda) -> None:
         account = await forward(lambda_, "one", AWS_ENDPOINT_URL=server.url, FORWARDER_SINKS=url)
     assert account["delivered"] == len(lambda_.sent) == len(sts.service.lines())
     assert sts.service.keys == {"ASIAROLE1"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_tls(named: bool, lambda_: FakeLambda, tmp_path: Path) -> None:
+    """AWS over TLS gets the records if an authority in AWS_CA_BUNDLE vouches for it; a stranger gets nothing."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    service = Service()
+    with FaultServer(service, tls=context) as server:
+        trust = {"AWS_CA_BUNDLE": str(tmp_path / "ca.pem")} if named else {}
+        account = await forward(
+            lambda_, "one", AWS_ENDPOINT_URL=server.url, FORWARDER_SINKS="sqs://sqs.x.com/1/queue", **trust
+        )
+    assert account["delivered"] == len(service.lines()) == (len(lambda_.sent) if named else 0)
 
 
 async def test_credentials_of_snap_start(lambda_: FakeLambda) -> None:
