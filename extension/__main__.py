@@ -56,7 +56,7 @@ def _start(extension: api.Extension) -> int:
                 "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
             )
         elif (listening := _subscribe(extension, config)) is not None:
-            from extension import lifecycle  # noqa: PLC0415 - asyncio, uvloop, orjson and the chosen sinks
+            from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
 
             lifecycle.forward(extension, config, listening, os.environ)
             return 0

@@ -14,7 +14,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import uvloop
 
 from extension import policy, sinks
 from extension.config import ConfigError
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
 MAX_SHUTDOWN_S = 10.0
-EXIT_S = 0.15  # of the shutdown is kept for the spool, the ledger and the exit
+EXIT_S = 0.3  # of the shutdown is kept for the spool, the ledger and the exit
 QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
 DRAIN_SHARE = 0.35  # of the shutdown at most is spent on waiting for it
 LEDGER_INTERVAL_S = 60.0
@@ -202,9 +201,9 @@ def forward(
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     forwarder = Forwarder(extension, config, environment)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.get_loop().set_exception_handler(_report)
-        runner.run(forwarder.run(listening))
+    runner = asyncio.Runner()  # never closed: closing waits for threads that hang
+    runner.get_loop().set_exception_handler(_report)
+    runner.run(forwarder.run(listening))
 
 
 def _open(config: Config) -> list[tuple[sinks.Target, sinks.Sink]]:

@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from extension.buffer import Buffer
 from extension.delivery import MAX_REFUSALS, Delivery
@@ -205,6 +207,57 @@ async def test_one_bad_record_costs_only_itself(started: Started) -> None:
     assert await delivery.flush(WAIT_S)
     assert sorted(sink.taken) == [number for number in range(100) if number != 13]
     assert delivery.buffer.dropped == {"HTTP 400": 1}
+
+
+@given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=4), st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+async def test_bad_records_anywhere_cost_only_themselves(count: int, bad: set[int], most: int) -> None:
+    """Wherever bad records stand and however batches are cut, they are dropped, and all others are delivered."""
+
+    class Strict(ScriptedSink):
+        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+            if bad & {record.sequence for record in batch.records}:
+                raise Rejected("HTTP 400", divisible=True)
+            return super().send(batch, timeout_s)
+
+    started = Started()
+    sink = Strict(limits=Limits(records=most))
+    delivery = started.delivery(sink)
+    offer(delivery, count)
+    assert await delivery.flush(WAIT_S)
+    await started.stop()
+    assert sorted(sink.taken) == [number for number in range(count) if number not in bad]
+    assert sum(delivery.buffer.dropped.values()) == len([number for number in bad if number < count])
+    assert all(len(batch.records) <= most for batch in sink.batches)
+
+
+@given(st.lists(st.sets(st.integers(0, 19), max_size=20), max_size=4), st.sets(st.integers(0, 19), max_size=20))
+@settings(max_examples=30, deadline=None)
+async def test_partial_failures_of_any_kind_balance(transient: list[set[int]], permanent: set[int]) -> None:
+    """Whatever part of a batch fails, for now or for good, each record is taken once or dropped once."""
+
+    class Picky(ScriptedSink):
+        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+            now = transient.pop() if transient else set()
+            failures = [
+                Failure(position, "picky", permanent=record.sequence in permanent)
+                for position, record in enumerate(batch.records)
+                if record.sequence in now | permanent
+            ]
+            failed = {failure.position for failure in failures}
+            self.batches.append(
+                Batch(batch.id, [record for position, record in enumerate(batch.records) if position not in failed])
+            )
+            return failures
+
+    started = Started()
+    sink = Picky()
+    delivery = started.delivery(sink)
+    offer(delivery, 20)
+    assert await delivery.flush(WAIT_S)
+    await started.stop()
+    assert sorted(sink.taken) == [number for number in range(20) if number not in permanent]
+    assert sum(delivery.buffer.dropped.values()) == len(permanent)
 
 
 async def test_halving_has_an_end(started: Started) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extension.policy import GAPS, Policy, State, done_timeout_s, tail_timeout_s
 
@@ -75,3 +77,29 @@ def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:
 def test_where_no_sink_answers_nobody_waits() -> None:
     """An outage costs an invocation nothing once it is known."""
     assert not policy("invocation", 60.0).decide(CALM._replace(trusted=False), 3.0).hold
+
+
+@given(
+    st.sampled_from(["adaptive", "invocation", "interval"]),
+    st.lists(st.floats(0, 100_000), max_size=30),
+    st.builds(State, st.booleans(), st.floats(0, 1), st.floats(0, 1e6), st.floats(0, 60)),
+    st.floats(-10, 900),
+)
+def test_any_rhythm_has_a_decision_with_a_reason(mode: str, gaps: list[float], state: State, left_s: float) -> None:
+    """Whatever the gaps between invocations and the state of the sinks, there is a decision, and it says why."""
+    now = 0.0
+    made = Policy(mode, 20.0, lambda: now)
+    for gap in gaps:
+        made.invoked()
+        now += gap
+    decision = made.decide(state, left_s)
+    assert decision.reason
+    assert not (decision.hold and not state.trusted)
+
+
+@given(st.floats(0.001, 900))
+def test_both_waits_together_leave_time(left_s: float) -> None:
+    """Even if runtimeDone comes at the last moment that it is waited for, the tail ends before the deadline."""
+    rest_s = left_s - done_timeout_s(left_s)
+    assert rest_s > 0
+    assert tail_timeout_s(rest_s) < rest_s

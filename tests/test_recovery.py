@@ -9,6 +9,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.fake_lambda import FakeLambda
 from tests.faults.server import OK, Action, Answer, FaultServer, Hang, Request
 from tests.test_forwarding import assert_balanced, delivered
@@ -182,4 +184,24 @@ async def test_a_done_that_comes_again_is_waited_for_again(lambda_: FakeLambda, 
     await lambda_.invoke("r2", "two")
     await lambda_.invoke("r3", "three")
     assert "three" in [record["record"] for record in delivered(path)]
+    assert await lambda_.shut_down() == 0
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(150)
+async def test_on_managed_instances_the_ledger_comes_every_minute(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """An environment that lives for weeks accounts for its records while it lives."""
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/out",
+        FORWARDER_FLUSH_INTERVAL_MS="100",
+        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
+    )
+    await lambda_.subscribe()
+    await lambda_.ready()
+    lambda_.record("platform.start", {"requestId": "r1"})
+    async with asyncio.timeout(90):
+        while not lambda_.log:
+            await asyncio.sleep(0.1)
+    assert lambda_.ledger["received"] == 1
+    assert_balanced(lambda_.ledger)
     assert await lambda_.shut_down() == 0

@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from isal import isal_zlib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from extension.records import Batch
+
+
+class Packed:
+    """The compressed body of the batch at hand: a batch that is tried again, as in an outage, is not packed again."""
+
+    def __init__(self, compress: Callable[[bytes], bytes]) -> None:
+        self._compress = compress
+        self._packed = ("", b"")
+
+    def body(self, batch: Batch) -> bytes:
+        """The batch's lines, compressed."""
+        id_, body = self._packed
+        if id_ != batch.id:
+            body = self._compress(batch.ndjson())
+            self._packed = (batch.id, body)
+        return body
+
+    def forget(self) -> None:
+        """Give up the memory: the batch was taken."""
+        self._packed = ("", b"")
 
 
 def compress_gzip(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from extension.sinks import Busy, Limits, Rejected
-from extension.sinks._compression import compress_gzip
+from extension.sinks._compression import Packed, compress_gzip
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
@@ -30,18 +30,17 @@ class HttpSink:
     def __init__(self, url: str, path: str, headers: dict[str, str], *, compressed: bool) -> None:
         self._path = path
         self._headers = {"Content-Type": "application/x-ndjson", "User-Agent": "telemetry-forwarder", **headers}
-        self._compressed = compressed
+        self._packed = Packed(compress_gzip if compressed else bytes)
         if compressed:
             self._headers["Content-Encoding"] = "gzip"
         self._connection = Connection(url)
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """POST the batch. Raises Rejected for what may not be sent again, Busy where the answer names a delay."""
-        body = batch.ndjson()
-        if self._compressed:
-            body = compress_gzip(body)
+        body = self._packed.body(batch)
         response = self._connection.request("POST", self._path, self._headers, body, timeout_s)
         check_status(response)
+        self._packed.forget()
         return ()
 
     def close(self) -> None:

