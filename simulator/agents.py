@@ -55,10 +55,11 @@ class Agent:
     def move(self, state: str) -> None:
         """Go to `state`, or refuse as AWS does."""
         if self.state not in _ALLOWED[state]:
+            called = "Exited" if state == "ExitError" else state  # so AWS says it
             raise Refused(
                 403,
                 "Extension.InvalidExtensionState",
-                f"State transition from {self.state} to {state} failed for extension {self.identifier}. "
+                f"State transition from {self.state} to {called} failed for extension {self.identifier}. "
                 f"{self._not_allowed}",
             )
         self.state = state

@@ -53,7 +53,8 @@ class Answers:
                 self.cases[line["case"]] |= flat(_parsed(line["answer"]), "body")
             elif line["probe"] == "event":
                 event = json.loads(line["answer"])
-                self.cases.setdefault(f"event {event['eventType']}", flat(event))
+                if "eventType" in event:
+                    self.cases.setdefault(f"event {event['eventType']}", flat(event))
             elif line["probe"] == "registered":
                 self.cases["registered"] = flat(_parsed(line["answer"]))
                 self.cases["variables"] = {name: "given" for name in line["env"] if name not in OWN_VARIABLES}
@@ -73,7 +74,7 @@ class Difference:
     theirs: Any
 
 
-def compare(ours: Answers, theirs: Answers, *, trap: bool = False) -> Iterator[Difference]:
+def compare(ours: Answers, theirs: Answers, *, trap: str = "") -> Iterator[Difference]:
     """All differences; of a run that was trapped in init, only those of the questions."""
     for case in sorted(ours.cases.keys() | theirs.cases.keys()):
         if trap and not case.startswith(("start: ", "registered: ")):
@@ -105,7 +106,7 @@ def unexplained(differences: list[Difference], mode: str) -> tuple[list[Differen
     return missing, stale
 
 
-async def ask_ours(folder: Path, *, managed: bool, trap: bool = False) -> Answers:
+async def ask_ours(folder: Path, *, managed: bool, trap: str = "") -> Answers:
     """Ask our simulator."""
     write_probe(folder / "layer")
     (folder / "function").mkdir()
@@ -137,7 +138,7 @@ async def ask_ours(folder: Path, *, managed: bool, trap: bool = False) -> Answer
     return answers
 
 
-async def ask_theirs(folder: Path, *, managed: bool, trap: bool = False) -> Answers:
+async def ask_theirs(folder: Path, *, managed: bool, trap: str = "") -> Answers:
     """Ask AWS's emulator."""
     layer, function = folder / "their-layer", folder / "their-function"
     (layer / "extensions").mkdir(parents=True)
@@ -153,7 +154,7 @@ async def ask_theirs(folder: Path, *, managed: bool, trap: bool = False) -> Answ
         received = emulator.out / "received.ndjson"
         if trap:
             hanging = asyncio.create_task(emulator.invoke({}))
-            await _until(lambda: '"registered"' in emulator.printed())
+            await _until(lambda: f'"registered: register after {trap}/error"' in emulator.printed())
             hanging.cancel()
             lines = _lines(emulator.printed())
             emulator.process.kill()
@@ -194,8 +195,8 @@ def _matches(difference: Difference, row: tuple[str, str]) -> bool:
     return fnmatchcase(difference.case, case) and fnmatchcase(difference.field, name.replace("[", "[[]"))
 
 
-def _plan(*, managed: bool, trap: bool) -> dict[str, str]:
-    asked = questions.trap(managed=managed) if trap else questions.asked(managed=managed)
+def _plan(*, managed: bool, trap: str) -> dict[str, str]:
+    asked = questions.trap(trap, managed=managed) if trap else questions.asked(managed=managed)
     events = ["SHUTDOWN"] if managed else ["INVOKE", "SHUTDOWN"]
     return {"PROBE": json.dumps({"events": events, "ask": asked, "types": ["platform", "function"]})}
 

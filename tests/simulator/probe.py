@@ -161,6 +161,7 @@ def main() -> None:
         status, _, answer = call("GET", "/2020-01-01/extension/event/next", identity)
         say("event", status=status, answer=answer.decode())
         if status != 200:
+            time.sleep(0.02)
             continue
         event = json.loads(answer)
         if event["eventType"] == "SHUTDOWN":

@@ -111,6 +111,7 @@ SUBSCRIBED = [subscribe("again, to nobody"), subscribe("again", destination=LIST
 LATE = [
     register("a new one", "latecomer", {"events": []}),
     register("the same", "probe", {"events": []}),
+    question("next while waiting", "GET", NEXT, IDENTITY),
     subscribe("late, to nobody"),
     subscribe("late", destination=LISTENING),
     fault("init/error", "init", "{id}", "Extension.A"),
@@ -123,7 +124,18 @@ def asked(*, managed: bool) -> dict[str, list[Question]]:
     return {"start": start, "registered": REGISTERED, "subscribed": SUBSCRIBED, "late": LATE}
 
 
-def trap(*, managed: bool) -> dict[str, list[Question]]:
-    """What cannot be asked without spoiling the run: AWS's emulator takes a subscription without a port, too."""
+def trap(end: str, *, managed: bool) -> dict[str, list[Question]]:
+    """What cannot be asked without spoiling the run: the last question is how an extension reports its `end`.
+
+    AWS's emulator takes a subscription without a port, too.
+    """
     no_port = subscribe("HTTP without port", destination={"protocol": "HTTP", "URI": "http://sandbox.localdomain"})
-    return {"start": TRAP_MANAGED if managed else TRAP_CLASSIC, "registered": [no_port]}
+    other = "exit" if end == "init" else "init"
+    ending = [
+        fault(f"{end}/error", end, "{id}", "Extension.Probing"),
+        fault(f"{end}/error again", end, "{id}", "Extension.Probing"),
+        fault(f"{other}/error after {end}/error", other, "{id}", "Extension.Probing"),
+        question(f"next after {end}/error", "GET", NEXT, IDENTITY),
+        register(f"register after {end}/error", "probe", {"events": []}),
+    ]
+    return {"start": TRAP_MANAGED if managed else TRAP_CLASSIC, "registered": [no_port, *ending]}
