@@ -14,7 +14,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-
 from extension import policy, sinks
 from extension.config import ConfigError
 from extension.events import Invoke, Shutdown, events

@@ -42,7 +42,7 @@ EXCLUDED_MODULES = [
 # What extension modules in C import: PyInstaller can't see it.
 IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
 WANTED_DATA = (".pyc", "botocore/cacert.pem")
-UNWANTED_DATA = ("botocore/", "isal/", "uvloop/", "zstandard/")
+UNWANTED_DATA = ("botocore/", "isal/", "zstandard/")
 
 
 def hidden_imports(root: Path) -> list[str]:

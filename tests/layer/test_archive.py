@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def bundle(tmp_path: Path) -> Path:
     """A bundle as PyInstaller makes them, in small."""
     folder = tmp_path / "bundle"
-    (folder / "_internal" / "uvloop").mkdir(parents=True)
+    (folder / "_internal" / "orjson").mkdir(parents=True)
     (folder / "telemetry-forwarder").write_bytes(b"\x7fELF")
-    (folder / "_internal" / "uvloop" / "loop.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF")
-    (folder / "_internal" / "uvloop" / "__init__.pyc").write_bytes(b"code")
+    (folder / "_internal" / "orjson" / "orjson.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF")
+    (folder / "_internal" / "orjson" / "__init__.pyc").write_bytes(b"code")
     (tmp_path / "bootstrap").write_text("#!/bin/sh\n")
     return folder
 
@@ -45,5 +45,5 @@ def test_what_must_be_executable_is(bundle: Path, tmp_path: Path) -> None:
     assert executable == {
         "extensions/telemetry-forwarder",
         "telemetry-forwarder/telemetry-forwarder",
-        "telemetry-forwarder/_internal/uvloop/loop.cpython-311-x86_64-linux-gnu.so",
+        "telemetry-forwarder/_internal/orjson/orjson.cpython-311-x86_64-linux-gnu.so",
     }
