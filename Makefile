@@ -13,7 +13,9 @@ test: $(LAYER)  ## all tests but the integration tier
 faults: $(LAYER)  ## every combination of sink, load, freeze and ending; writes docs/faults.md
 	.venv/bin/python -m tests.faults
 
-integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root
+integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root, a browser
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+		|| echo "chromium cannot be installed here; the tests that need it will say so"
 	.venv/bin/python -m pytest -m integration
 
 lint: .venv/ready  ## ruff, mypy, shellcheck, cfn-lint

@@ -311,3 +311,33 @@ async def test_vanishing_environment_gives_no_shutdown(probe: Path, plan: Plan) 
         await environment.invoke()
     assert [event["eventType"] for event in events(environment)] == ["INVOKE"]
     assert os.getpid() not in pids(environment)
+
+
+async def test_trace_and_tenant_reach_extension_function_and_records(
+    probe: Path, plan: Plan, function: MakeFunction
+) -> None:
+    """A traced invocation of a tenant is marked as such in the event, for the function, and in its records."""
+    code = "import os\ndef handler(event, context):\n    return [os.environ['_X_AMZN_TRACE_ID'], context.tenant_id]\n"
+    trace = "Root=1-5f35ae12-0c0fec141ab77a00bc047aa2;Parent=2be948a625588e32;Sampled=1"
+    async with Environment(layer=probe, function=function(code), env=plan(), tracing=True) as environment:
+        done = await environment.invoke(trace_id=trace, tenant_id="blue")
+    assert done.payload == [trace, "blue"]
+    assert events(environment)[0]["tracing"] == {"type": "X-Amzn-Trace-Id", "value": trace}
+    for type_ in ("platform.start", "platform.report"):
+        (record,) = records(environment, type_)
+        assert record["tracing"]["value"] == trace
+        assert record["tenantId"] == "blue"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="binding over /opt needs root")
+async def test_layer_may_be_seen_as_opt(probe: Path, plan: Plan) -> None:
+    """With mount_opt an extension finds its layer where it is on Lambda, and nobody else notices."""
+    (probe / "word").write_text("from the layer")
+    script = probe / "extensions" / "shell"
+    script.write_text("#!/bin/sh\necho $0 $(cat /opt/word)\nexit 1\n")
+    script.chmod(0o755)
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), mount_opt=True) as environment:
+        await environment.init()
+    lines = [line for moment in environment.timeline.named("printed") for line in moment.details["lines"]]
+    assert "/opt/extensions/shell from the layer" in lines
+    assert not Path("/opt/word").exists()  # noqa: ASYNC240  nothing else runs here
