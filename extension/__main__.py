@@ -58,7 +58,10 @@ def _start(extension: api.Extension) -> int:
         elif (listening := _subscribe(extension, config)) is not None:
             from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
 
-            lifecycle.forward(extension, config, listening, os.environ)
+            try:
+                lifecycle.forward(extension, config, listening, os.environ)
+            finally:
+                listening.close()  # where nobody reads it any more
             return 0
     except settings.ConfigError as error:
         log.log("ERROR", "bad settings; nothing is forwarded", problems=error.problems)

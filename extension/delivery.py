@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from extension.log import describe, log
+from extension.log import describe, log_seldom
 from extension.records import KINDS, RECORD_OVERHEAD_BYTES, Batch
 from extension.sender import Sender, wait
 from extension.sinks import Limits, Rejected
@@ -224,6 +224,6 @@ class Delivery:
 
     def _refuse(self, records: list[Record], reason: str) -> None:
         """Records of a send that this sink will never take."""
-        log("WARN", "sink refuses records", sink=self.name, reason=reason, records=len(records))
+        log_seldom("WARN", "sink refuses records", sink=self.name, reason=reason)
         self.settle(records)
         self.give_up(records, reason)

@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 from extension.decoder import Decoder
+from extension.log import describe, log
 
 if TYPE_CHECKING:
     import _socket
@@ -74,7 +75,10 @@ class _Connection(asyncio.Protocol):
         self._listener.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._listener.take(self._decoder.feed(data))
+        try:
+            self._listener.take(self._decoder.feed(data))
+        except Exception as error:  # noqa: BLE001 - raised from here, it would close the connection
+            log("ERROR", "chunk not taken", reason=describe(error), bytes=len(data))
         # libuv reads up to 32 times before anything else gets its turn; under load deliveries would starve.
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()

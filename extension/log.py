@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 STDERR = 2
@@ -15,6 +16,10 @@ PIPE_BUF = 4096  # pipe(7): a pipe that is ready takes so much without blocking
 PATIENCE_S = 0.05
 MARK = b'{"forwarder":true,'
 
+SELDOM_S = 300.0
+MAX_SAID = 100
+
+_said: dict[tuple[str, ...], float] = {}
 _threshold = LEVELS.index("INFO")
 
 
@@ -29,6 +34,17 @@ def log(level: str, message: str, **fields: object) -> None:
     if LEVELS.index(level) < _threshold:
         return
     write(level=level, message=message, **fields)
+
+
+def log_seldom(level: str, message: str, **fields: str) -> None:
+    """Print a line that may be true for each of many invocations: the same one again only after SELDOM_S."""
+    line = (message, *fields.values())
+    now = time.monotonic()
+    if now - _said.get(line, -SELDOM_S) >= SELDOM_S:
+        if len(_said) >= MAX_SAID:
+            _said.clear()
+        _said[line] = now
+        log(level, message, **fields)
 
 
 def write(**fields: object) -> None:

@@ -53,8 +53,7 @@ class Sender:
         self._clock = clock
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
         self._failures = 0
-        self._last_success = -KEPT_S
-        self._last_attempt = 0.0  # by the wall clock
+        self._last_success = self._last_attempt = 0.0  # by the wall clock, which goes on in a freeze
         self._deadline: float | None = None  # set once SHUTDOWN has begun
         self._hurry = asyncio.Event()
 
@@ -89,7 +88,7 @@ class Sender:
         tries = 0
         while True:
             tries += 1
-            if self._clock() - self._last_success > KEPT_S:
+            if time.time() - self._last_success > KEPT_S:
                 self._sink.close()
             started = self._clock()
             asked_s = 0.0
@@ -156,7 +155,7 @@ class Sender:
         if not self.trusted:
             log("INFO", "sink answers again", sink=self._name)
         self._failures = 0
-        self._last_success = now
+        self._last_success = time.time()
         self.latency_s = self.latency_s * 0.7 + (now - started) * 0.3 if self.latency_s else now - started
 
 

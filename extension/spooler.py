@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CROWDED = 0.75  # of the buffer in use, and the sink fails: records go to disk
 PART_BYTES = 2 << 20  # written at once
+FORGET_S = 0.1
 ROOMY = 0.25  # of the buffer in use, and the sink answers: records come back
 
 
@@ -31,6 +32,7 @@ class Spooler:
         self._spool = spool
         self._sequence = sequence
         self._taken_back: dict[str, set[int]] = {}  # by file, the records that are still on their way
+        self._forgetting: set[asyncio.Future[None]] = set()
         delivery.on_end = self._note_end
 
     async def restore(self) -> None:
@@ -61,7 +63,11 @@ class Spooler:
             part = _pop_part(left)
             if reason := await asyncio.to_thread(self._write, part):
                 self._delivery.give_up(part, reason)
+            else:
+                self._note_end(part)  # what had been taken back is in a new file now
         self._delivery.give_up(list(left), "not delivered before SHUTDOWN")
+        if self._forgetting:
+            await asyncio.wait(self._forgetting, timeout=FORGET_S)
 
     def account(self) -> dict[str, object]:
         """The ledger's entry: what became of every record that was offered; what is on disk is pending as well."""
@@ -105,7 +111,7 @@ class Spooler:
             sequences.difference_update(record.sequence for record in records)
             if not sequences:
                 del self._taken_back[file]
-                asyncio.get_running_loop().run_in_executor(None, self._spool.forget, file)
+                self._forgetting.add(asyncio.get_running_loop().run_in_executor(None, self._spool.forget, file))
 
     def _write(self, records: list[Record]) -> str:
         """Why the records could not be written; empty when they were."""
