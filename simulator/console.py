@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,8 +17,11 @@ _SELDOM = {"runtime.next", "extension.internal"}  # seen in --json and in the pi
 
 def tell(moment: Moment) -> None:
     """Print a moment as it happens."""
-    if text := line(moment):
-        print(text, flush=True)
+    try:
+        if text := line(moment):
+            print(text, flush=True)
+    except BrokenPipeError:  # as under `| head`: nobody listens any more, and the simulation goes on
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  it stays open to the end
 
 
 def line(moment: Moment) -> str:

@@ -30,7 +30,8 @@ async def demo() -> int:
         "function": ROOT / "examples" / "function",
         "env": {"FORWARDER_SINKS": f"file://{out}", "FORWARDER_LOG_LEVEL": "DEBUG"},
     }
-    steps = [{"invoke": {"n": number}} for number in range(1, INVOCATIONS + 1)]
+    pause = {"wait_s": 0.1}  # a freeze that can be seen
+    steps = [step for number in range(1, INVOCATIONS + 1) for step in ({"invoke": {"n": number}}, pause)]
     environment = await scenario.play(Scenario(settings, steps), console.tell)
     lines = out.read_text().splitlines() if out.exists() else []
     print(f"\n{len(lines)} records were delivered to {out.relative_to(ROOT)}:")

@@ -84,6 +84,7 @@ class Environment:
                 self.settings, self.clock, self.timeline, self.sent, tasks, runtime_api, folder, opt, limit, preload
             )
             stack.push_async_callback(self._end)
+            self.timeline.begin()
             if self.settings.init_type != "on-demand":
                 await self.init()
             self._stack = stack.pop_all()

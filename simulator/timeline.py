@@ -22,9 +22,12 @@ class Timeline(list[Moment]):
 
     def __init__(self, watch: Callable[[Moment], None] | None = None) -> None:
         super().__init__()
-        self.started_ns = time.time_ns()
         self._zero = time.monotonic()
         self._watch = watch
+
+    def begin(self) -> None:
+        """Count from now: what came before was preparation."""
+        self._zero = time.monotonic()
 
     def note(self, what: str, /, **details: Any) -> None:
         """Add a moment that is happening now."""

@@ -183,21 +183,23 @@ def test_env_file_is_read_and_words_win(probe: Path, plan: Plan, tmp_path: Path)
     assert '\\"OTHER\\"' in done.stdout
 
 
-async def test_terminated_simulator_stops_what_it_started(probe: Path, plan: Plan) -> None:
-    """SIGTERM, and SIGKILL, leave no process behind."""
-    for number in ("terminate", "kill"):
-        env = plan(hold_s=60)
-        words = [f"{key}={value}" for key, value in env.items()]
-        command = [sys.executable, "-m", "simulator", "--layer", str(probe), "--function", str(EXAMPLE)]
-        process = await asyncio.create_subprocess_exec(
-            *command, "--timeout", "60", "--env", *words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert process.stdout
-        async with asyncio.timeout(LIMIT_S):
-            async for line in process.stdout:
-                if b"extension.event" in line:
-                    break
-            getattr(process, number)()
-            await process.communicate()
-            while left_running(env["PROBE_OUT"]):
-                await asyncio.sleep(0.02)
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+async def test_ended_simulator_stops_what_it_started(probe: Path, plan: Plan, tmp_path: Path, how: str) -> None:
+    """SIGTERM, and SIGKILL, leave no process behind, though all of them are frozen."""
+    env = plan()
+    text = f"layer = '{probe}'\nfunction = '{EXAMPLE}'\n[env]\nPROBE_OUT = '{env['PROBE_OUT']}'\n"
+    text += "[[steps]]\ninvoke = {}\n[[steps]]\nwait_s = 60\n"
+    command = [sys.executable, "-m", "simulator", "--scenario", str(scenario(tmp_path, text))]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout
+    async with asyncio.timeout(LIMIT_S):
+        async for line in process.stdout:
+            if b"invoke.done" in line:
+                break
+        assert len(left_running(env["PROBE_OUT"])) == 2
+        getattr(process, how)()
+        await process.communicate()
+        while left_running(env["PROBE_OUT"]):
+            await asyncio.sleep(0.02)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -111,11 +112,30 @@ async def test_shutdown_ends_runtime_first_then_tells_the_extension(probe: Path,
     async with Environment(layer=probe, function=EXAMPLE, env=plan()) as environment:
         await environment.invoke()
         shutdown = await environment.shutdown("spindown")
-    assert [moment.details["name"] for moment in environment.timeline.named("process.exit")] == ["runtime", "probe"]
+    exits = [moment.details for moment in environment.timeline.named("process.exit")]
+    assert [(one["name"], one["returncode"]) for one in exits] == [("runtime", -signal.SIGTERM), ("probe", 0)]
     assert events(environment)[-1]["eventType"] == "SHUTDOWN"
     assert events(environment)[-1]["shutdownReason"] == "spindown"
     assert shutdown.extensions["probe"].returncode == 0
     assert not shutdown.extensions["probe"].killed
+
+
+async def test_last_words_of_the_runtime_reach_the_extension_before_shutdown(
+    probe: Path, plan: Plan, function: MakeFunction
+) -> None:
+    """What a function prints on SIGTERM is delivered; one that does not end is killed after its share of the time."""
+    code = """
+import signal
+signal.signal(signal.SIGTERM, lambda *_: print("last words"))
+def handler(event, context):
+    pass
+"""
+    async with Environment(layer=probe, function=function(code), env=plan()) as environment:
+        await environment.invoke()
+        shutdown = await environment.shutdown()
+    assert "last words" in records(environment, "function")
+    assert environment.timeline.named("process.exit")[0].details["returncode"] == -signal.SIGKILL
+    assert shutdown.extensions["probe"].returncode == 0
 
 
 async def test_extension_that_ignores_the_deadline_is_killed(probe: Path, plan: Plan) -> None:
