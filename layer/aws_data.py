@@ -1,7 +1,7 @@
 """botocore's data, pruned to the services and operations that the forwarder calls.
 
 A module that calls AWS says so by two constants, SERVICE and OPERATIONS, and they are read from its source: there is no
-second list to keep. Whole, the data is 25 MB, and parsing endpoints.json is nearly all of a client's creation.
+second list to keep. Whole, the data is 22 MB, and parsing endpoints.json is nearly all of a client's creation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The authorities to trust over TLS, as a folder that OpenSSL looks into one certificate at a time.
 
-Mozilla's list comes with botocore as one file; reading it whole costs each start 14 ms and 2 MB.
+Mozilla's list comes with botocore as one file; reading it whole costs each start 14 ms and 2 MiB.
 """
 
 from __future__ import annotations

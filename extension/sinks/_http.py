@@ -1,6 +1,6 @@
 """One kept HTTP/1.1 connection, on the standard library's http.client.
 
-urllib3 would do, but importing it costs each cold start 17 ms and each environment 5 MB (benchmarks/cold_start.py).
+urllib3 would do, but importing it costs each cold start 17 ms and each environment 3 MiB (benchmarks/cold_start.py).
 Decisions are the caller's: nothing is tried again here, and no redirect is followed.
 """
 
