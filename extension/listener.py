@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from extension.decoder import Decoded
 
-BREATH_S = 0.005  # between two chunks while sinks that answer are behind: still 50 MB a second
+BREATH_S = 0.01  # between two chunks while sinks that answer are behind: still 25 MB a second
 MAX_CONNECTIONS = 16  # the platform makes one; a bound all the same
 
 
@@ -79,11 +79,9 @@ class _Connection(asyncio.Protocol):
             self._listener.take(self._decoder.feed(data))
         except Exception as error:  # noqa: BLE001 - raised from here, it would close the connection
             log("ERROR", "chunk not taken", reason=describe(error), bytes=len(data))
-        # libuv reads up to 32 times before anything else gets its turn; under load deliveries would starve.
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and self._listener.is_pressed() and not self._transport.is_closing():
             self._transport.pause_reading()
-            delay_s = BREATH_S if self._listener.is_pressed() else 0.0
-            asyncio.get_running_loop().call_later(delay_s, self._resume, self._transport)
+            asyncio.get_running_loop().call_later(BREATH_S, self._resume, self._transport)
 
     @staticmethod
     def _resume(transport: asyncio.Transport) -> None:
