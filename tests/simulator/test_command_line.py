@@ -184,10 +184,14 @@ def test_env_file_is_read_and_words_win(probe: Path, plan: Plan, tmp_path: Path)
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])
-async def test_ended_simulator_stops_what_it_started(probe: Path, plan: Plan, tmp_path: Path, how: str) -> None:
-    """SIGTERM, and SIGKILL, leave no process behind, though all of them are frozen."""
-    env = plan()
-    text = f"layer = '{probe}'\nfunction = '{EXAMPLE}'\n[env]\nPROBE_OUT = '{env['PROBE_OUT']}'\n"
+@pytest.mark.parametrize(("hold_s", "sign"), [(0, b"invoke.done"), (60, b'"INVOKE')], ids=["frozen", "running"])
+async def test_ended_simulator_stops_what_it_started(
+    probe: Path, plan: Plan, tmp_path: Path, how: str, hold_s: int, sign: bytes
+) -> None:
+    """SIGTERM, and SIGKILL, leave no process behind, frozen or not."""
+    env = plan(hold_s=hold_s)
+    text = f"layer = '{probe}'\nfunction = '{EXAMPLE}'\ntimeout_s = 60.0\n[env]\n"
+    text += "".join(f"{key} = '{value}'\n" for key, value in env.items())
     text += "[[steps]]\ninvoke = {}\n[[steps]]\nwait_s = 60\n"
     command = [sys.executable, "-m", "simulator", "--scenario", str(scenario(tmp_path, text))]
     process = await asyncio.create_subprocess_exec(
@@ -196,7 +200,7 @@ async def test_ended_simulator_stops_what_it_started(probe: Path, plan: Plan, tm
     assert process.stdout
     async with asyncio.timeout(LIMIT_S):
         async for line in process.stdout:
-            if b"invoke.done" in line:
+            if sign in line.replace(b"\\", b""):
                 break
         assert len(left_running(env["PROBE_OUT"])) == 2
         getattr(process, how)()

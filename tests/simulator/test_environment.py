@@ -124,14 +124,14 @@ async def test_last_words_of_the_runtime_reach_the_extension_before_shutdown(
     probe: Path, plan: Plan, function: MakeFunction
 ) -> None:
     """What a function prints on SIGTERM is delivered; one that does not end is killed after its share of the time."""
-    code = """
-import signal
-signal.signal(signal.SIGTERM, lambda *_: print("last words"))
-def handler(event, context):
-    pass
+    code = """#!/bin/bash
+trap 'echo last words' TERM
+exec 3<>/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}
+printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3
+while true; do sleep 600 & wait $!; done
 """
-    async with Environment(layer=probe, function=function(code), env=plan()) as environment:
-        await environment.invoke()
+    async with Environment(layer=probe, function=function(code, "bootstrap"), env=plan()) as environment:
+        await environment.init()
         shutdown = await environment.shutdown()
     assert "last words" in records(environment, "function")
     assert environment.timeline.named("process.exit")[0].details["returncode"] == -signal.SIGKILL
