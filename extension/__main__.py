@@ -20,7 +20,12 @@ MANAGED_INSTANCES = "lambda-managed-instances"
 
 
 def main() -> int:
-    """Run until SHUTDOWN. The exit status: 0, unless the user asked for strictness."""
+    """Run until SHUTDOWN. The exit status: 0, unless the user asked for strictness, or this is not Lambda."""
+    if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
+        os.write(
+            2, b"AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, started by Lambda or a simulator\n"
+        )
+        return 2
     extension = _register(sys.argv[1] if len(sys.argv) > 1 else "telemetry-forwarder")
     try:
         return _start(extension)

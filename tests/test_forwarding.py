@@ -269,3 +269,13 @@ async def test_secrets_and_records_are_not_in_the_log(lambda_: FakeLambda, tmp_p
     log = json.dumps(lambda_.log)
     assert "ledger" in log
     assert not [word for word in ("s3cr3t", "private-content", "broken-content") if word in log]
+
+
+async def test_outside_of_lambda_it_says_so(layer: Path) -> None:
+    """Started by hand, it explains itself and ends."""
+    process = await asyncio.create_subprocess_exec(
+        layer / "extensions" / "telemetry-forwarder", env={}, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(10):
+        _, said = await process.communicate()
+    assert (process.returncode, b"started by Lambda" in said) == (2, True)
