@@ -134,7 +134,9 @@ while true; do sleep 600 & wait $!; done
         await environment.init()
         shutdown = await environment.shutdown()
     assert "last words" in records(environment, "function")
-    assert environment.timeline.named("process.exit")[0].details["returncode"] == -signal.SIGKILL
+    begun, ended = environment.timeline.named("shutdown")[0], environment.timeline.named("process.exit")[0]
+    assert ended.details["returncode"] == -signal.SIGKILL
+    assert ended.at - begun.at >= 0.3 * 2.0
     assert shutdown.extensions["probe"].returncode == 0
 
 
