@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
 MAX_SHUTDOWN_S = 10.0
-EXIT_S = 0.3  # of the shutdown is kept for the spool, the ledger and the exit
+EXIT_S = 0.4  # of the shutdown is kept for the spool, the ledger and the exit
 QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
 DRAIN_SHARE = 0.35  # of the shutdown at most is spent on waiting for it
 LEDGER_INTERVAL_S = 60.0
