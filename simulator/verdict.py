@@ -14,7 +14,7 @@ def complaints(environment: Environment) -> list[str]:
     found = []
     stopping = False
     for moment in environment.timeline:
-        stopping = (stopping or moment.what == "shutdown") and moment.what != "platform.initStart"
+        stopping = (stopping or moment.what in ("shutdown", "failure")) and moment.what != "platform.initStart"
         if complaint := _complaint(moment, stopping=stopping):
             found.append(complaint)
     for shutdown in environment.shutdowns:

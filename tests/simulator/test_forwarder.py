@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator import picture, verdict
+from simulator.environment import Environment
+from simulator.faults import Faults
+from tests.simulator.conftest import EXAMPLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "telemetry-forwarder"
+OWN = b'"{\\"forwarder\\":true'  # its own log, in the stream of extension records
+INVOCATIONS = 3
+
+
+def name(settings: dict[str, Any]) -> str:
+    """What a run is called: its settings, of faults only those that are on."""
+    plain = {key: value for key, value in settings.items() if key != "faults"}
+    faults = asdict(settings["faults"]) if "faults" in settings else {}
+    return ",".join(f"{key}={value}" for key, value in (plain | faults).items() if value) or "plain"
+
+
+def expected(environment: Environment) -> list[bytes]:
+    """The lines that the platform wrote to the forwarder, but for its own log."""
+    return sorted(line.removesuffix(b"}\n") for line in environment.sent.get(NAME, []) if OWN not in line)
+
+
+def delivered(path: Path) -> list[bytes]:
+    """The lines in the sink, without the key that the forwarder adds."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return sorted(line.rpartition(b',"lambda":{')[0] for line in lines if b'"type":"forwarder.' not in line)
+
+
+async def simulate(layer: Path, out: Path, **settings: Any) -> Environment:
+    """Run the layer as it ships, three invocations, to a file."""
+    environment = Environment(layer=layer, function=EXAMPLE, env={"FORWARDER_SINKS": f"file://{out}"}, **settings)
+    async with environment:
+        for number in range(INVOCATIONS):
+            await environment.invoke({"n": number})
+    return environment
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"freeze": False},
+        {"log_format": "JSON"},
+        {"tracing": True},
+        {"init_type": "provisioned-concurrency"},
+        {"init_type": "snap-start"},
+        {"init_type": "lambda-managed-instances"},
+        {"limit_memory": True, "memory_mb": 128},
+        {"faults": Faults(split_writes=100)},
+        {"faults": Faults(coalesce_writes=2)},
+        {"faults": Faults(stall_s=0.05)},
+        {"faults": Faults(burst=5000)},
+        {"faults": Faults(freeze_s=1.5)},
+        {"faults": Faults(clock_jump_s=3600.0)},
+        {"faults": Faults(next_500=(2, 3))},
+        {"faults": Faults(subscribe_statuses=(400, 404))},
+        {"faults": Faults(kill_extension=(2,))},
+    ],
+    ids=name,
+)
+async def test_every_record_that_is_sent_is_delivered_unchanged(
+    layer: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Whatever the platform does, what it wrote to the forwarder is in the sink, byte for byte, and nothing else is."""
+    environment = await simulate(layer, tmp_path / "out.ndjson", **settings)
+    killed = environment.settings.faults.kill_extension
+    wanted, found = expected(environment), delivered(tmp_path / "out.ndjson")
+    if killed:  # what had been sent to a process that was killed is lost with it
+        assert set(found) <= set(wanted)
+    else:
+        assert found == wanted
+    assert len(found) > INVOCATIONS * 5
+    assert verdict.complaints(environment) == []
+    if not killed:
+        assert [done.status for done in environment.invocations] == ["success"] * INVOCATIONS
+        ledger = picture.ledger(environment)
+        assert ledger
+        (sink,) = ledger["sinks"].values()
+        assert sink["delivered"] == len(found) + ledger["added"]
+
+
+@pytest.mark.parametrize("status", [202, 400, 500])
+async def test_forwarder_behaves_where_it_gets_no_telemetry(layer: Path, tmp_path: Path, status: int) -> None:
+    """A subscription that is refused for good leaves it idle, and the function unharmed."""
+    faults = Faults(subscribe_status=status)
+    environment = await simulate(layer, tmp_path / "out.ndjson", faults=faults)
+    assert [done.status for done in environment.invocations] == ["success"] * INVOCATIONS
+    assert verdict.complaints(environment) == []
+
+
+async def test_each_record_carries_the_request_it_belongs_to(layer: Path, tmp_path: Path) -> None:
+    """Every record between the start and the report of an invocation has that invocation's requestId."""
+    environment = await simulate(layer, tmp_path / "out.ndjson")
+    records = [json.loads(line) for line in (tmp_path / "out.ndjson").read_text().splitlines()]
+    for number, done in enumerate(environment.invocations):
+        mine = [record["record"] for record in records if record["lambda"].get("requestId") == done.request_id]
+        assert f"invocation {number} begins" in mine
+        types = {record["type"] for record in records if record["lambda"].get("requestId") == done.request_id}
+        assert types == {"platform.start", "function", "platform.runtimeDone", "platform.report"}
