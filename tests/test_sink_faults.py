@@ -7,11 +7,13 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
 from tests.faults.server import Answer, FaultServer, Hang, Reset, refused_port
 from tests.test_forwarding import assert_balanced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fake_lambda import FakeLambda
@@ -34,6 +36,21 @@ async def test_http_delivers_gzipped_ndjson(lambda_: FakeLambda) -> None:
     assert (first.method, first.path, first.headers["api-key"]) == ("POST", "/v1/logs", "abc")
     assert (first.headers["content-encoding"], first.headers["content-type"]) == ("gzip", "application/x-ndjson")
     assert received(server) == ["one", "two"]
+
+
+@pytest.mark.parametrize(("compression", "unpack"), [("zstd", zstandard.decompress), ("none", bytes)])
+async def test_http_compresses_as_it_is_told(
+    lambda_: FakeLambda, compression: str, unpack: Callable[[bytes], bytes]
+) -> None:
+    """compression= says how bodies are packed, and the header names it, or is not there."""
+    with FaultServer() as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/?compression={compression}&types=function")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    [request] = server.requests
+    assert request.headers.get("content-encoding", "none") == compression
+    assert json.loads(unpack(request.body))["record"] == "one"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""https://host/path (and http): POSTs batches as gzipped NDJSON to any HTTP intake."""
+"""https://host/path (and http): POSTs batches of compressed NDJSON to any HTTP intake."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from extension.sinks import Busy, Limits, Rejected
-from extension.sinks._compression import Packed, compress_gzip
+from extension.sinks._compression import Packed, compress_gzip, compress_zstd
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from extension.records import Batch
     from extension.sinks import Failure, Target
     from extension.sinks._http import Response
 
 PARAMETERS = frozenset({"compression", "headers"})
-COMPRESSIONS = ("gzip", "none")
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": compress_gzip, "zstd": compress_zstd, "none": bytes}
 RETRIABLE = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
 
 
@@ -27,12 +27,12 @@ class HttpSink:
 
     limits = Limits()
 
-    def __init__(self, url: str, path: str, headers: dict[str, str], *, compressed: bool) -> None:
+    def __init__(self, url: str, path: str, headers: dict[str, str], compression: str) -> None:
         self._path = path
         self._headers = {"Content-Type": "application/x-ndjson", "User-Agent": "telemetry-forwarder", **headers}
-        self._packed = Packed(compress_gzip if compressed else bytes)
-        if compressed:
-            self._headers["Content-Encoding"] = "gzip"
+        self._packed = Packed(COMPRESSIONS[compression])
+        if compression != "none":
+            self._headers["Content-Encoding"] = compression
         self._connection = Connection(url)
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
@@ -58,7 +58,7 @@ def open_sink(target: Target) -> HttpSink:
         message = f"compression={compression}: expected one of {', '.join(COMPRESSIONS)}"
         raise ValueError(message)
     url = f"{target.scheme}://{target.host}"
-    return HttpSink(url, target.path or "/", dict(target.headers), compressed=compression == "gzip")
+    return HttpSink(url, target.path or "/", dict(target.headers), compression)
 
 
 def check_status(response: Response) -> None:
