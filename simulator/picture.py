@@ -83,7 +83,7 @@ def _phases(moments: Sequence[Moment]) -> list[dict[str, Any]]:
             case "shutdown.done" if "shutdown" in begun:
                 first = begun.pop("shutdown")
                 bars.append(_bar(first, moment.at, "shutdown", f"shutdown: {moment.details['reason']}", moment.details))
-    return bars
+    return sorted(bars, key=lambda bar: bar["from"] - bar["to"])  # the shorter lies on top
 
 
 def _handler(moments: Sequence[Moment]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator.scenario import load
 from tests.simulator.conftest import EXAMPLE, HERE, MakeFunction, Plan, write_probe
 
 ROOT = HERE.parent.parent
@@ -172,6 +173,13 @@ invoke = {{ n = 6 }}
     document = json.loads(done.stdout)
     assert [one["payload"]["n"] for one in document["invocations"]] == [5, 5, 6]
     assert [one["reason"] for one in document["shutdowns"]] == ["spindown", "spindown"]
+
+
+def test_example_scenario_can_be_read() -> None:
+    """The scenario that the documentation points to has no unknown word."""
+    read = load(ROOT / "examples" / "scenario.toml")
+    assert read.settings["function"] == ROOT / "examples" / "function"
+    assert [next(iter(step)) for step in read.steps] == ["invoke", "wait_s", "invoke", "shutdown"]
 
 
 def test_env_file_is_read_and_words_win(probe: Path, plan: Plan, tmp_path: Path) -> None:
