@@ -48,14 +48,18 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
-    def kill(self) -> None:
-        """SIGKILL the group, and what left the group but descends from it."""
-        self.killed = self.killed or self.returncode is None
+    def signal_all(self, number: int) -> None:
+        """Send a signal to its group, and to what left the group but descends from it."""
         strays = descendants(self.pid)
-        self.signal(signal.SIGKILL)
+        self.signal(number)
         for pid in strays:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL it with all that it has started."""
+        self.killed = self.killed or self.returncode is None
+        self.signal_all(signal.SIGKILL)
 
     def drain(self) -> None:
         """Read what it printed up to now."""

@@ -210,7 +210,7 @@ class Sandbox:
         self.timeline.note("freeze" if frozen else "thaw")
         for process in self.processes.values():
             if process.returncode is None:
-                process.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+                process.signal_all(signal.SIGSTOP if frozen else signal.SIGCONT)
         self.telemetry.freeze(frozen=frozen)
 
     def drain(self) -> None:

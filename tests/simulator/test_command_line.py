@@ -175,6 +175,18 @@ invoke = {{ n = 6 }}
     assert [one["reason"] for one in document["shutdowns"]] == ["spindown", "spindown"]
 
 
+@pytest.mark.usefixtures("layer")  # which says so where the layer has not been built
+def test_demo_shows_records_ledger_and_picture() -> None:
+    """`make demo` ends with every record that was delivered, the ledger, and where the timeline is drawn."""
+    done = run("--demo")
+    assert done.returncode == 0
+    assert "records were delivered to .work/demo.ndjson:" in done.stdout
+    assert done.stdout.count("  invocation ") >= 3
+    assert '"message": "ledger"' in done.stdout
+    assert "drawn in .work/demo.html" in done.stdout
+    assert (ROOT / ".work" / "demo.html").stat().st_size > 10_000
+
+
 def test_example_scenario_can_be_read() -> None:
     """The scenario that the documentation points to has no unknown word."""
     read = load(ROOT / "examples" / "scenario.toml")

@@ -84,11 +84,14 @@ async def test_extension_sees_the_variables_of_lambda_and_no_others(probe: Path,
 
 
 async def test_processes_are_stopped_between_invocations(probe: Path, plan: Plan) -> None:
-    """After everyone has called next, every process is in the stopped state."""
-    async with Environment(layer=probe, function=EXAMPLE, env=plan()) as environment:
+    """After everyone has called next, every process is in the stopped state, also one that left its group."""
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(child="600")) as environment:
         await environment.invoke()
+        started = list(pids(environment))
+        started += descendants(started[0])
+        assert len(started) == 3
         async with asyncio.timeout(5):  # a signal is sent; the kernel stops the process when it comes to it
-            while [state(pid) for pid in pids(environment)] != ["T", "T"]:
+            while [state(pid) for pid in started] != ["T", "T", "T"]:
                 await asyncio.sleep(0.01)
 
 
