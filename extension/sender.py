@@ -32,10 +32,6 @@ NUDGED_S = 1.0  # an invocation ends a pause if the last attempt is so long ago 
 MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging on dead connections
 
 
-class Frozen(Exception):
-    """The process was stopped in the middle of a send: its connection is as good as dead."""
-
-
 class Sender:
     """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` is monotonic.
 
@@ -97,9 +93,6 @@ class Sender:
             except Rejected:
                 self._trust(started)  # it answers
                 raise
-            except Frozen:
-                self._sink.close()
-                continue
             except Busy as error:
                 reason, asked_s = str(error), error.after_s
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
@@ -130,13 +123,18 @@ class Sender:
             await asyncio.sleep(min(LAST_PAUSE_S, max(0.0, until - self._clock())))
 
     async def _attempt(self, batch: Batch) -> Sequence[Failure]:
-        """One send in a thread. Raises Frozen, and what the sink raises."""
+        """One send in a thread. Raises what the sink raises, and TimeoutError for a send that is left to itself.
+
+        That is one whose process was stopped meanwhile, and which has not ended a tick after it went on: its connection
+        is most likely dead. Where a process is awake for less than a tick at a time, the send just takes longer.
+        """
         timeout_s = ATTEMPT_S
         if self._deadline is not None:
             timeout_s = max(0.1, min(timeout_s, self._deadline - self._clock()))
         self._last_attempt = time.time()
         overdue = self._clock() + timeout_s + OVERDUE_S
         send = asyncio.get_running_loop().run_in_executor(self._threads, self._sink.send, batch, timeout_s)
+        was_frozen = False
         while True:
             before, before_by_wall = self._clock(), time.time()
             done, _ = await asyncio.wait({send}, timeout=TICK_S)
@@ -144,11 +142,12 @@ class Sender:
                 return send.result()
             # Which of the two clocks goes on in a freeze depends on how the host freezes.
             if max(self._clock() - before, time.time() - before_by_wall) > TICK_S + FROZEN_S:
-                send.add_done_callback(_ignore)
-                raise Frozen
-            if self._clock() > overdue:
-                send.add_done_callback(_ignore)
-                raise TimeoutError("the sink does not keep to its timeout")
+                was_frozen = True
+            elif was_frozen or self._clock() > overdue:
+                send.cancel()  # which it heeds only if no thread has begun with it
+                raise TimeoutError(
+                    "no answer after a freeze" if was_frozen else "the sink does not keep to its timeout"
+                )
 
     def _trust(self, started: float) -> None:
         now = self._clock()
@@ -157,11 +156,6 @@ class Sender:
         self._failures = 0
         self._last_success = time.time()
         self.latency_s = self.latency_s * 0.7 + (now - started) * 0.3 if self.latency_s else now - started
-
-
-def _ignore(send: asyncio.Future[Sequence[Failure]]) -> None:
-    if not send.cancelled():
-        send.exception()
 
 
 async def wait(event: asyncio.Event, timeout_s: float) -> bool:
