@@ -63,7 +63,7 @@ def parse(environment: Mapping[str, str]) -> Config:
         flush_interval_s=reader.number("FORWARDER_FLUSH_INTERVAL_MS", 20_000, 100, 900_000) / 1000,
         queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(environment), MIB, 1024 * MIB),
         strict=reader.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict",
-        listen_host=environment.get("FORWARDER_LISTEN_HOST", "") or "0.0.0.0",  # noqa: S104 - sandbox.localdomain is not the loopback address
+        listen_host=reader.text("FORWARDER_LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - sandbox.localdomain is not the loopback address
         listen_port=reader.number("FORWARDER_LISTEN_PORT", 0, 0, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
     )
@@ -115,6 +115,9 @@ class _Reader:
     def try_opening(self, targets: Iterable[sinks.Target]) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
         self.problems += sinks.open_all(targets)[1]
+
+    def text(self, name: str, default: str) -> str:
+        return self._text(name) or default
 
     def number(self, name: str, default: int, least: int, most: int, never: int | None = None) -> int:
         expected = f"a whole number from {least} to {most}" + (f", but not {never}" if never is not None else "")

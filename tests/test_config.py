@@ -21,6 +21,30 @@ def test_nothing_set_is_no_error() -> None:
     assert (config.flush, config.flush_interval_s, config.strict) == ("adaptive", 20.0, False)
 
 
+def test_every_setting_is_taken() -> None:
+    """A good value of each setting is no problem, and is what the Config says."""
+    values = {
+        "FORWARDER_SINKS": "file:///a",
+        "FORWARDER_FALLBACK": "file:///b",
+        "FORWARDER_TYPES": "function",
+        "FORWARDER_BUFFER_MAX_ITEMS": "2000",
+        "FORWARDER_BUFFER_MAX_BYTES": "300000",
+        "FORWARDER_BUFFER_TIMEOUT_MS": "100",
+        "FORWARDER_FLUSH": "interval",
+        "FORWARDER_FLUSH_INTERVAL_MS": "1000",
+        "FORWARDER_QUEUE_BYTES": "2000000",
+        "FORWARDER_HEADERS": "A: b",
+        "FORWARDER_ON_ERROR": "strict",
+        "FORWARDER_LISTEN_HOST": "127.0.0.1",
+        "FORWARDER_LISTEN_PORT": "8080",
+        "FORWARDER_LOG_LEVEL": "DEBUG",
+    }
+    [sink], fallback, *others = parse(values)
+    assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
+    expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, "DEBUG"]
+    assert others == expected
+
+
 def test_sinks_are_separated_by_white_space() -> None:
     """Blanks and line breaks both separate sink URLs."""
     config = parse({"FORWARDER_SINKS": " file:///a.ndjson\n\thttps://intake.example/v1  s3://bucket/prefix "})
