@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,16 @@ def kind_of(type_: object) -> str:
     """The kind of a record's type: the part before the dot where it is one of KINDS, else other."""
     kind = type_.partition(".")[0] if isinstance(type_, str) else "other"
     return kind if kind in KINDS else "other"
+
+
+def member(line: bytes, name: str) -> Any:
+    """What the JSON object in a record's line has under `name`; None where it has no such member."""
+    try:
+        return orjson.loads(line).get(name)
+    except orjson.JSONDecodeError:
+        import json  # noqa: PLC0415 - for half of a surrogate pair, which the decoder lets pass
+
+        return json.loads(line).get(name)
 
 
 class Record(NamedTuple):

@@ -7,10 +7,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import orjson
-
 from extension.log import describe, log
-from extension.records import Record, kind_of
+from extension.records import Record, kind_of, member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +96,7 @@ class Spooler:
 
     async def _take_back(self) -> None:
         file, lines, own = await asyncio.to_thread(self._spool.take)
-        records = [Record(self._sequence(), kind_of(orjson.loads(line).get("type")), line) for line in lines]
+        records = [Record(self._sequence(), kind_of(member(line, "type")), line) for line in lines]
         if not own:
             self._delivery.restored += len(records)
         if records:

@@ -117,6 +117,18 @@ async def test_what_shutdown_leaves_the_next_process_delivers_once(rig: Rig) -> 
     assert third.taken == []
 
 
+async def test_half_a_surrogate_pair_comes_back_from_disk(rig: Rig) -> None:
+    """A line that orjson does not read, but the decoder lets pass, is taken back as any other."""
+    dead = await rig.fanout(ScriptedSink(*[OSError("down")] * 1000))
+    line = b'{"type":"function","record":"\\ud83d","lambda":{}}'
+    dead.offer(Record(0, "function", line))
+    await dead.finish(0.3)
+    sink = ScriptedSink()
+    await (await rig.fanout(sink)).restore()
+    await until(lambda: len(sink.taken) == 1)
+    assert [record[1:] for batch in sink.batches for record in batch.records] == [("function", line)]
+
+
 async def test_an_outage_under_pressure_goes_to_disk_and_comes_back(rig: Rig) -> None:
     """When memory runs out during an outage, older records move to disk; after it they are delivered, none lost."""
     down = True

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-import orjson
 from botocore.exceptions import ClientError
 
+from extension.records import member
 from extension.sinks import Failure, Limits, _aws, _packing
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def timestamp_ms(line: bytes) -> int:
         start = len(TIME_PREFIX)
         text: Any = line[start : line.index(b'"', start)].decode()
     else:
-        text = orjson.loads(line).get("time")
+        text = member(line, "time")
     try:
         return max(0, int(datetime.fromisoformat(text).timestamp() * 1000))
     except (TypeError, ValueError, OverflowError):

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import orjson
 from botocore.exceptions import ClientError
 
+from extension.records import member
 from extension.sinks import Limits, _aws
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd
 
@@ -94,7 +94,7 @@ def partition(batch: Batch) -> str:
 
 
 def _match_time(line: bytes) -> re.Match[str] | None:
-    time = orjson.loads(line).get("time")
+    time = member(line, "time")
     return TIME.match(time) if isinstance(time, str) else None
 
 

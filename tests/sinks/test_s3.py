@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
+from extension.records import Batch, Record
 from extension.sinks import Rejected
+from extension.sinks.s3 import partition
 from tests.sinks.helpers import ENVIRONMENT, batch, line, open_sink
 
 if TYPE_CHECKING:
@@ -79,6 +81,12 @@ def test_no_time_at_all(bucket: Bucket) -> None:
     """A batch without any time is kept in a partition of its own."""
     bucket.sink().send(batch(b'{"type":"function"}'), 5.0)
     assert bucket.keys() == [f"raw/function=demo/dt=1970-01-01/hour=00/{ENVIRONMENT}-b1.ndjson.gz"]
+
+
+def test_half_a_surrogate_pair() -> None:
+    """A line that orjson does not read, but the decoder lets pass, is no reason to fail for ever."""
+    record = Record(0, "function", b'{"time":"2026-11-21T04:00:00.000Z","record":"\\ud83d","lambda":{}}')
+    assert partition(Batch("e-0", [record])) == "dt=2026-11-21/hour=04/"
 
 
 def test_second_send_of_a_batch_is_no_second_object(bucket: Bucket) -> None:
