@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_CONNECT_S = 2.0
 MIN_TIMEOUT_S = 0.01  # 0 would mean something else to a socket
 MAX_ANSWER_BYTES = 1 << 20
-MAX_BODY_S = 0.5
+MAX_BODY_S = 0.1  # nobody needs it; it is read so that the connection can be kept
 
 
 class Response(NamedTuple):
