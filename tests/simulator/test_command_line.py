@@ -69,7 +69,7 @@ def test_misbehaved_extension_exits_with_1_and_says_why(
     probe: Path, plan: Plan, wish: dict[str, object], complaint: str
 ) -> None:
     """Each way to misbehave is named."""
-    done = run("--layer", probe, "--function", EXAMPLE, "--timeout", "1", **plan(**wish))
+    done = run("--layer", probe, "--function", EXAMPLE, "--timeout", "2", **plan(**wish))
     assert done.returncode == 1
     assert f"  - {complaint}\n" in done.stdout
 

@@ -171,7 +171,7 @@ async def test_shutdown_may_be_the_first_event(probe: Path, plan: Plan) -> None:
 async def test_name_that_is_no_file_registers_an_internal_extension_and_init_hangs(probe: Path, plan: Plan) -> None:
     """The wrong name gets 200, and the platform waits for the right one until the init limit."""
     env = plan(name="prope", events=["INVOKE"], subscribe=False)
-    async with Environment(layer=probe, function=EXAMPLE, env=env, init_timeout_s=0.5, timeout_s=0.5) as environment:
+    async with Environment(layer=probe, function=EXAMPLE, env=env, init_timeout_s=2.0, timeout_s=2.0) as environment:
         assert not await environment.init()
     assert said(environment)[0]["status"] == 200
     assert environment.timeline.named("init.timeout")[0].details["waiting"] == (
@@ -181,8 +181,8 @@ async def test_name_that_is_no_file_registers_an_internal_extension_and_init_han
 
 async def test_init_that_is_too_slow_is_made_up_for_in_the_first_invocation(probe: Path, plan: Plan) -> None:
     """After the init limit everything is killed and started again, with the function's timeout as its limit."""
-    env = plan(init_s=0.6)
-    async with Environment(layer=probe, function=EXAMPLE, env=env, init_timeout_s=0.4, timeout_s=20) as environment:
+    env = plan(init_s=1.5)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, init_timeout_s=1.0, timeout_s=20) as environment:
         done = await environment.invoke({"n": 1})
     assert done.status == "success"
     starts = environment.timeline.named("platform.initStart")
@@ -200,11 +200,11 @@ def handler(event, context):
     pathlib.Path({str(marker)!r}).touch()
     time.sleep(60 if first else 0)
 """
-    async with Environment(layer=probe, function=function(code), env=plan(), timeout_s=0.5) as environment:
+    async with Environment(layer=probe, function=function(code), env=plan(), timeout_s=2.0) as environment:
         first = await environment.invoke()
         second = await environment.invoke()
     assert (first.status, second.status) == ("timeout", "success")
-    assert first.payload["errorMessage"].endswith("Task timed out after 0.50 seconds")
+    assert first.payload["errorMessage"].endswith("Task timed out after 2.00 seconds")
     assert "timeout" in [event.get("shutdownReason") for event in events(environment)]
     assert [record["status"] for record in records(environment, "platform.runtimeDone")] == ["timeout", "success"]
     assert len(set(pids(environment))) == 4
@@ -238,7 +238,7 @@ async def test_extension_that_reports_an_init_error_fails_init(probe: Path, plan
 
 async def test_extension_that_holds_the_invocation_times_it_out(probe: Path, plan: Plan) -> None:
     """The function's timeout covers the extensions."""
-    async with Environment(layer=probe, function=EXAMPLE, env=plan(hold_s=30), timeout_s=0.5) as environment:
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(hold_s=30), timeout_s=2.0) as environment:
         done = await environment.invoke()
     assert done.status == "timeout"
     assert records(environment, "platform.runtimeDone")[0]["status"] == "success"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def test_register_is_refused_on_request(probe: Path, plan: Plan) -> None:
     """register_status is what register answers."""
     async with Environment(
-        layer=probe, function=EXAMPLE, env=plan(subscribe=False), faults=Faults(register_status=500), init_timeout_s=0.3
+        layer=probe, function=EXAMPLE, env=plan(subscribe=False), faults=Faults(register_status=500), init_timeout_s=2.0
     ) as environment:
         assert not await environment.init()
     assert said(environment)[0]["status"] == 500

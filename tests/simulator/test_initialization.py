@@ -97,7 +97,7 @@ async def test_managed_instance_logs_json_objects_through_its_own_socket(probe: 
 async def test_managed_instance_refuses_invoke(probe: Path, plan: Plan) -> None:
     """An extension that asks for INVOKE on a Managed Instance is refused, and init never ends."""
     async with Environment(
-        layer=probe, function=EXAMPLE, env=plan(subscribe=False), init_type=MANAGED, init_timeout_s=0.5
+        layer=probe, function=EXAMPLE, env=plan(subscribe=False), init_type=MANAGED, init_timeout_s=2.0
     ) as environment:
         assert environment.timeline.named("platform.initReport")[0].details["status"] != "success"
     (answer,) = [line for line in said(environment) if line["probe"] == "registered"]
@@ -111,9 +111,9 @@ async def test_timeout_on_a_managed_instance_kills_nothing(probe: Path, plan: Pl
     """There, a timed out invocation is reported so, and its environment lives on."""
     code = "import time\ndef handler(event, context):\n    time.sleep(event)\n"
     async with Environment(
-        layer=probe, function=function(code), env=plan(events=["SHUTDOWN"]), init_type=MANAGED, timeout_s=0.5
+        layer=probe, function=function(code), env=plan(events=["SHUTDOWN"]), init_type=MANAGED, timeout_s=1.5
     ) as environment:
-        slow = await environment.invoke(2)
+        slow = await environment.invoke(4)
         fast = await environment.invoke(0)
         assert len(list(pids(environment))) == 2
     assert (slow.status, fast.status) == ("timeout", "success")
