@@ -80,10 +80,14 @@ def is_strict(environment: Mapping[str, str]) -> bool:
 
 
 def printable(url: str) -> str:
-    """The URL as it may be logged: without user and password, and without a path segment that looks like a token."""
+    """The URL as it may be logged: without user and password, and without what looks like a token.
+
+    That is a long path segment with digits, and the value of any query parameter that is not ours.
+    """
     scheme, rest = url.split("://", 1) if "://" in url else ("", url)
     rest = re.sub(r"^[^/?#]*@", "", rest)
-    if scheme.endswith(("http", "https")):
+    if scheme.endswith(("http", "https")) or scheme not in sinks.known():
+        rest = re.sub(r"([?&](?!(?:types|compression|headers)=)[^=&#]*=)[^&#]+", r"\1...", rest)
         rest = re.sub(r"(?<=/)[\w=+.-]{4}(?=[\w=+.-]*\d)[\w=+.-]{20,}", "...", rest)
     return f"{scheme}://{rest}" if scheme else rest
 

@@ -149,10 +149,12 @@ def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
         ("s3://bucket/a/long/prefix-0123456789-0123456789", "s3://bucket/a/long/prefix-0123456789-0123456789"),
         ("https://h/v1/logs?types=function", "https://h/v1/logs?types=function"),
         ("https://h/receiver/v1/http/ZaVnC4dhaV0vTokenTokenTokenToken12==", "https://h/receiver/v1/http/..."),
+        ("https://h/v1?api_key=s3cr3t&types=function", "https://h/v1?api_key=...&types=function"),
+        ("intake://h/v1?token=s3cr3t", "intake://h/v1?token=..."),
     ],
 )
-def test_a_token_in_a_path_is_not_printed(url: str, shown: str) -> None:
-    """Some intakes carry their secret as a segment of the path."""
+def test_a_token_in_a_url_is_not_printed(url: str, shown: str) -> None:
+    """Some intakes carry their secret as a segment of the path, or as a query parameter."""
     assert printable(url) == shown
 
 
