@@ -65,9 +65,13 @@ class Spool:
         file = f"{self._prefix}{time.time_ns():020d}{SUFFIX}"
         path = os.path.join(self._folder, file)
         descriptor = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as part:
-            part.write(orjson.dumps(header) + b"\n" + body)
-        os.rename(f"{path}.part", path)
+        try:
+            with open(descriptor, "wb") as part:
+                part.write(orjson.dumps(header) + b"\n" + body)
+            os.rename(f"{path}.part", path)
+        except OSError:
+            os.unlink(f"{path}.part")  # /tmp is the function's as well
+            raise
         self.records += len(lines)
         self._own.add(file)
         self._waiting.append(file)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,3 +104,17 @@ def test_half_a_file_is_never_seen(tmp_path: Path) -> None:
     [path] = (tmp_path / "spool").iterdir()
     path.rename(f"{path}.part")
     assert not spool(tmp_path)
+
+
+def test_what_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
+    """A full disk is the function's disk as well: no half file stays on it."""
+    small = spool(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            small.put([b'{"a":"%b"}' % (b"x" * 2000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert not small
