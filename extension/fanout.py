@@ -45,7 +45,11 @@ class Fanout:
         has_fallback: bool,
     ) -> None:
         share = max_bytes // len(sinks)
-        self._all = [Delivery(target.url, sink, Buffer(share), target.types, batch_id) for target, sink in sinks]
+        names = _names([target.url for target, _ in sinks])
+        self._all = [
+            Delivery(name, sink, Buffer(share), target.types, batch_id)
+            for name, (target, sink) in zip(names, sinks, strict=True)
+        ]
         self._spoolers = [
             Spooler(delivery, Spool(spool_folder, delivery.name, max_bytes), sequence) for delivery in self._all
         ]
@@ -126,3 +130,10 @@ class Fanout:
         """What became of every record, by sink."""
         pairs = zip(self._all, self._spoolers, strict=True)
         return {delivery.name: spooler.account() for delivery, spooler in pairs}
+
+
+def _names(urls: list[str]) -> list[str]:
+    """The URLs, numbered where several are printed alike: ledger and disk tell sinks by their names."""
+    return [
+        url if urls.count(url) == 1 else f"{url} ({urls[: index + 1].count(url)})" for index, url in enumerate(urls)
+    ]

@@ -29,8 +29,12 @@ class Rig:
         self._folder = folder
         self._jobs: list[asyncio.Task[None]] = []
 
-    async def fanout(self, *sinks: ScriptedSink, has_fallback: bool = False, max_bytes: int = 1 << 20) -> Fanout:
-        pairs = [(Target(f"test://{number}", "test", "", "", {}, KINDS), sink) for number, sink in enumerate(sinks)]
+    async def fanout(
+        self, *sinks: ScriptedSink, has_fallback: bool = False, max_bytes: int = 1 << 20, url: str = ""
+    ) -> Fanout:
+        pairs = [
+            (Target(url or f"test://{number}", "test", "", "", {}, KINDS), sink) for number, sink in enumerate(sinks)
+        ]
         ids, numbers = itertools.count(), itertools.count(1_000_000)
         made = await asyncio.to_thread(  # it looks at the disk; the forwarder makes it before there is a loop
             Fanout,
@@ -115,6 +119,20 @@ async def test_what_shutdown_leaves_the_next_process_delivers_once(rig: Rig) -> 
     third = ScriptedSink()
     await (await rig.fanout(third)).finish(0.3)
     assert third.taken == []
+
+
+async def test_sinks_that_are_printed_alike_are_kept_apart(rig: Rig) -> None:
+    """Two sinks whose URLs differ only in a token have each their own account, and their own records on disk."""
+    dead = [OSError("down")] * 1000
+    fanout = await rig.fanout(ScriptedSink(*dead), ScriptedSink(), url="https://h/...")
+    offer(fanout, 2)
+    await fanout.finish(0.3)
+    accounts = fanout.account()
+    assert [account["spooled"] for account in accounts.values()] == [2, 0]  # type: ignore[index] # a JSON value
+    first, second = ScriptedSink(), ScriptedSink()
+    await (await rig.fanout(first, second, url="https://h/...")).restore()
+    await until(lambda: len(first.taken) == 2)
+    assert second.taken == []
 
 
 async def test_half_a_surrogate_pair_comes_back_from_disk(rig: Rig) -> None:
