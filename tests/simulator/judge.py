@@ -120,8 +120,8 @@ async def ask_ours(folder: Path, *, managed: bool, trap: str = "") -> Answers:
         env=_plan(managed=managed, trap=trap) | {"PROBE_OUT": str(received)},
         freeze=False,  # the emulator does not freeze, and the late questions need a process that runs
         init_type="lambda-managed-instances" if managed else "on-demand",
-        init_timeout_s=3.0 if trap else None,
-        timeout_s=3.0 if trap else 20,
+        init_timeout_s=2.0 if trap else None,
+        timeout_s=2.0 if trap else 20,
         memory_mb=MEMORY_MB,
         name="test_function",
     )

@@ -215,7 +215,11 @@ async def test_ended_simulator_stops_what_it_started(
     text += "[[steps]]\ninvoke = {}\n[[steps]]\nwait_s = 60\n"
     command = [sys.executable, "-m", "simulator", "--scenario", str(scenario(tmp_path, text))]
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        *command,
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},  # where one that is killed leaves its folder
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdout
     async with asyncio.timeout(LIMIT_S):
