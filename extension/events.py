@@ -54,9 +54,11 @@ async def events(extension: api.Extension) -> AsyncIterator[Invoke | Shutdown]:
 
 
 def _parse(event: dict[str, Any]) -> Invoke | Shutdown:
-    deadline = event.get("deadlineMs", 0) / 1000
+    """What is missing or odd is left empty: an event that is not understood in full has happened all the same."""
+    ms = event.get("deadlineMs")
+    deadline = ms / 1000 if isinstance(ms, int | float) else 0.0
     if event["eventType"] == "INVOKE":
-        return Invoke(event.get("requestId", ""), deadline, event.get("invokedFunctionArn", ""))
+        return Invoke(str(event.get("requestId") or ""), deadline, str(event.get("invokedFunctionArn") or ""))
     if event["eventType"] == "SHUTDOWN":
-        return Shutdown(deadline, str(event.get("shutdownReason", "")).lower())
+        return Shutdown(deadline, str(event.get("shutdownReason") or "").lower())
     raise ValueError(f"unknown event {event['eventType']}")

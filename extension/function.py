@@ -50,8 +50,11 @@ class Function(NamedTuple):
 
 
 def identify(registered: bytes, environment: Mapping[str, str]) -> Function:
-    """The function as register's answer (JSON) describes it, else the environment."""
-    said = orjson.loads(registered) if registered.strip() else {}
+    """The function as register's answer, a JSON object as a rule, describes it; else the environment."""
+    try:
+        said = dict(orjson.loads(registered))
+    except (ValueError, TypeError):
+        said = {}
     name = said.get("functionName") or environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
     account_id = said.get("accountId", "")
