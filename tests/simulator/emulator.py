@@ -43,6 +43,8 @@ def why_not() -> str:
     """Why the emulator cannot run here; empty where it can."""
     if platform.system() != "Linux" or os.geteuid() != 0:
         return "AWS's emulator needs root on Linux: it binds over /opt and /var, and runs extensions as uid 993"
+    if not shutil.which("unshare"):
+        return "AWS's emulator needs a mount namespace of its own, and there is no unshare here"
     probe = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False, timeout=30)
     return "" if probe.returncode == 0 else f"unshare -m does not work here: {probe.stderr.decode().strip()}"
 
