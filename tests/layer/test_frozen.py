@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import platform
 import re
+import socket
 import ssl
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +135,25 @@ def test_authorities_are_bundled(layer: Path) -> None:
     assert len(hashed) > 100
     assert all(re.fullmatch(r"[0-9a-f]{8}\.\d", name) for name in hashed)
     assert (internal / "botocore" / "cacert.pem").stat().st_size > 100_000
+
+
+def test_nothing_is_loaded_before_register(layer: Path) -> None:
+    """When the binary registers, it has loaded CPython, what PyInstaller's start needs, and `_socket`; no more."""
+    with socket.create_server(("127.0.0.1", 0)) as platform_:
+        process = subprocess.Popen(
+            [layer / "extensions" / "telemetry-forwarder"],
+            env={"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{platform_.getsockname()[1]}"},
+        )
+        try:
+            platform_.settimeout(10)
+            connection, _ = platform_.accept()
+            with connection:
+                loaded = Path(f"/proc/{process.pid}/maps").read_text()
+        finally:
+            process.kill()
+            process.wait()
+    libraries = set(re.findall(r"/_internal/(?:\S+/)?(\w+?)(?:[-.]\S*)?$", loaded, re.MULTILINE))
+    assert {"libpython3", "_socket"} <= libraries <= {"libpython3", "libz", "zlib", "_struct", "_socket"}
 
 
 def test_size() -> None:
