@@ -187,8 +187,10 @@ class _Reader:
         if name != "FORWARDER_HEADERS" and name not in self._environment:
             self.problems.append(f"{name}, named by headers=, is not set; expected lines of `Name: value`")
         for line in filter(str.strip, self._text(name).splitlines()):
-            header, colon, value = line.partition(":")
-            if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header.strip()) or not value.strip():
+            header, _, value = line.partition(":")
+            name_is_good = re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header.strip())
+            # RFC 9110, section 5.5; http.client would refuse each request with other characters
+            if not name_is_good or not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]+", value.strip()):
                 # The line is not shown: it most likely holds a secret.
                 self.problems.append(f"{name} has a line that is no header; expected lines of `Name: value`")
                 continue

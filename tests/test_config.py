@@ -5,6 +5,7 @@ import re
 import pytest
 
 from extension.config import ConfigError, parse, printable
+from extension.sinks import open_all
 
 
 def problems(**environment: str) -> list[str]:
@@ -129,11 +130,17 @@ def test_headers_are_lines_and_a_sink_may_have_its_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["s3cr3t", "Api Key: s3cr3t", "Api-Key:"])
+@pytest.mark.parametrize("value", ["s3cr3t", "Api Key: s3cr3t", "Api-Key:", "Api-Key: s3cr3t\u20ac"])
 def test_a_bad_header_is_not_shown(value: str) -> None:
     """What stands where a header should be is most likely a secret."""
     [problem] = problems(FORWARDER_HEADERS=value, FORWARDER_SINKS="https://one.example/")
     assert problem == "FORWARDER_HEADERS has a line that is no header; expected lines of `Name: value`"
+
+
+@pytest.mark.parametrize("url", ["http://:8080/", "https://h/\u00fc"])
+def test_an_http_url_that_no_request_can_be_made_of(url: str) -> None:
+    """It is refused at once, instead of failing with each batch for ever."""
+    assert ["expected https://host/path" in problem for problem in open_all(parse({"FORWARDER_SINKS": url}).targets)[1]]
 
 
 def test_a_password_in_a_url_is_refused_and_not_shown() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from extension.sinks import Busy, Limits, Rejected
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd
@@ -50,14 +51,14 @@ class HttpSink:
 
 def open_sink(target: Target) -> HttpSink:
     """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
-    if not target.host:
-        message = "expected https://host/path"
+    url = f"{target.scheme}://{target.host}"
+    if not urlsplit(url).hostname or not target.path.isascii():
+        message = "expected https://host/path, with what is not ASCII as %XX"
         raise ValueError(message)
     compression = target.parameters.get("compression", "gzip")
     if compression not in COMPRESSIONS:
         message = f"compression={compression}: expected one of {', '.join(COMPRESSIONS)}"
         raise ValueError(message)
-    url = f"{target.scheme}://{target.host}"
     return HttpSink(url, target.path or "/", dict(target.headers), compression)
 
 
