@@ -37,7 +37,8 @@ SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
 MAX_SHUTDOWN_S = 10.0
 EXIT_S = 0.4  # of the shutdown is kept for the spool, the ledger and the exit
 QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
-DRAIN_SHARE = 0.35  # of the shutdown at most is spent on waiting for it
+REPORT_SHARE = 0.35  # of the shutdown at most is spent on waiting for the last platform.report, and
+STREAM_SHARE = 0.6  # as long as telemetry does come; full batches leave meanwhile
 LEDGER_INTERVAL_S = 60.0
 SWITCH_S = (
     0.0005  # threads that send wait so long for the interpreter while records pour in; by default ten times as long
@@ -123,7 +124,7 @@ class Forwarder:
             left_s = SHUTDOWN_S
         until = time.monotonic() + left_s - EXIT_S
         self._fanout.request()
-        await self._drain(left_s * DRAIN_SHARE)
+        await self._drain(left_s)
         self._listener.finish()
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
@@ -131,11 +132,11 @@ class Forwarder:
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         await self._fanout.finish(max(0.05, until - time.monotonic()))
 
-    async def _drain(self, timeout_s: float) -> None:
+    async def _drain(self, left_s: float) -> None:
         """Wait until no more telemetry comes: the last platform.report is made only after the last /next."""
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + left_s * STREAM_SHARE
         if self._last is not None:
-            await self._invocations.wait_reported(self._last.request_id, timeout_s)
+            await self._invocations.wait_reported(self._last.request_id, left_s * REPORT_SHARE)
         quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
         await self._listener.wait_quiet(quiet_s, until - time.monotonic())
 
@@ -189,6 +190,7 @@ class Forwarder:
             "filtered": self._pipeline.filtered,
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
+            "unreadBytes": self._listener.unread_bytes,
             "sinks": self._fanout.account(),
         }
 

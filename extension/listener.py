@@ -6,8 +6,11 @@ is not read is lost at the platform, where nobody counts it. What cannot be held
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import socket
+import termios
 from typing import TYPE_CHECKING, cast
 
 from extension.decoder import Decoder
@@ -34,20 +37,27 @@ class Listener:
         self.last_data = 0.0
         self.connections: set[_Connection] = set()
         self.is_pressed = is_pressed
+        self._finished: set[_Connection] = set()
         self._receive = receive
+
+    @property
+    def unread_bytes(self) -> int:
+        """What has come and could not be read yet: at the end, what is lost."""
+        return sum(connection.unread_bytes for connection in self.connections | self._finished)
 
     async def start(self, listening: _socket.socket) -> asyncio.Server:
         """Take over `listening`, bound by extension.__main__ before asyncio was there."""
         loop = asyncio.get_running_loop()
         return await loop.create_server(lambda: _Connection(self), sock=socket.socket(fileno=listening.detach()))
 
-    async def wait_quiet(self, quiet_s: float, timeout_s: float) -> None:
-        """Wait until nothing has come for `quiet_s`, `timeout_s` at most."""
+    async def wait_quiet(self, quiet_s: float, timeout_s: float) -> bool:
+        """Wait until nothing has come for `quiet_s`, `timeout_s` at most; False where it still comes then."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         # A poll, because what is waited for is that nothing happens.
         while (left_s := min(until, self.last_data + quiet_s) - loop.time()) > 0:  # noqa: ASYNC110 - as said
             await asyncio.sleep(left_s)
+        return loop.time() >= self.last_data + quiet_s
 
     def take(self, decoded: list[Decoded]) -> None:
         """Lines came in."""
@@ -56,9 +66,10 @@ class Listener:
             self._receive(decoded)
 
     def finish(self) -> None:
-        """Hand on what came after the last newline; nothing more will be read."""
+        """Hand on what came after the last newline, once nothing more comes: it would be cut in the middle."""
         for connection in list(self.connections):
             connection.finish()
+            self._finished.add(connection)
 
 
 class _Connection(asyncio.Protocol):
@@ -66,6 +77,15 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
+
+    @property
+    def unread_bytes(self) -> int:
+        """What waits in the socket (tcp(7), SIOCINQ)."""
+        if self._transport is None or self._transport.is_closing():
+            return 0
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, waiting)
+        return waiting[0]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if len(self._listener.connections) >= MAX_CONNECTIONS:

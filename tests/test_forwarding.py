@@ -69,6 +69,18 @@ async def test_shutdown_delivers_what_came_last(lambda_: FakeLambda, tmp_path: P
     assert [record["type"] for record in delivered(path)][-2:] == ["platform.report", "function"]
 
 
+async def test_a_burst_that_is_under_way_at_shutdown_is_delivered(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """What still pours in when SHUTDOWN comes is read as long as it comes, and delivered."""
+    path = tmp_path / "out.ndjson"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1")
+    lambda_.send(b'{"type":"function","record":"a line of the burst"}\n' * 50_000)
+    assert await lambda_.shut_down() == 0
+    assert path.read_bytes().count(b"a line of the burst") == 50_000
+    assert lambda_.ledger["unreadBytes"] == 0
+
+
 async def test_shutdown_may_be_the_first_event(lambda_: FakeLambda, tmp_path: Path) -> None:
     """An environment that never served an invocation delivers its init records and exits with 0."""
     path = tmp_path / "out.ndjson"

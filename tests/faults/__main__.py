@@ -22,7 +22,8 @@ Written by `make faults`, which runs the frozen layer in the simulator in every 
 ending. In each cell:
 
 - no invocation fails but those that are made to, and none is held longer after its runtime is done than
-  extension/policy.py promises (2 s, or half of the function's timeout; the check grants 0.7 s to a busy machine);
+  extension/policy.py promises (2 s, or half of the function's timeout; the check grants 0.7 s to a busy
+  machine, and 2 s where 100,000 lines have to be read before runtimeDone is);
 - SHUTDOWN ends with status 0 before its deadline;
 - the ledger balances: what was received is delivered, dropped with a reason, or pending; what it says was delivered is
   at the sink; what the simulator sent was received;
