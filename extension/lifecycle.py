@@ -40,9 +40,7 @@ QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 m
 REPORT_SHARE = 0.35  # of the shutdown at most is spent on waiting for the last platform.report, and
 STREAM_SHARE = 0.6  # as long as telemetry does come; full batches leave meanwhile
 LEDGER_INTERVAL_S = 60.0
-SWITCH_S = (
-    0.0005  # threads that send wait so long for the interpreter while records pour in; by default ten times as long
-)
+SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while records pour in; a tenth of the default
 
 
 class Forwarder:
@@ -91,6 +89,7 @@ class Forwarder:
                     log("ERROR", f"{type(event).__name__} not handled", reason=describe(error))
             for job in jobs:
                 job.cancel()
+        self._listener.finish()
         write(message="ledger", **self._ledger())
 
     async def _invoke(self, event: Invoke) -> None:
@@ -124,21 +123,21 @@ class Forwarder:
             left_s = SHUTDOWN_S
         until = time.monotonic() + left_s - EXIT_S
         self._fanout.request()
-        await self._drain(left_s)
-        self._listener.finish()
+        if await self._drain(left_s):
+            self._listener.finish()  # not in the middle of a line that still comes
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._fanout.lossy or self._invocations.logs_dropped:
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         await self._fanout.finish(max(0.05, until - time.monotonic()))
 
-    async def _drain(self, left_s: float) -> None:
+    async def _drain(self, left_s: float) -> bool:
         """Wait until no more telemetry comes: the last platform.report is made only after the last /next."""
         until = time.monotonic() + left_s * STREAM_SHARE
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, left_s * REPORT_SHARE)
         quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
-        await self._listener.wait_quiet(quiet_s, until - time.monotonic())
+        return await self._listener.wait_quiet(quiet_s, until - time.monotonic())
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
         """A record of our own where the platform's last one may never come."""
