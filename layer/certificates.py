@@ -6,9 +6,10 @@ Mozilla's list comes with botocore as one file; reading it whole costs each star
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
+
+from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,6 @@ def write_hashed(bundle: Path, folder: Path) -> None:
     for certificate in re.findall(
         r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", bundle.read_text(), re.DOTALL
     ):
-        command = ["openssl", "x509", "-noout", "-subject_hash"]
-        digest = subprocess.run(command, input=certificate, capture_output=True, text=True, check=True).stdout.strip()
+        digest = f"{load_certificate(FILETYPE_PEM, certificate.encode()).subject_name_hash():08x}"
         (folder / f"{digest}.{seen[digest]}").write_text(certificate)
         seen[digest] += 1

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 # Modules that something in the bundle can do without: each is imported in a `try`, or by functions we never call.
 EXCLUDED_MODULES = [
+    "OpenSSL",
     "_codecs_cn",
     "_codecs_hk",
     "_codecs_iso2022",
@@ -20,6 +21,7 @@ EXCLUDED_MODULES = [
     "_pydecimal",
     "bz2",
     "compression",
+    "cryptography",
     "cffi",
     "ctypes",
     "curses",

@@ -11,8 +11,8 @@ fail() {
 }
 
 command -v "$python" >/dev/null || fail "there is no $python; set PYTHON to a Python of 3.11 or later"
-for tool in strip objdump ldd openssl; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; install binutils, libc-bin and openssl"
+for tool in strip objdump ldd; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; install binutils and libc-bin"
 done
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than 3.11"
 "$python" -c 'import sys, sysconfig; sys.exit(not sysconfig.get_config_var("Py_ENABLE_SHARED"))' ||
