@@ -103,7 +103,7 @@ def _listen(host: str, port: int) -> _socket.socket:
         _say(
             "WARN", f"FORWARDER_LISTEN_HOST {host} with FORWARDER_LISTEN_PORT {port} is not free, taking another", error
         )
-        listening.bind(("0.0.0.0", 0))  # noqa: S104 - as the default of FORWARDER_LISTEN_HOST
+        listening.bind(("", 0))  # of IPv4 or IPv6, as the socket
     listening.listen(16)
     return listening
 
