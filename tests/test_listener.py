@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension.listener import Listener
+from extension.listener import MAX_CONNECTIONS, Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,11 +28,11 @@ class Rig:
 
     async def start(self) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
-        self._port = listening.getsockname()[1]
+        self.port = listening.getsockname()[1]
         self._server = await self.listener.start(listening)
 
     async def connect(self) -> asyncio.StreamWriter:
-        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         self._writers.append(writer)
         return writer
 
@@ -90,3 +90,14 @@ async def test_silence_is_told_from_a_stream_that_goes_on(rig: Rig) -> None:
     assert await rig.listener.wait_quiet(0.01, 60.0)
     rig.listener.finish()
     assert rig.lines == [b'{"a":1}', b'{"a"']
+
+
+async def test_connections_are_bounded(rig: Rig) -> None:
+    """Whoever comes when there are as many connections as may be is turned away; the others are still heard."""
+    first, *_ = [await rig.connect() for _ in range(MAX_CONNECTIONS)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    first.write(b'{"a":1}\n')
+    await rig.came(1)
