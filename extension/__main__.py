@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # as in api
 if TYPE_CHECKING:
     from extension.config import Config
 
+RETRY_S = 0.1
 MANAGED_INSTANCES = "lambda-managed-instances"
 
 
@@ -85,7 +86,12 @@ def _subscribe(extension: api.Extension, config: Config) -> _socket.socket | Non
     # platform events are needed for request ids and the end of invocations even where they are not delivered
     types = sorted({*config.types, "platform"})
     buffering = (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms)
-    version = extension.subscribe(listening.getsockname()[1], types, *buffering)
+    try:
+        version = extension.subscribe(listening.getsockname()[1], types, *buffering)
+    except Exception as error:  # noqa: BLE001 - once more, since without it there is nothing to forward
+        _say("WARN", "cannot subscribe, trying again", error)
+        time.sleep(RETRY_S)
+        version = extension.subscribe(listening.getsockname()[1], types, *buffering)
     if version is None:
         log.log("WARN", "there is no Telemetry API here; nothing is forwarded")
         listening.close()

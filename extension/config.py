@@ -87,7 +87,7 @@ def printable(url: str) -> str:
     scheme, rest = url.split("://", 1) if "://" in url else ("", url)
     rest = re.sub(r"^[^/?#]*@", "", rest)
     if scheme.endswith(("http", "https")) or scheme not in sinks.known():
-        rest = re.sub(r"([?&](?!(?:types|compression|headers)=)[^=&#]*=)[^&#]+", r"\1...", rest)
+        rest = re.sub(r"([?&](?!(?:types|compression|headers)=))([^=&#]*=)?[^&#]+", r"\1\2...", rest.partition("#")[0])
         rest = re.sub(r"(?<=/)[\w=+.-]{4}(?=[\w=+.-]*\d)[\w=+.-]{20,}", "...", rest)
     return f"{scheme}://{rest}" if scheme else rest
 

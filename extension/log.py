@@ -54,7 +54,13 @@ def write(**fields: object) -> None:
     """
     import orjson  # noqa: PLC0415 - not on the path to register, which has nothing to say when all is well
 
-    line = MARK + orjson.dumps(fields, default=str)[1:] + b"\n"
+    try:
+        body = orjson.dumps(fields, default=str)
+    except TypeError:  # half a surrogate pair, as a variable that is not UTF-8 has
+        import json  # noqa: PLC0415 - for that case alone
+
+        body = json.dumps(fields, default=str).encode()
+    line = MARK + body[1:] + b"\n"
     try:
         while line and select.select((), (STDERR,), (), PATIENCE_S)[1]:
             line = line[os.write(STDERR, line[:PIPE_BUF]) :]

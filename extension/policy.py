@@ -20,6 +20,7 @@ RESERVE_S = 0.5  # of an invocation's time is never touched, or RESERVE_SHARE of
 RESERVE_SHARE = 0.2
 TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done, or TAIL_SHARE of what is left
 TAIL_SHARE = 0.5
+MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
 
@@ -89,7 +90,7 @@ class Policy:
 
 def done_timeout_s(left_s: float) -> float:
     """How long to wait for platform.runtimeDone, given the time until the deadline."""
-    return max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE))
+    return min(MAX_INVOCATION_S, max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE)))
 
 
 def tail_timeout_s(left_s: float) -> float:

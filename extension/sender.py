@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
 OVERDUE_S = 1.0  # later than its timeout a send is left to itself: a library's timeout is often one for each read
 MAX_PAUSE_S = 10.0
+MAX_ASKED_S = 300.0  # the longest that a Retry-After may silence us
 LAST_PAUSE_S = 0.1  # at SHUTDOWN
 TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
 KEPT_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it within a minute
@@ -94,7 +95,7 @@ class Sender:
                 self._trust(started)  # it answers
                 raise
             except Busy as error:
-                reason, asked_s = str(error), error.after_s
+                reason, asked_s = str(error), min(error.after_s, MAX_ASKED_S)
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
                 if tries == 1:
                     self._sink.close()

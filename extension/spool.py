@@ -18,6 +18,7 @@ from extension.log import describe, log
 FORMAT = 1
 SUFFIX = ".spool"
 SET_ASIDE = ".bad"
+PART = ".part"
 
 
 def default_folder() -> str:
@@ -39,10 +40,13 @@ class Spool:
         self._prefix = f"{zlib.crc32(name.encode()):08x}-"
         self._own: set[str] = set()
         try:
-            found = [entry for entry in os.listdir(folder) if entry.startswith(self._prefix) and entry.endswith(SUFFIX)]
+            found = sorted(entry for entry in os.listdir(folder) if entry.startswith(self._prefix))
         except OSError:
             found = []
-        self._waiting = deque(sorted(found))
+        self._waiting = deque(entry for entry in found if entry.endswith(SUFFIX))
+        for entry in found:
+            if entry.endswith(PART):  # of a process that was killed while it wrote
+                os.unlink(os.path.join(folder, entry))
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -50,7 +54,7 @@ class Spool:
     def has_room(self, size: int) -> bool:
         """Whether so many bytes may still be written."""
         try:
-            used = sum(entry.stat().st_size for entry in os.scandir(self._folder))
+            used = sum(entry.stat().st_size for entry in os.scandir(self._folder) if not entry.name.endswith(SET_ASIDE))
         except OSError:
             used = 0
         return used + size <= self._max_bytes
@@ -64,13 +68,13 @@ class Spool:
         header = {"telemetry-forwarder": FORMAT, "sink": self._name, "records": len(lines), "crc32": zlib.crc32(body)}
         file = f"{self._prefix}{time.time_ns():020d}{SUFFIX}"
         path = os.path.join(self._folder, file)
-        descriptor = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path + PART, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with open(descriptor, "wb") as part:
                 part.write(orjson.dumps(header) + b"\n" + body)
-            os.rename(f"{path}.part", path)
+            os.rename(path + PART, path)
         except OSError:
-            os.unlink(f"{path}.part")  # /tmp is the function's as well
+            os.unlink(path + PART)  # /tmp is the function's as well
             raise
         self.records += len(lines)
         self._own.add(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from extension.log import describe, log
@@ -30,6 +31,7 @@ class Spooler:
         self._spool = spool
         self._sequence = sequence
         self._taken_back: dict[str, set[int]] = {}  # by file, the records that are still on their way
+        self._moving = asyncio.Lock()
         self._forgetting: set[asyncio.Future[None]] = set()
         delivery.on_end = self._note_end
 
@@ -56,6 +58,9 @@ class Spooler:
 
         `until` is in monotonic time; what could not be written by then is counted as dropped.
         """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - time.monotonic()):
+                await self._moving.acquire()  # what is on its way to disk or back must have arrived to be counted
         left = deque(self._delivery.stop())
         while left and time.monotonic() < until:
             part = _pop_part(left)
@@ -88,20 +93,24 @@ class Spooler:
         return delivery.buffer.fullness > CROWDED
 
     async def _put_off(self) -> None:
-        records = self._delivery.lend()
-        reason = await asyncio.to_thread(self._write, records)
-        self._delivery.settle(records)
-        if reason:
-            self._delivery.give_up(records, reason)
+        async with self._moving:
+            records = self._delivery.lend()
+            reason = await asyncio.to_thread(self._write, records)
+            self._delivery.settle(records)
+            if reason:
+                self._delivery.give_up(records, reason)
 
     async def _take_back(self) -> None:
-        file, lines, own = await asyncio.to_thread(self._spool.take)
-        records = [Record(self._sequence(), kind_of(member(line, "type")), line) for line in lines]
-        if not own:
-            self._delivery.restored += len(records)
-        if records:
-            self._taken_back[file] = {record.sequence for record in records}
-            self._delivery.restore(records)
+        async with self._moving:
+            if not self._spool:
+                return
+            file, lines, own = await asyncio.to_thread(self._spool.take)
+            records = [Record(self._sequence(), kind_of(member(line, "type")), line) for line in lines]
+            if not own:
+                self._delivery.restored += len(records)
+            if records:
+                self._taken_back[file] = {record.sequence for record in records}
+                self._delivery.restore(records)
 
     def _note_end(self, records: list[Record]) -> None:
         """A file goes when the last of its records has come to its end, and not before: until then we may be killed."""

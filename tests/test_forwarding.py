@@ -215,6 +215,16 @@ async def test_next_is_asked_for_again_when_it_fails(lambda_: FakeLambda, tmp_pa
     assert "one" in [record["record"] for record in delivered(path)]
 
 
+async def test_a_subscription_that_fails_once_is_tried_again(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """One 500 at start does not cost the telemetry of the environment's whole life."""
+    lambda_.answers["telemetry"] = [Answer(500)]
+    await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    assert await lambda_.shut_down() == 0
+    assert "one" in [record["record"] for record in delivered(tmp_path / "out")]
+
+
 async def test_bad_settings_leave_the_function_alone(lambda_: FakeLambda) -> None:
     """With bad settings nothing is forwarded, every mistake is in one line, and invocations go on."""
     await lambda_.start(FORWARDER_SINKS="gopher://x s3://", FORWARDER_TYPO="1", FORWARDER_BUFFER_TIMEOUT_MS="1")

@@ -69,3 +69,9 @@ def test_an_error_is_one_line_without_end() -> None:
     described = log.describe(ValueError("a\nb" * 1000))
     assert described.startswith("ValueError: a b")
     assert len(described) == 500
+
+
+def test_a_text_that_is_not_unicode_is_printed_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    """A setting that is not UTF-8 reaches us with half surrogate pairs; the line about it must not be lost."""
+    log.log("ERROR", "bad settings", problems=["FORWARDER_FLUSH is '\udcff'"])
+    assert json.loads(capfd.readouterr().err)["problems"] == ["FORWARDER_FLUSH is '\udcff'"]

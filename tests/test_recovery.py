@@ -100,17 +100,18 @@ async def test_a_restarted_forwarder_delivers_what_was_left(layer: Path, tmp_pat
     assert_balanced(second.ledger)
 
 
-async def test_a_bad_end_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
-    """When SHUTDOWN says timeout, a record names the invocation, the reason and the function."""
+@pytest.mark.parametrize("reason", ["Timeout", "failure"])
+async def test_a_bad_end_is_told(lambda_: FakeLambda, tmp_path: Path, reason: str) -> None:
+    """When SHUTDOWN says timeout or failure, in any case, a record names invocation, reason and function."""
     path = tmp_path / "out"
     await lambda_.start(FORWARDER_SINKS=f"file://{path}", FORWARDER_FLUSH="interval")
     await lambda_.subscribe()
     await lambda_.invoke("r1", "one", done=False)
-    assert await lambda_.shut_down("Timeout") == 0
+    assert await lambda_.shut_down(reason) == 0
     [told] = [record for record in delivered(path) if record["type"] == "forwarder.invocationFailed"]
     assert told["record"] == {
         "requestId": "r1",
-        "shutdownReason": "timeout",
+        "shutdownReason": reason.lower(),
         "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:orders",
     }
     assert told["lambda"]["requestId"] == "r1"

@@ -215,6 +215,8 @@ def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> lis
         ended_here = account["delivered"] + account["fellBack"] + sum(account["dropped"].values()) + account["pending"]
         if came_here != ended_here:
             problems.append(f"ledger does not balance: {came_here} came, {ended_here} ended: {ledger}")
+        if ledger["broken"]:
+            problems.append(f"lines were broken on their way: {ledger['broken']}")
         delivered += account["delivered"]
         came += came_here
         ended += ended_here

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extension import sender as module
+from extension.records import Batch, Record
+from extension.sender import Sender
+from extension.sinks import Busy
+from tests.test_delivery import ScriptedSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from extension.sinks import Failure
+
+BATCH = Batch("e-0", [Record(0, "function", b"{}")])
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each pause would have been; none is made."""
+    made: list[float] = []
+
+    async def wait(event: asyncio.Event, timeout_s: float) -> bool:
+        made.append(timeout_s)
+        return False
+
+    monkeypatch.setattr(module, "wait", wait)
+    return made
+
+
+def sender(sink: ScriptedSink, clock: Callable[[], float] = lambda: 0.0) -> Sender:
+    return Sender("test://sink", sink, lambda: None, clock)
+
+
+async def test_retry_after_is_honoured(pauses: list[float]) -> None:
+    """A destination that asks to be left alone for 7 s is left alone for so long."""
+    sink = ScriptedSink(Busy("HTTP 429", 7.0))
+    await sender(sink).send(BATCH)
+    assert (pauses, sink.taken) == ([7.0], [0])
+
+
+async def test_retry_after_has_a_bound(pauses: list[float]) -> None:
+    """No answer can silence a sink for longer than five minutes."""
+    await sender(ScriptedSink(Busy("HTTP 503", 1e9))).send(BATCH)
+    assert pauses == [300.0]
+
+
+async def test_pauses_grow_up_to_a_bound(pauses: list[float]) -> None:
+    """Each pause is drawn from a range that doubles until it is 10 s wide."""
+    await sender(ScriptedSink(*[OSError("down")] * 30)).send(BATCH)
+    assert len(pauses) == 29  # the first failure is repeated at once
+    assert all(0 <= pause <= min(10.0, 0.1 * 2**tries) for tries, pause in enumerate(pauses, 2))
+    assert max(pauses) > 1.0
+
+
+async def test_an_idle_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half a minute by the wall clock, which a freeze moves, the next send makes a fresh connection."""
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    sink = ScriptedSink()
+    made = sender(sink)
+    await made.send(BATCH)
+    closed = sink.closed
+    now += 29.0
+    await made.send(BATCH)
+    assert sink.closed == closed
+    now += 31.0
+    await made.send(BATCH)
+    assert sink.closed == closed + 1
+
+
+async def test_an_invocation_ends_a_pause_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nudge within a second of the last attempt does nothing: dense traffic must not turn into dense attempts."""
+    now = 1000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    made = sender(ScriptedSink())
+    await made.send(BATCH)
+    made.nudge()
+    assert not made._hurry.is_set()
+    now += 1.1
+    made.nudge()
+    assert made._hurry.is_set()
+
+
+async def test_a_send_that_a_freeze_left_hanging_is_made_again() -> None:
+    """When the clock shows that the process was stopped, a send that still hangs is repeated once, without blame."""
+    hang = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Two looks before and after each tick of the wait: the second tick ends 10 s late, the third in time.
+    clock = itertools.chain([0.0, 0.0, 0.0, 0.0, 10.0, 10.0], itertools.repeat(10.25))
+    sink = ScriptedSink(lambda batch: asyncio.run_coroutine_threadsafe(_wait(hang), loop).result(5))
+    made = Sender("test://sink", sink, lambda: None, lambda: next(clock))
+    sending = asyncio.create_task(made.send(BATCH))
+    async with asyncio.timeout(10):
+        await sending
+    assert (sink.taken, made.trusted) == ([0], True)
+    hang.set()
+
+
+async def _wait(event: asyncio.Event) -> list[Failure]:
+    await event.wait()
+    return []
