@@ -1,4 +1,4 @@
-# Every target sets up what it needs by itself; only Python 3.11, make, binutils and openssl are asked for.
+# Every target sets up what it needs by itself; only Python 3.11, make and binutils are asked for.
 PYTHON ?= python3.11
 ARCH ?= $(shell uname -m | sed s/aarch64/arm64/)
 LAYER := dist/telemetry-forwarder-$(ARCH).zip

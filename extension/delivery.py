@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from extension.log import describe, log_seldom
+from extension.log import log_seldom
 from extension.records import KINDS, RECORD_OVERHEAD_BYTES, Batch
 from extension.sender import Sender, wait
 from extension.sinks import Limits, Rejected
@@ -140,7 +140,7 @@ class Delivery:
                 try:
                     await self._deliver()
                 except Exception as error:  # noqa: BLE001 - our own fault must not stop what comes after it
-                    self._refuse(self._sending, f"internal error: {describe(error)}")
+                    self._refuse(self._sending, f"internal error: {type(error).__name__}")
                 self.changed.set()
             self._idle.set()
             self._settled.set()

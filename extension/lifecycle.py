@@ -161,7 +161,7 @@ class Forwarder:
             try:
                 record = self._pipeline(line)
             except Exception as error:  # noqa: BLE001 - one line must not cost the others
-                record = self._pipeline.keep(line.line, f"internal error: {describe(error)}")
+                record = self._pipeline.keep(line.line, f"internal error: {type(error).__name__}")
             if record is not None:
                 if record.kind == "function":
                     self._invocations.saw_line()

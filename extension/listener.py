@@ -14,7 +14,7 @@ import termios
 from typing import TYPE_CHECKING, cast
 
 from extension.decoder import Decoder
-from extension.log import describe, log
+from extension.log import log
 
 if TYPE_CHECKING:
     import _socket
@@ -98,7 +98,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._listener.take(self._decoder.feed(data))
         except Exception as error:  # noqa: BLE001 - raised from here, it would close the connection
-            log("ERROR", "chunk not taken", reason=describe(error), bytes=len(data))
+            log("ERROR", "chunk not taken", reason=type(error).__name__, bytes=len(data))
         if self._transport is not None and self._listener.is_pressed() and not self._transport.is_closing():
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(BREATH_S, self._resume, self._transport)

@@ -55,11 +55,6 @@ class Batch(NamedTuple):
     records: list[Record]
 
     @property
-    def size(self) -> int:
-        """Bytes of memory that the records cost."""
-        return sum(record.size for record in self.records)
-
-    @property
     def environment(self) -> str:
         """The execution environment that sends it."""
         return self.id.rpartition("-")[0]

@@ -10,6 +10,7 @@ import os
 import time
 import zlib
 from collections import deque
+from contextlib import suppress
 
 import orjson
 
@@ -46,7 +47,8 @@ class Spool:
         self._waiting = deque(entry for entry in found if entry.endswith(SUFFIX))
         for entry in found:
             if entry.endswith(PART):  # of a process that was killed while it wrote
-                os.unlink(os.path.join(folder, entry))
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, entry))
 
     def __bool__(self) -> bool:
         return bool(self._waiting)

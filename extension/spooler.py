@@ -118,7 +118,9 @@ class Spooler:
             sequences.difference_update(record.sequence for record in records)
             if not sequences:
                 del self._taken_back[file]
-                self._forgetting.add(asyncio.get_running_loop().run_in_executor(None, self._spool.forget, file))
+                forgetting = asyncio.get_running_loop().run_in_executor(None, self._spool.forget, file)
+                self._forgetting.add(forgetting)
+                forgetting.add_done_callback(self._forgetting.discard)
 
     def _write(self, records: list[Record]) -> str:
         """Why the records could not be written; empty when they were."""

@@ -118,3 +118,14 @@ def test_what_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "spool").iterdir()) == []
     assert not small
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    """Half a file of an earlier process takes up no room for ever; another sink's is left to that sink."""
+    left = spool(tmp_path)
+    left.put(LINES)
+    spool(tmp_path, name="https://two.example/").put(LINES)
+    for path in (tmp_path / "spool").iterdir():
+        path.rename(f"{path}.part")
+    spool(tmp_path)
+    assert len(list((tmp_path / "spool").iterdir())) == 1
