@@ -41,7 +41,7 @@ build-ForwarderLayer:  ## called by `sam build`
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
-	cd requirements && for name in layer build dev; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	cd requirements && for name in layer build dev integration; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
 		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
 
 clean:
