@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from extension.records import KINDS
@@ -34,32 +35,62 @@ class Limits(NamedTuple):
     overhead: int = 1
 
 
+class Outcome(Enum):
+    """What became of a batch, or of one record of it, at the destination: the same words for every sink."""
+
+    TAKEN = "taken"  # the batch, but for the records in its reply's failures
+    RETRY = "retry"  # the destination answered that it cannot take it now
+    THROTTLED = "throttled"  # it asks for time
+    RECORD_REFUSED = "record refused"  # this record, whenever it is sent
+    REQUEST_REFUSED = "request refused"  # the batch; the reply's scope says what is to blame
+    DOWN = "down"  # no answer
+
+
+class Scope(Enum):
+    """What a refused request is refused for."""
+
+    RECORD = "record"  # one of its records, perhaps: parts of the batch may be taken
+    SIZE = "size"  # it is too large
+    BATCH = "batch"  # this batch, as it is, for good
+    EVERYTHING = "everything"  # every request: no permission, no such bucket; it may pass, since IAM takes minutes
+
+
 class Failure(NamedTuple):
-    """A record of a batch, by its position in it, that was not taken; a permanent one must not be sent again."""
+    """A record, by its position in the batch, that was not taken: RETRY or RECORD_REFUSED."""
 
     position: int
     reason: str
-    permanent: bool
+    outcome: Outcome = Outcome.RETRY
 
 
-class Rejected(Exception):
-    """The destination refused the whole batch for good: sending it again would be refused again.
+class Reply(NamedTuple):
+    """What the destination said to a batch. `failures` go with TAKEN, `scope` with REQUEST_REFUSED."""
 
-    `divisible` where one record may be the cause (400, 413), so that halves of the batch may be taken; not where the
-    cause is the same for every record (no permission, no such bucket).
-    """
-
-    def __init__(self, message: str, *, divisible: bool = False) -> None:
-        super().__init__(message)
-        self.divisible = divisible
+    outcome: Outcome
+    reason: str = ""
+    failures: Sequence[Failure] = ()
+    scope: Scope = Scope.EVERYTHING
+    retry_after_s: float = 0.0
 
 
-class Busy(Exception):
-    """The destination asks to be left alone for `after_s` seconds (Retry-After, RFC 9110 section 10.2.3)."""
+class Refused(Exception):
+    """The destination refuses the request; sent again as it is, it would be refused again."""
 
-    def __init__(self, message: str, after_s: float) -> None:
-        super().__init__(message)
-        self.after_s = after_s
+    def __init__(self, reason: str, scope: Scope) -> None:
+        super().__init__(reason)
+        self.scope = scope
+
+
+class Throttled(Exception):
+    """The destination asks for time: `retry_after_s` seconds (RFC 9110 section 10.2.3), 0 where it names none."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(Exception):
+    """The destination answered that it cannot take the request now, a 500 for one; it may be sent again."""
 
 
 class Sink(Protocol):

@@ -1,0 +1,270 @@
+"""One sink: the loop that does what its queue says. All I/O of a sink is done here, and nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from extension.delivery.chunk import Chunk
+from extension.delivery.queue import Forget, HandOff, Reload, Send, Spill, View
+from extension.delivery.sending import Sending
+from extension.log import describe, log, log_seldom
+from extension.sinks import Outcome, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from extension.delivery.health import Health
+    from extension.delivery.overflow import Overflow
+    from extension.delivery.progress import Progress
+    from extension.delivery.queue import Action, Queue
+    from extension.records import Batch, Record
+    from extension.sinks import Reply, Sink
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
+FOREVER = float("inf")
+NOT_DELIVERED = "not delivered before SHUTDOWN"
+NOT_TAKEN = "not taken before SHUTDOWN"
+
+
+class Delivery:
+    """Delivers to the sink that log and ledger call `name`; `fallback` takes what it gives up.
+
+    `opening` is awaited once, in the background; where it fails, everything is given up for that reason.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queue: Queue,
+        health: Health,
+        overflow: Overflow,
+        opening: Awaitable[Sink],
+        clock: Callable[[], float],
+        progress: Progress,
+        fallback: Delivery | None = None,
+    ) -> None:
+        self.name = name
+        self.queue = queue
+        self.health = health
+        self._overflow = overflow
+        self._opening = opening
+        self._clock = clock
+        self._progress = progress
+        self._fallback = fallback
+        self._sending: Sending | None = None
+        self._todo: list[Action] = []
+        self._changed = asyncio.Event()
+        self._adopted = 0  # records taken over from other sinks; their sequences here
+        self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
+        self._closing = self._stopped = self._drains_disk = False
+
+    @property
+    def age_s(self) -> float:
+        """How long the oldest record has waited."""
+        arrival = self.queue.oldest_arrival
+        return self._clock() - arrival if arrival is not None else 0.0
+
+    # What comes in
+
+    def offer(self, chunk: Chunk) -> None:
+        """Take new records."""
+        self._apply(self.queue.offer(chunk))
+
+    def adopt(self, records: Sequence[Record], sink: str, reason: str) -> None:
+        """Take what another sink gave up: it goes on under a sequence of this queue, and says where it was refused."""
+        first = self._adopted
+        self._adopted += len(records)
+        adopted = [record.refused(sink, reason, sequence) for sequence, record in enumerate(records, first)]
+        self.offer(Chunk(adopted, self._clock()))
+
+    def flush_soon(self) -> int:
+        """Have everything that is here sent, without waiting for it."""
+        self._changed.set()
+        return self.queue.flush_soon()
+
+    def retry_now(self) -> None:
+        """An invocation has begun: an unhealthy sink is tried again while it runs."""
+        self.health.retry_now()
+        self._changed.set()
+
+    async def flush(self, until: float) -> None:
+        """Have everything sent and wait for it until the loop's time `until`, as long as the sink is healthy."""
+        began = asyncio.get_running_loop().time()
+        delivered = self.queue.delivered
+        goal = self.flush_soon()
+        if await self._progress.until(lambda: self.queue.is_flushed(goal) or not self.health.healthy, until):
+            return
+        if self.queue.delivered == delivered:
+            self._note(lambda: self.health.held_in_vain(until - began))
+
+    async def probe(self, until: float) -> None:
+        """Wait for the answer of an unhealthy sink to what is sent to it now."""
+        self.health.probed()
+        goal = self.flush_soon()
+        await self._progress.until(lambda: self.queue.is_flushed(goal) or self.health.healthy, until)
+
+    # SHUTDOWN, in the order of its steps
+
+    def close(self, until: float, last_try_s: float, *, drains_disk: bool) -> None:
+        """Send everything by the loop's time `until`; with `drains_disk` what is on disk as well."""
+        self._closing, self._drains_disk = True, drains_disk
+        self._until = until
+        self.health.close(self._clock() + max(0.0, until - last_try_s - asyncio.get_running_loop().time()))
+        self._changed.set()
+
+    async def finish(self, until: float) -> None:
+        """Wait until all is sent; a sink that fails is waited for only where there is no fallback."""
+        alone = self._fallback is None
+
+        def done() -> bool:
+            return self.queue.pending == 0 or (not alone and self.health.failed_in_closing)
+
+        await self._progress.until(done, until)
+
+    async def hand_over(self, until: float) -> None:
+        """Send no more; give what is left to the fallback, no faster than it has room."""
+        fallback, queue = self._fallback, self.queue
+        assert fallback is not None
+        self._stopped = True
+        queue.abandon()
+        loop = asyncio.get_running_loop()
+        while queue.pending and loop.time() < until:
+            room = fallback.queue.room
+            before = queue.pending
+            self._apply(queue.hand_off(room, NOT_TAKEN))
+            self._changed.set()
+            if queue.pending == before:
+                await self._progress.until(lambda: fallback.queue.room > room or queue.pending < before, until)
+            else:
+                await asyncio.sleep(0)
+
+    async def spill(self, until: float) -> None:
+        """Leave on disk what is left, for the process that may come after us in this environment."""
+        self._stopped = True
+        queue = self.queue
+        queue.abandon()
+        queue.leave_on_disk()
+        loop = asyncio.get_running_loop()
+        while loop.time() < until:
+            self._apply(queue.spill())
+            if not queue.is_spilling:
+                return
+            await self._progress.until(lambda: not queue.is_spilling, until)
+
+    def end(self, *, keeps_disk: bool) -> None:
+        """Count what is left as dropped."""
+        self._stopped = True
+        self.queue.drop_waiting(self.health.denied_for or NOT_DELIVERED)
+        if not keeps_disk:
+            self.queue.drop_spooled(NOT_DELIVERED)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Do what the queue says, for ever. Cancelled when the process ends."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._open())
+            while True:
+                self._changed.clear()
+                self._apply(self.queue.plan(self._view()))
+                todo, self._todo = self._todo, []
+                for action in todo:
+                    group.create_task(self._perform(action))
+                self._progress.made()
+                await self._wait()
+
+    def _view(self) -> View:
+        healthy = self.health.healthy
+        fallback = self._fallback
+        return View(
+            ready=self._sending is not None and not self._stopped and self.health.ready,
+            reload=healthy or self._drains_disk,
+            fallback_room=fallback.queue.room
+            if fallback is not None and fallback.health.healthy and not healthy
+            else 0,
+            closing=self._closing,
+        )
+
+    async def _wait(self) -> None:
+        """Until something has happened, or the pause after a failure is over."""
+        pause_s = self.health.ready_at - self._clock() if self.queue.pending else 0.0
+        try:
+            async with asyncio.timeout(pause_s if pause_s > 0 else None):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _apply(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, HandOff):
+                assert self._fallback is not None
+                self._fallback.adopt(action.records, self.name, action.reason)
+            else:
+                self._todo.append(action)
+        self._changed.set()
+
+    async def _perform(self, action: Action) -> None:
+        match action:
+            case Send(batch):
+                self._apply(self.queue.sent(batch, await self._send(batch)))
+            case Spill(records):
+                self._apply(self.queue.spilled(await self._on_disk(self._overflow.write, records)))
+            case Reload(file):
+                self._apply(self.queue.reloaded(await self._on_disk(self._overflow.read, file) or ()))
+            case Forget(file):
+                await self._on_disk(self._overflow.forget, file)
+            case HandOff():
+                raise AssertionError("handed off as soon as it is known")
+
+    async def _send(self, batch: Batch) -> Reply:
+        assert self._sending is not None
+        reply = await self._sending.attempt(batch, self._until)
+        failed_share = len(reply.failures) / len(batch.records)
+        latency_s = self._sending.latency_s
+        self._note(lambda: self.health.note(reply, latency_s, failed_share))
+        if reply.outcome is Outcome.TAKEN:
+            taken = len(batch.records) - len(reply.failures)
+            log("DEBUG", "delivered", sink=self.name, records=taken, ms=round(latency_s * 1000, 1))
+        for reason in {failure.reason for failure in reply.failures if failure.outcome is Outcome.RECORD_REFUSED}:
+            log_seldom("WARN", "sink refuses records", sink=self.name, reason=reason)
+        if reply.outcome is Outcome.REQUEST_REFUSED and (len(batch.records) == 1 or reply.scope in FINAL):
+            log_seldom("WARN", "sink refuses records", sink=self.name, reason=reply.reason)
+        return reply
+
+    async def _on_disk(self, call: Callable[[T], R], argument: T) -> R | None:
+        """Call something that blocks on the disk; None where it fails."""
+        try:
+            return await asyncio.to_thread(call, argument)
+        except Exception as error:  # noqa: BLE001 - the disk is the function's as well; what fails is counted
+            log_seldom("ERROR", f"cannot {call.__name__} spooled records", sink=self.name, reason=describe(error))
+            return None
+
+    async def _open(self) -> None:
+        try:
+            sink = await self._opening
+        except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
+            reason = describe(error)
+            log(
+                "ERROR",
+                "sink cannot be opened; its records go to the fallback or are dropped",
+                sink=self.name,
+                reason=reason,
+            )
+            self._apply(self.queue.refuse("the sink cannot be opened"))
+            return
+        self.queue.set_limits(sink.limits)
+        self._sending = Sending(sink, self._clock)
+        self._changed.set()
+
+    def _note(self, change: Callable[[], None]) -> None:
+        was_healthy = self.health.healthy
+        change()
+        if was_healthy and not self.health.healthy:
+            log("WARN", "sink fails; its records wait", sink=self.name, reason=self.health.reason)
+        elif self.health.healthy and not was_healthy:
+            log("INFO", "sink answers again", sink=self.name)
+        self._changed.set()

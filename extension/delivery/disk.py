@@ -1,0 +1,40 @@
+"""How much of the disk the queues of all sinks use together, and what a file of theirs holds. Pure: overflow.py does I/O."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class File(NamedTuple):
+    """Records of one sink on disk, in order. Their sequences begin with `first_sequence`, one after the other.
+
+    `size` is the bytes on disk, `memory` what the records cost once they are back, `arrived` when the first of them came.
+    """
+
+    name: str
+    first_sequence: int
+    count: int
+    size: int
+    memory: int
+    arrived: float
+
+
+class Disk:
+    """A bound in bytes on what all queues together have on disk."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.used = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes that may still be written."""
+        return max(0, self.max_bytes - self.used)
+
+    def reserve(self, size: int) -> None:
+        """Bytes are being written, or were."""
+        self.used += size
+
+    def release(self, size: int) -> None:
+        """Bytes are there no longer."""
+        self.used -= size

@@ -1,0 +1,150 @@
+"""All sinks at once: every record is offered to each of them, and what one gives up goes to the fallback.
+
+The sinks share the bounds on memory, divided among them, and on disk; a slow one delays no other, a dead one evicts
+nothing of another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from extension.delivery.chunk import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+    from extension.delivery.delivery import Delivery
+    from extension.delivery.progress import Progress
+    from extension.policy import ShutdownPlan
+    from extension.records import Record
+
+ROOM_SHARE = 0.25  # of a healthy sink's memory is free, or nothing is read
+GROWTH = 10  # so much larger than its line may a short record be in memory
+MIN_READ, MAX_READ = 4096, 65_536  # bytes
+BACKPRESSURE_PAUSE_S = 1.0  # the longest that reading waits for room; then records are evicted, and counted
+
+
+class Fanout:
+    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they give up."""
+
+    def __init__(
+        self,
+        sinks: Sequence[Delivery],
+        fallback: Delivery | None,
+        clock: Callable[[], float],
+        progress: Progress,
+    ) -> None:
+        self._sinks = sinks
+        self._fallback = fallback
+        self._all = [*sinks, *filter(None, [fallback])]
+        self._clock = clock
+        self._progress = progress
+
+    @property
+    def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What has to run for records to be delivered."""
+        return [delivery.run for delivery in self._all]
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Hand records to every sink."""
+        if records:
+            chunk = Chunk(records, self._clock())
+            for delivery in self._sinks:
+                delivery.offer(chunk)
+
+    async def room(self, unfinished: int) -> int:
+        """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
+
+        It waits for healthy sinks alone, which make room, and not for ever: what comes too fast is evicted and counted.
+        """
+
+        def has_room() -> bool:
+            wanted = [max(d.queue.max_bytes * ROOM_SHARE, min(2 * unfinished, d.queue.max_bytes)) for d in self._sinks]
+            pairs = zip(self._sinks, wanted, strict=True)
+            return all(d.queue.room >= least or not d.health.healthy for d, least in pairs)
+
+        if not has_room():
+            await self._progress.until(has_room, asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S)
+        room = min((d.queue.room for d in self._sinks if d.health.healthy), default=MAX_READ * GROWTH)
+        return max(MIN_READ, min(MAX_READ, room // GROWTH))
+
+    def flush_soon(self) -> None:
+        """Have everything sent, without waiting for it."""
+        for delivery in self._all:
+            delivery.flush_soon()
+
+    def retry_now(self) -> None:
+        """An invocation has begun: unhealthy sinks are tried again while it runs."""
+        for delivery in self._all:
+            delivery.retry_now()
+
+    async def flush(self, until: float) -> None:
+        """Have everything sent and wait for it until the loop's time `until`, as long as sinks are healthy."""
+        await asyncio.gather(*(delivery.flush(until) for delivery in self._sinks))
+        if self._fallback is not None:
+            await self._fallback.flush(until)
+
+    async def probe(self, until: float) -> None:
+        """Wait a moment for the unhealthy sinks whose turn it is."""
+        due = [delivery for delivery in self._all if delivery.health.probe_due and delivery.queue.pending]
+        await asyncio.gather(*(delivery.probe(until) for delivery in due))
+
+    async def shut_down(self, plan: ShutdownPlan) -> None:
+        """The last flush: to the sinks, then to the fallback, then to disk; what is left is dropped, and counted."""
+        for delivery in self._sinks:
+            delivery.close(plan.sinks, plan.last_try_s, drains_disk=not plan.keeps_disk)
+        await asyncio.gather(*(delivery.finish(plan.sinks) for delivery in self._sinks))
+        if self._fallback is not None:
+            self._fallback.close(plan.fallback, plan.last_try_s, drains_disk=not plan.keeps_disk)
+            await asyncio.gather(*(delivery.hand_over(plan.fallback) for delivery in self._sinks))
+            await self._fallback.finish(plan.fallback)
+        if plan.keeps_disk:
+            await asyncio.gather(*(delivery.spill(plan.disk) for delivery in self._all))
+        for delivery in self._all:
+            delivery.end(keeps_disk=plan.keeps_disk)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether any sink is worth waiting for."""
+        return any(delivery.health.healthy for delivery in self._all)
+
+    @property
+    def probe_due(self) -> bool:
+        """Whether any unhealthy sink, for which records wait, is to be waited for a moment."""
+        return any(delivery.health.probe_due and delivery.queue.pending for delivery in self._all)
+
+    @property
+    def fill_ratio(self) -> float:
+        """How full the fullest queue is of a healthy sink."""
+        return max((delivery.queue.fill_ratio for delivery in self._all if delivery.health.healthy), default=0.0)
+
+    @property
+    def age_s(self) -> float:
+        """How long the oldest record has waited for a healthy sink."""
+        return max((delivery.age_s for delivery in self._all if delivery.health.healthy), default=0.0)
+
+    @property
+    def latency_s(self) -> float:
+        """What the slowest healthy sink needs for a batch."""
+        return max((delivery.health.latency_s for delivery in self._all if delivery.health.healthy), default=0.0)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory in use, of all sinks."""
+        return sum(delivery.queue.memory for delivery in self._all)
+
+    @property
+    def fallback_latency_s(self) -> float | None:
+        """What the fallback needs for a batch; None where there is none."""
+        return self._fallback.health.latency_s if self._fallback is not None else None
+
+    @property
+    def lossy(self) -> bool:
+        """Whether any record was dropped."""
+        return any(delivery.queue.dropped for delivery in self._all)
+
+    def account(self) -> dict[str, object]:
+        """What became of every record, by sink."""
+        return {delivery.name: delivery.queue.account for delivery in self._all}

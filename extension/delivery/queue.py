@@ -1,0 +1,485 @@
+"""What waits for one sink, is on its way to it, or is on disk: the state of one sink's records. Pure: no I/O, no clock.
+
+Each step takes what has happened and returns what is to be done about it; delivery.py does it. Every record that was
+offered is in exactly one place until it ends as delivered, handed off or dropped, and the ledger is a function of this
+state. docs/architecture.md has the table of states and transitions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from extension.delivery.batch_size import BatchSize
+from extension.delivery.chunk import Chunk
+from extension.records import RECORD_OVERHEAD_BYTES, Batch
+from extension.sinks import Outcome, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from extension.delivery.disk import Disk, File
+    from extension.records import Record
+    from extension.sinks import Failure, Limits, Reply
+
+# Evicted in this order when memory runs out: a function's own lines are the last to go.
+EVICTION_ORDER = ("extension", "platform", "other", "function")
+
+FULL_SHARE = 0.25  # of the bound in use sends a batch although nobody asked for it
+CROWDED_SHARE = 0.5  # of the bound in use moves the oldest records to disk or to the fallback
+ROOMY_SHARE = 0.25  # of the bound in use lets records come back from disk
+MOVE_BYTES = 2 << 20  # written or read at once, at the most: for a moment it takes as much memory again
+UNKNOWN = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.DOWN})  # the batch is to be sent again as it is
+
+
+class Send(NamedTuple):
+    """Give the batch to the sink, then say so by `sent`."""
+
+    batch: Batch
+
+
+class Spill(NamedTuple):
+    """Write the records to disk, then say so by `spilled`."""
+
+    records: Sequence[Record]
+
+
+class Reload(NamedTuple):
+    """Read the file from disk, then say so by `reloaded`."""
+
+    file: File
+
+
+class Forget(NamedTuple):
+    """Delete the file: the last of its records has come to its end."""
+
+    file: File
+
+
+class HandOff(NamedTuple):
+    """Offer the records to the fallback: this sink will not get them."""
+
+    records: Sequence[Record]
+    reason: str
+
+
+Action = Send | Spill | Reload | Forget | HandOff
+
+
+class View(NamedTuple):
+    """What a queue has to know of the world to decide what is next.
+
+    `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the fallback
+    takes of an unhealthy sink; 0 for a healthy one. `closing`: SHUTDOWN, when nothing waits for company.
+    """
+
+    ready: bool
+    reload: bool
+    fallback_room: int = 0
+    closing: bool = False
+
+
+class Queue:
+    """The records of one sink. Memory is bounded by `max_bytes`; those on disk by `disk`, which all sinks share.
+
+    `batch_id` gives each batch its own. What the sink refuses goes to the fallback, or without one is dropped and counted.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        limits: Limits,
+        disk: Disk,
+        batch_id: Callable[[], str],
+        *,
+        excluded_kinds: Collection[str] = (),
+        has_fallback: bool = False,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.memory = 0
+        self.excluded = self.restored = self.delivered = self.fell_back = 0
+        self.dropped: dict[str, int] = {}
+        self.limits = limits
+        self._size = BatchSize(limits)
+        self._disk = disk
+        self._batch_id = batch_id
+        self._excluded_kinds = frozenset(excluded_kinds)
+        self._has_fallback = has_fallback
+        self._waiting: deque[Chunk] = deque()
+        self._count = self._line_bytes = 0  # of what waits
+        self._in_flight: Batch | None = None
+        self._in_flight_arrived = 0.0
+        self._sending = False  # else the batch in flight waits to be tried again
+        self._spilling: Chunk | None = None
+        self._files: deque[File] = deque()  # oldest first
+        self._reloading: File | None = None
+        self._reloaded: dict[File, set[int]] = {}  # files whose records are back in memory, with those not ended
+        self._refusal = ""  # why the sink will never take anything
+        self._newest = self._goal = -1  # sequences: the newest here; records up to the goal are to be sent now
+
+    # What it is like
+
+    @property
+    def fill_ratio(self) -> float:
+        """Used memory as a share of the bound."""
+        return self.memory / self.max_bytes
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that may still be used before records have to go."""
+        return max(0, self.max_bytes - self.memory)
+
+    @property
+    def is_spilling(self) -> bool:
+        """Whether records are on their way to disk."""
+        return self._spilling is not None
+
+    @property
+    def spooled(self) -> int:
+        """Records on disk and nowhere else."""
+        return sum(file.count for file in self._files) + (self._reloading.count if self._reloading else 0)
+
+    @property
+    def pending(self) -> int:
+        """Records whose end is not known."""
+        in_flight = len(self._in_flight.records) if self._in_flight else 0
+        return self._count + in_flight + (len(self._spilling.records) if self._spilling else 0) + self.spooled
+
+    @property
+    def oldest_arrival(self) -> float | None:
+        """When the oldest record came whose end is not known, by the forwarder's clock; None if there is none."""
+        arrivals = [chunk.arrived for chunk in (*islice(self._waiting, 1), *filter(None, [self._spilling]))]
+        arrivals += [self._in_flight_arrived] if self._in_flight else []
+        arrivals += [file.arrived for file in (*islice(self._files, 1), *filter(None, [self._reloading]))]
+        return min(arrivals, default=None)
+
+    @property
+    def account(self) -> dict[str, object]:
+        """The ledger's entry: what became of every record."""
+        return {
+            "delivered": self.delivered,
+            "fellBack": self.fell_back,
+            "excluded": self.excluded,
+            "restored": self.restored,
+            "dropped": dict(self.dropped),
+            "pending": self.pending,
+            "spooled": self.spooled,
+        }
+
+    # What comes in
+
+    def offer(self, chunk: Chunk) -> list[Action]:
+        """Take new records, younger than all that are here. What has to make room for them is given up."""
+        if self._excluded_kinds & chunk.kinds:
+            kept = [record for record in chunk.records if record.kind not in self._excluded_kinds]
+            self.excluded += len(chunk.records) - len(kept)
+            if not kept:
+                return []
+            chunk = Chunk(kept, chunk.arrived)
+        self._newest = max(self._newest, chunk.records[-1].sequence)
+        self._waiting.append(chunk)
+        self._count += len(chunk.records)
+        self._line_bytes += chunk.line_bytes
+        self.memory += chunk.size
+        return self.refuse(self._refusal) if self._refusal else self._make_room()
+
+    def set_limits(self, limits: Limits) -> None:
+        """The sink is open: this is what it takes."""
+        self.limits = limits
+        self._size = BatchSize(limits)
+
+    def refuse(self, reason: str) -> list[Action]:
+        """The sink will never take anything: give up what waits, now and from here on."""
+        self._refusal = reason
+        return self._give_up(self._pop(self._count, self.memory, RECORD_OVERHEAD_BYTES), reason)
+
+    def restore(self, files: Sequence[File]) -> None:
+        """Take over what an earlier process of this environment left on disk, before anything else comes."""
+        self._files.extend(files)
+        self._newest = max((file.first_sequence + file.count - 1 for file in files), default=self._newest)
+        self.restored += sum(file.count for file in files)
+        self._disk.reserve(sum(file.size for file in files))
+
+    def flush_soon(self) -> int:
+        """Have all that is here sent; the goal that comes back is for `is_flushed`."""
+        self._goal = max(self._goal, self._newest)
+        return self._goal
+
+    def is_flushed(self, goal: int) -> bool:
+        """Whether every record up to the goal has come to its end."""
+        heads = [chunk.first_sequence for chunk in (*islice(self._waiting, 1), *filter(None, [self._spilling]))]
+        heads += [self._in_flight.records[0].sequence] if self._in_flight else []
+        heads += [file.first_sequence for file in (*self._files, *filter(None, [self._reloading]))]
+        return min(heads, default=goal + 1) > goal
+
+    # What is to be done
+
+    def plan(self, view: View) -> list[Action]:
+        """What is to begin now: a send, and a move between memory and disk. Each is in progress from here on."""
+        actions = self._plan_move(view) if self._spilling is None and self._reloading is None else []
+        if view.ready and not self._sending:
+            actions += self._plan_send(closing=view.closing)
+        return actions
+
+    def _plan_send(self, *, closing: bool) -> list[Action]:
+        refused: list[Action] = []
+        while self._in_flight is None and self._waiting and (closing or self._is_due()):
+            arrived = self._waiting[0].arrived
+            records = self._pop(*self._size.next(), self.limits.overhead) or self._pop_first()
+            longest = self.limits.record_bytes
+            fitting = [record for record in records if len(record.line) <= longest]
+            if len(fitting) < len(records):
+                oversize = [record for record in records if len(record.line) > longest]
+                refused += self._give_up(oversize, f"longer than {longest} bytes")
+            if fitting:
+                self._in_flight, self._in_flight_arrived = Batch(self._batch_id(), fitting), arrived
+        if self._in_flight is None:
+            return refused
+        self._sending = True
+        return [*refused, Send(self._in_flight)]
+
+    def _plan_move(self, view: View) -> list[Action]:
+        if self._files and view.reload and self.fill_ratio < ROOMY_SHARE:
+            return self._reload_oldest()
+        if self.fill_ratio <= CROWDED_SHARE or view.closing:
+            return []
+        part = min(MOVE_BYTES, self.max_bytes // 4)  # so that what comes back does not go out again
+        return self.hand_off(min(part, view.fallback_room), "not taken in time") or self.spill(part)
+
+    def _reload_oldest(self) -> list[Action]:
+        if self._files[0].memory > self.room and self.memory:
+            return []
+        self._reloading = self._files.popleft()
+        self.memory += self._reloading.memory
+        return [Reload(self._reloading)]
+
+    def spill(self, max_bytes: int = MOVE_BYTES) -> list[Action]:
+        """Move the oldest records that wait to disk, as far as there is room on it."""
+        if self._spilling is not None or not self._waiting:
+            return []
+        arrived = self._waiting[0].arrived
+        records = self._pop(self._count, min(max_bytes, self._disk.room), RECORD_OVERHEAD_BYTES)
+        if not records:
+            return []
+        self._spilling = Chunk(records, arrived)
+        self._disk.reserve(self._spilling.size)
+        return [Spill(records)]
+
+    def hand_off(self, max_bytes: int, reason: str) -> list[Action]:
+        """Give up the oldest records that wait, as many as fit into so much memory of the fallback's."""
+        return self._give_up(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES), reason)
+
+    # What became of it
+
+    def sent(self, batch: Batch, reply: Reply) -> list[Action]:
+        """What the sink said to a batch. A reply to a batch that was abandoned changes nothing."""
+        if self._in_flight is not batch:
+            return []
+        self._sending = False
+        if reply.outcome in UNKNOWN:
+            return []  # it stays in flight: the very same batch is sent again, so that a store can tell
+        self._in_flight = None
+        if reply.outcome is Outcome.TAKEN:
+            return self._taken(batch.records, reply.failures)
+        return self._refused(batch.records, reply)
+
+    def spilled(self, file: File | None) -> list[Action]:
+        """The records are in the file, or could not be written: then they wait again."""
+        chunk, self._spilling = self._spilling, None
+        assert chunk is not None
+        self._disk.release(chunk.size)
+        if file is None:
+            self._put_back(chunk.records, chunk.arrived)
+            return []
+        self._disk.reserve(file.size)
+        self.memory -= chunk.size
+        self._files.append(file)
+        return self._ended(chunk.records)  # of an older file, if they had been on disk before
+
+    def reloaded(self, records: Sequence[Record]) -> list[Action]:
+        """The file's records are back; what of it could not be read is lost, and counted."""
+        file, self._reloading = self._reloading, None
+        assert file is not None
+        self.memory -= file.memory
+        self._drop(file.count - len(records), "not readable on disk")
+        if not records:
+            self._disk.release(file.size)
+            return [Forget(file)]
+        self._reloaded[file] = {record.sequence for record in records}
+        self.memory += size_of(records)
+        self._newest = max(self._newest, records[-1].sequence)
+        self._put_back(records, file.arrived)
+        return self._make_room()
+
+    # The end
+
+    def abandon(self) -> None:
+        """Wait for the send no longer: its records wait again, and may arrive twice."""
+        if self._in_flight is not None:
+            batch, self._in_flight, self._sending = self._in_flight, None, False
+            self._put_back(batch.records, self._in_flight_arrived)
+
+    def leave_on_disk(self) -> None:
+        """What is in memory and on disk as well stays there for the next process."""
+        held = {sequence for sequences in self._reloaded.values() for sequence in sequences}
+        if not held:
+            return
+        left = [record for chunk in self._waiting for record in chunk.records]
+        self._files.extend(file._replace(count=len(sequences)) for file, sequences in self._reloaded.items())
+        self._reloaded.clear()
+        self._waiting.clear()
+        self._count = self._line_bytes = 0
+        self.memory -= size_of([record for record in left if record.sequence in held])
+        self._put_back([record for record in left if record.sequence not in held], 0.0)
+
+    def drop_waiting(self, reason: str) -> None:
+        """Count what is left in memory as dropped."""
+        self.abandon()
+        self._drop(self._count, reason)
+        self.memory -= self._line_bytes + self._count * RECORD_OVERHEAD_BYTES
+        self._waiting.clear()
+        self._count = self._line_bytes = 0
+
+    def drop_spooled(self, reason: str) -> None:
+        """Count what is left on disk as dropped: the disk goes with the environment."""
+        self._drop(self.spooled, reason)
+        self._files.clear()
+        self._reloading = None
+
+    # Inside
+
+    def _is_due(self) -> bool:
+        if self._waiting[0].first_sequence <= self._goal or self.fill_ratio >= FULL_SHARE:
+            return True
+        most, max_bytes = self._size.next()
+        return self._count >= most or self._line_bytes + self._count * self.limits.overhead >= max_bytes
+
+    def _taken(self, records: Sequence[Record], failures: Sequence[Failure]) -> list[Action]:
+        failed = {failure.position: failure for failure in failures}
+        done = [record for position, record in enumerate(records) if position not in failed] if failed else records
+        self._size.taken(len(records), sum(len(record.line) + self.limits.overhead for record in records))
+        self.delivered += len(done)
+        self.memory -= size_of(done)
+        actions = self._ended(done)
+        again = [records[at] for at, failure in sorted(failed.items()) if failure.outcome is Outcome.RETRY]
+        refused: dict[str, list[Record]] = {}
+        for at, failure in sorted(failed.items()):
+            if failure.outcome is not Outcome.RETRY:
+                refused.setdefault(failure.reason, []).append(records[at])
+        for reason, group in refused.items():
+            actions += self._give_up(group, reason)
+        self._put_back(again, self._in_flight_arrived)
+        return actions
+
+    def _refused(self, records: Sequence[Record], reply: Reply) -> list[Action]:
+        """Try in parts what may be taken in part, later what may be taken later; give up the rest."""
+        if reply.scope is Scope.EVERYTHING:
+            again = not self._has_fallback
+        elif reply.scope is Scope.BATCH:
+            again = False
+        else:
+            size = sum(len(record.line) + self.limits.overhead for record in records)
+            again = self._size.refused(len(records), size, too_large=reply.scope is Scope.SIZE)
+        if not again:
+            return self._give_up(records, reply.reason)
+        self._put_back(records, self._in_flight_arrived)
+        return []
+
+    def _give_up(self, records: Sequence[Record], reason: str) -> list[Action]:
+        """Records, in no place any more, that this sink will not get."""
+        if not records:
+            return []
+        self.memory -= size_of(records)
+        actions = self._ended(records)
+        if self._has_fallback:
+            self.fell_back += len(records)
+            actions.append(HandOff(records, reason))
+        else:
+            self._drop(len(records), reason)
+        return actions
+
+    def _make_room(self) -> list[Action]:
+        """Give up the oldest records of the least important kind until memory is within its bound."""
+        actions: list[Action] = []
+        evicted: list[Record] = []
+        excess = self.memory - self.max_bytes
+        for kind in EVICTION_ORDER if excess > 0 else ():
+            at = 0
+            while excess > 0 and at < len(self._waiting):
+                chunk = self._waiting[at]
+                if kind not in chunk.kinds:
+                    at += 1
+                    continue
+                gone, kept = chunk.without(kind, excess)
+                evicted += gone
+                excess -= size_of(gone)
+                self._count -= len(gone)
+                self._line_bytes -= sum(len(record.line) for record in gone)
+                if kept:
+                    self._waiting[at] = Chunk(kept, chunk.arrived)
+                    at += 1
+                else:
+                    del self._waiting[at]
+        if too_large := [record for record in evicted if record.size > self.max_bytes]:
+            evicted = [record for record in evicted if record.size <= self.max_bytes]
+            actions += self._give_up(too_large, f"larger than the queue's {self.max_bytes} bytes")
+        return actions + self._give_up(evicted, "queue full")
+
+    def _pop(self, most: int, max_bytes: int, overhead: int) -> list[Record]:
+        """The oldest records that wait and fit, each counted with `overhead`. They stay in `memory`."""
+        taken: list[Record] = []
+        while self._waiting and most > len(taken):
+            chunk = self._waiting[0]
+            size = chunk.line_bytes + len(chunk.records) * overhead
+            if len(chunk.records) <= most - len(taken) and size <= max_bytes:
+                taken += chunk.records
+                max_bytes -= size
+                self._waiting.popleft()
+                continue
+            count = chunk.fitting(most - len(taken), max_bytes, overhead)
+            taken += chunk.records[:count]
+            if count:
+                self._waiting[0] = Chunk(chunk.records[count:], chunk.arrived)
+            break
+        self._count -= len(taken)
+        self._line_bytes -= sum(len(record.line) for record in taken)
+        return taken
+
+    def _pop_first(self) -> list[Record]:
+        return self._pop(1, 1 << 62, 0)
+
+    def _put_back(self, records: Sequence[Record], arrived: float) -> None:
+        """Records that have a place in `memory` already wait again, in order."""
+        if not records:
+            return
+        self._count += len(records)
+        self._line_bytes += sum(len(record.line) for record in records)
+        if self._waiting and self._waiting[0].first_sequence < records[-1].sequence:
+            arrived = min(arrived, self._waiting[0].arrived)
+            waiting = [record for chunk in self._waiting for record in chunk.records]
+            records = sorted([*records, *waiting], key=lambda record: record.sequence)
+            self._waiting.clear()
+        self._waiting.appendleft(Chunk(records, arrived))
+
+    def _ended(self, records: Sequence[Record]) -> list[Action]:
+        """The files whose last record has come to its end: until then the process may be killed, and needs them."""
+        if not self._reloaded:
+            return []
+        ended = {record.sequence for record in records}
+        for sequences in self._reloaded.values():
+            sequences -= ended
+        done = [file for file, sequences in self._reloaded.items() if not sequences]
+        for file in done:
+            del self._reloaded[file]
+            self._disk.release(file.size)
+        return [Forget(file) for file in done]
+
+    def _drop(self, count: int, reason: str) -> None:
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def size_of(records: Sequence[Record]) -> int:
+    """Bytes of memory that the records cost."""
+    return sum(len(record.line) for record in records) + len(records) * RECORD_OVERHEAD_BYTES

@@ -1,0 +1,111 @@
+"""One batch to one sink: the call in a thread, its deadline, and what a freeze in the middle of it means."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from extension.log import describe
+from extension.sinks import Outcome, Refused, Reply, Scope, Throttled, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from extension.records import Batch
+    from extension.sinks import Failure, Sink
+
+ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
+MIN_ATTEMPT_S = 0.1
+SEND_GRACE_S = 1.0  # later than its timeout a send is left to itself: a library's timeout is often one for each read
+KEEPALIVE_EXPIRY_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it in a minute
+TICK_S = 0.25
+FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
+MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging on dead connections
+
+
+class Frozen(Exception):
+    """The process was stopped while the send was under way, and the send has not ended since: its connection is dead."""
+
+
+class Sending:
+    """Gives batches to `sink`, one after the other. `clock` gives seconds that go on in a freeze."""
+
+    def __init__(self, sink: Sink, clock: Callable[[], float]) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
+        self.latency_s = 0.0  # of the last call, without the time in which the process was frozen
+        self._answered_at = 0.0
+
+    async def attempt(self, batch: Batch, until: float) -> Reply:
+        """Send the batch by the loop's time `until`, and once more on a fresh connection where the kept one was dead.
+
+        It never raises: what the sink raises is a reply, and a fault of ours is one as well.
+        """
+        if self._clock() - self._answered_at > KEEPALIVE_EXPIRY_S:
+            self._sink.close()
+        fresh = False
+        while True:
+            try:
+                failures = await self._call(batch, until)
+            except Frozen:  # no failure of the sink's: it goes on as if nothing had happened
+                self._sink.close()
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
+                reply = reply_of(error)
+                if reply.outcome is Outcome.DOWN:
+                    self._sink.close()
+                    if not fresh:
+                        fresh = True
+                        continue
+                    return reply
+            else:
+                again = [failure for failure in failures if failure.outcome is Outcome.RETRY]
+                whole = len(again) == len(batch.records)
+                reply = Reply(Outcome.RETRY, again[0].reason) if whole else Reply(Outcome.TAKEN, failures=failures)
+            self._answered_at = self._clock()
+            return reply
+
+    def close(self) -> None:
+        """Use kept connections no longer."""
+        self._sink.close()
+
+    async def _call(self, batch: Batch, until: float) -> Sequence[Failure]:
+        """Call the sink in a thread. Raises what it raises, Frozen, or TimeoutError for a send that does not end."""
+        loop = asyncio.get_running_loop()
+        timeout_s = max(MIN_ATTEMPT_S, min(ATTEMPT_S, until - loop.time()))
+        overdue = loop.time() + timeout_s + SEND_GRACE_S
+        send = loop.run_in_executor(self._threads, self._sink.send, batch, timeout_s)
+        was_frozen = False
+        self.latency_s = 0.0
+        while True:
+            before, before_by_wall = time.monotonic(), time.time()
+            done, _ = await asyncio.wait({send}, timeout=TICK_S)
+            self.latency_s += min(time.monotonic() - before, TICK_S + FROZEN_S)
+            if done:
+                return send.result()
+            # Which of the two clocks goes on in a freeze depends on how the host freezes.
+            if max(time.monotonic() - before, time.time() - before_by_wall) > TICK_S + FROZEN_S:
+                was_frozen = True
+            elif was_frozen or loop.time() > overdue:
+                send.cancel()  # which it heeds only if no thread has begun with it
+                if was_frozen:
+                    raise Frozen
+                raise TimeoutError("the sink does not keep to its timeout")
+
+
+def reply_of(error: Exception) -> Reply:
+    """What an exception of a sink's means. One that no destination or network causes is a fault of ours."""
+    match error:
+        case Throttled():
+            return Reply(Outcome.THROTTLED, str(error), retry_after_s=error.retry_after_s)
+        case Refused():
+            return Reply(Outcome.REQUEST_REFUSED, str(error), scope=error.scope)
+        case Unavailable():
+            return Reply(Outcome.RETRY, str(error))
+        case OSError():
+            return Reply(Outcome.DOWN, describe(error))
+        case _:
+            return Reply(Outcome.REQUEST_REFUSED, f"internal error: {type(error).__name__}", scope=Scope.BATCH)
