@@ -23,6 +23,20 @@ TAIL_SHARE = 0.5
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
+SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
+MAX_SHUTDOWN_S = 10.0
+EXIT_S, EXIT_SHARE = 0.4, 0.3  # kept for the ledger and the exit
+REPORT_SHARE = 0.35  # of the time at most is spent on waiting for the last platform.report
+DRAIN_SHARE = (
+    0.75  # of the time until the sinks have to be done, for telemetry that still comes; batches leave meanwhile
+)
+FALLBACK_SHARE = 0.4  # of the time at most is kept for the fallback
+FALLBACK_S = 0.3  # and at least so much, unless its latency asks for more
+DISK_SHARE = 0.4  # of the time at most is kept for the disk, which may be as slow as
+DISK_BYTES_S = 40_000_000
+DISK_S = 0.05  # and at least so much
+LAST_TRY_S = 0.3
+
 
 class Decision(NamedTuple):
     """Whether to hold the invocation until its records are delivered, and why, in words for the log."""
@@ -96,3 +110,48 @@ def done_timeout_s(left_s: float) -> float:
 def tail_timeout_s(left_s: float) -> float:
     """How long an invocation may be held once its runtime is done."""
     return max(0.0, min(TAIL_S, left_s * TAIL_SHARE, left_s - RESERVE_S * RESERVE_SHARE))
+
+
+class ShutdownPlan(NamedTuple):
+    """When each step of a SHUTDOWN ends, in the loop's time.
+
+    `report`: waiting for the last platform.report; `drain`: reading what still comes; `sinks`, `fallback`, `disk`:
+    delivery there. The last try of a sink that asked for time begins `last_try_s` before its step ends. `keeps_disk`:
+    another process comes after us in this environment, and finds what is on disk.
+    """
+
+    report: float
+    drain: float
+    sinks: float
+    fallback: float
+    disk: float
+    last_try_s: float
+    keeps_disk: bool
+
+
+def plan_shutdown(
+    now: float, left_s: float, reason: str, *, waiting_bytes: int, fallback_latency_s: float | None
+) -> ShutdownPlan:
+    """Divide the `left_s` until the deadline; `fallback_latency_s` is None where there is no fallback.
+
+    /tmp outlives a timeout or a failure, for the processes are started again; it does not outlive a spindown.
+    """
+    if not 0 < left_s < MAX_SHUTDOWN_S:
+        left_s = SHUTDOWN_S
+    end = now + left_s - min(EXIT_S, left_s * EXIT_SHARE)
+    keeps_disk = reason in {"timeout", "failure"}
+    disk_s = min((end - now) * DISK_SHARE, DISK_S + waiting_bytes / DISK_BYTES_S) if keeps_disk else 0.0
+    fallback = end - disk_s
+    fallback_s = 0.0
+    if fallback_latency_s is not None:
+        fallback_s = min((fallback - now) * FALLBACK_SHARE, max(FALLBACK_S, 3 * fallback_latency_s))
+    sinks = fallback - fallback_s
+    return ShutdownPlan(
+        report=now + left_s * REPORT_SHARE,
+        drain=now + (sinks - now) * DRAIN_SHARE,
+        sinks=sinks,
+        fallback=fallback,
+        disk=end,
+        last_try_s=min(LAST_TRY_S, (sinks - now) / 2),
+        keeps_disk=keeps_disk,
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
+from extension import lambda_key
 
 KINDS = ("platform", "function", "extension")
 RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
@@ -16,36 +16,30 @@ def kind_of(type_: object) -> str:
     return kind if kind in KINDS else "other"
 
 
-def member(line: bytes, name: str) -> Any:
-    """What the JSON object in a record's line has under `name`; None where it has no such member."""
-    try:
-        return orjson.loads(line).get(name)
-    except orjson.JSONDecodeError:
-        import json  # noqa: PLC0415 - for half of a surrogate pair, which the decoder lets pass
-
-        return json.loads(line).get(name)
-
-
 class Record(NamedTuple):
-    """One line of telemetry, ready to be sent.
+    """One line of telemetry, ready to be sent, and what was learned of it once.
 
-    `sequence` is unique in this environment and grows by arrival. `kind` is platform, function, extension or other.
-    `line` is the platform's JSON object plus the key "lambda", without a newline.
+    `sequence` grows by arrival and is unique in a queue. `kind` is platform, function, extension or other. `line` is
+    the platform's JSON object plus the key "lambda", without a newline. `type` and `time` are the platform's;
+    `request_id` names the invocation; each is empty where it is not known.
     """
 
     sequence: int
     kind: str
     line: bytes
+    type: str = ""
+    time: str = ""
+    request_id: str = ""
 
     @property
     def size(self) -> int:
         """Bytes of memory that holding this record costs."""
         return len(self.line) + RECORD_OVERHEAD_BYTES
 
-    def refused(self, sink: str, reason: str) -> Record:
+    def refused(self, sink: str, reason: str, sequence: int) -> Record:
         """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why."""
-        said = orjson.dumps({"refusedBy": sink, "reason": reason})
-        return self._replace(line=b"%b,%b}" % (self.line[:-2], said[1:]))
+        line = lambda_key.extend(self.line, {"refusedBy": sink, "reason": reason})
+        return self._replace(sequence=sequence, line=line)
 
 
 class Batch(NamedTuple):

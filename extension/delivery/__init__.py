@@ -1,0 +1,1 @@
+"""How records reach their sinks, and what becomes of those that do not."""

@@ -1,4 +1,4 @@
-"""How large the next batch may be: as the sink's limits say, less while it searches for what a destination refused. Pure."""
+"""How large the next batch may be: as the sink's limits say, or less while a refused record is searched for. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BatchSize:
                 self._max_bytes = min(self._limit, 2 * self._max_bytes)
 
     def refused(self, count: int, size: int, *, too_large: bool) -> bool:
-        """A batch was refused; whether it is to be tried in parts. `too_large`: the destination said that this is why."""
+        """A batch was refused; whether it is to be tried in parts. `too_large`: the destination says so."""
         self._in_a_row = 0
         if count == 1:
             self._blamed = self._blamed or not too_large

@@ -73,6 +73,7 @@ class Delivery:
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
         self._apply(self.queue.offer(chunk))
+        self._changed.set()
 
     def adopt(self, records: Sequence[Record], sink: str, reason: str) -> None:
         """Take what another sink gave up: it goes on under a sequence of this queue, and says where it was refused."""
@@ -131,16 +132,13 @@ class Delivery:
         assert fallback is not None
         self._stopped = True
         queue.abandon()
-        loop = asyncio.get_running_loop()
-        while queue.pending and loop.time() < until:
-            room = fallback.queue.room
-            before = queue.pending
-            self._apply(queue.hand_off(room, NOT_TAKEN))
-            self._changed.set()
-            if queue.pending == before:
-                await self._progress.until(lambda: fallback.queue.room > room or queue.pending < before, until)
-            else:
-                await asyncio.sleep(0)
+        self._changed.set()
+
+        def handed_over() -> bool:
+            self._apply(queue.hand_off(fallback.queue.room, NOT_TAKEN))
+            return queue.pending == 0
+
+        await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds
 
     async def spill(self, until: float) -> None:
         """Leave on disk what is left, for the process that may come after us in this environment."""
@@ -205,7 +203,8 @@ class Delivery:
                 self._fallback.adopt(action.records, self.name, action.reason)
             else:
                 self._todo.append(action)
-        self._changed.set()
+        if actions:
+            self._changed.set()
 
     async def _perform(self, action: Action) -> None:
         match action:
@@ -219,6 +218,7 @@ class Delivery:
                 await self._on_disk(self._overflow.forget, file)
             case HandOff():
                 raise AssertionError("handed off as soon as it is known")
+        self._changed.set()
 
     async def _send(self, batch: Batch) -> Reply:
         assert self._sending is not None

@@ -1,4 +1,4 @@
-"""How much of the disk the queues of all sinks use together, and what a file of theirs holds. Pure: overflow.py does I/O."""
+"""How much of the disk the queues of all sinks use together, and what a file of theirs holds. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 class File(NamedTuple):
     """Records of one sink on disk, in order. Their sequences begin with `first_sequence`, one after the other.
 
-    `size` is the bytes on disk, `memory` what the records cost once they are back, `arrived` when the first of them came.
+    `size` is in bytes on disk, `memory` what the records cost once they are back, `arrived` when the first came.
     """
 
     name: str
     first_sequence: int
-    count: int
+    records: int
     size: int
     memory: int
     arrived: float

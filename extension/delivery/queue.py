@@ -30,6 +30,7 @@ FULL_SHARE = 0.25  # of the bound in use sends a batch although nobody asked for
 CROWDED_SHARE = 0.5  # of the bound in use moves the oldest records to disk or to the fallback
 ROOMY_SHARE = 0.25  # of the bound in use lets records come back from disk
 MOVE_BYTES = 2 << 20  # written or read at once, at the most: for a moment it takes as much memory again
+HAND_OFF_BYTES = 512  # a record grows by less than this when it is told who refused it, and why
 UNKNOWN = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.DOWN})  # the batch is to be sent again as it is
 
 
@@ -70,8 +71,8 @@ Action = Send | Spill | Reload | Forget | HandOff
 class View(NamedTuple):
     """What a queue has to know of the world to decide what is next.
 
-    `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the fallback
-    takes of an unhealthy sink; 0 for a healthy one. `closing`: SHUTDOWN, when nothing waits for company.
+    `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
+    fallback takes of an unhealthy sink; 0 for a healthy one. `closing`: SHUTDOWN, when nothing waits for company.
     """
 
     ready: bool
@@ -83,7 +84,7 @@ class View(NamedTuple):
 class Queue:
     """The records of one sink. Memory is bounded by `max_bytes`; those on disk by `disk`, which all sinks share.
 
-    `batch_id` gives each batch its own. What the sink refuses goes to the fallback, or without one is dropped and counted.
+    `batch_id` gives each batch its own. What the sink refuses goes to the fallback; without one it is dropped.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Queue:
     @property
     def spooled(self) -> int:
         """Records on disk and nowhere else."""
-        return sum(file.count for file in self._files) + (self._reloading.count if self._reloading else 0)
+        return sum(file.records for file in self._files) + (self._reloading.count if self._reloading else 0)
 
     @property
     def pending(self) -> int:
@@ -197,8 +198,8 @@ class Queue:
     def restore(self, files: Sequence[File]) -> None:
         """Take over what an earlier process of this environment left on disk, before anything else comes."""
         self._files.extend(files)
-        self._newest = max((file.first_sequence + file.count - 1 for file in files), default=self._newest)
-        self.restored += sum(file.count for file in files)
+        self._newest = max((file.first_sequence + file.records - 1 for file in files), default=self._newest)
+        self.restored += sum(file.records for file in files)
         self._disk.reserve(sum(file.size for file in files))
 
     def flush_soon(self) -> int:
@@ -268,7 +269,7 @@ class Queue:
 
     def hand_off(self, max_bytes: int, reason: str) -> list[Action]:
         """Give up the oldest records that wait, as many as fit into so much memory of the fallback's."""
-        return self._give_up(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES), reason)
+        return self._give_up(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
 
     # What became of it
 
@@ -294,7 +295,7 @@ class Queue:
             return []
         self._disk.reserve(file.size)
         self.memory -= chunk.size
-        self._files.append(file)
+        self._files.append(file._replace(arrived=chunk.arrived))
         return self._ended(chunk.records)  # of an older file, if they had been on disk before
 
     def reloaded(self, records: Sequence[Record]) -> list[Action]:
@@ -302,7 +303,7 @@ class Queue:
         file, self._reloading = self._reloading, None
         assert file is not None
         self.memory -= file.memory
-        self._drop(file.count - len(records), "not readable on disk")
+        self._drop(file.records - len(records), "not readable on disk")
         if not records:
             self._disk.release(file.size)
             return [Forget(file)]
@@ -326,7 +327,7 @@ class Queue:
         if not held:
             return
         left = [record for chunk in self._waiting for record in chunk.records]
-        self._files.extend(file._replace(count=len(sequences)) for file, sequences in self._reloaded.items())
+        self._files.extend(file._replace(records=len(sequences)) for file, sequences in self._reloaded.items())
         self._reloaded.clear()
         self._waiting.clear()
         self._count = self._line_bytes = 0
@@ -468,7 +469,7 @@ class Queue:
             return []
         ended = {record.sequence for record in records}
         for sequences in self._reloaded.values():
-            sequences -= ended
+            sequences.difference_update(ended)
         done = [file for file, sequences in self._reloaded.items() if not sequences]
         for file in done:
             del self._reloaded[file]

@@ -26,7 +26,7 @@ MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging
 
 
 class Frozen(Exception):
-    """The process was stopped while the send was under way, and the send has not ended since: its connection is dead."""
+    """The process was stopped while a send was under way, which has not ended since: its connection is dead."""
 
 
 class Sending:

@@ -1,0 +1,37 @@
+"""The key "lambda" of each record: where and to which invocation it belongs. Written and extended nowhere else. A leaf.
+
+It is spliced into the platform's line, which is four times as fast as encoding the line again, and leaves every byte of
+it as it came. It is the last key, so that it can be extended without a search.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LambdaKey:
+    """What the key says of each record of one function in one execution environment."""
+
+    def __init__(self, members: Mapping[str, str], environment_id: str) -> None:
+        common = orjson.dumps({**members, "environment": environment_id})
+        self._common = b'"lambda":' + common[:-1]
+        self._id = f',"id":"{environment_id}-'.encode()
+
+    def write(self, line: bytes, request_id: bytes, sequence: int, *, sole: bool) -> bytes:
+        """The line with the key. `request_id` is what `member` makes; `sole`: the object has no other key."""
+        return b'%b%b%b%b%b%d"}}' % (line[:-1], b"" if sole else b",", self._common, request_id, self._id, sequence)
+
+
+def member(request_id: str) -> bytes:
+    """The member of the key that names the invocation; nothing where it is not known."""
+    return b',"requestId":' + orjson.dumps(request_id) if request_id else b""
+
+
+def extend(line: bytes, members: Mapping[str, object]) -> bytes:
+    """The line of a record with more members in its key."""
+    return b"%b,%b}" % (line[:-2], orjson.dumps(members)[1:])

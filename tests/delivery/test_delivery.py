@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extension.delivery.chunk import Chunk
+from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled, Unavailable
+from tests.support.deliveries import WAIT_S, ScriptedSink, records, soon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from extension.delivery.delivery import Delivery
+    from extension.records import Batch, Record
+    from tests.support.deliveries import Deliveries
+
+REFUSED_RECORD = Refused("HTTP 400", Scope.RECORD)
+DENIED = Refused("HTTP 403", Scope.EVERYTHING)
+DOWN = ConnectionResetError("reset")
+
+
+def offer(delivery: Delivery, made: Sequence[Record]) -> None:
+    delivery.offer(Chunk(made, 0.0))
+
+
+async def test_a_flush_delivers_what_waits(deliveries: Deliveries) -> None:
+    """After a flush every record that was offered before it has been taken, in order."""
+    sink = ScriptedSink()
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    assert sink.sequences == [0, 1, 2, 3, 4]
+    assert (delivery.queue.delivered, delivery.queue.pending, delivery.queue.memory) == (5, 0, 0)
+
+
+async def test_nothing_leaves_before_it_is_asked_for(deliveries: Deliveries) -> None:
+    """Records wait for a flush as long as they make no full batch, which leaves by itself."""
+    sink = ScriptedSink(limits=Limits(records=4))
+    delivery = deliveries.delivery(sink)
+    await deliveries.until(lambda: delivery.queue.limits.records == 4)
+    offer(delivery, records(3))
+    offer(delivery, records(3, first=3))
+    await deliveries.until(lambda: delivery.queue.delivered == 4)
+    assert (sink.sequences, delivery.queue.pending) == ([0, 1, 2, 3], 2)
+
+
+async def test_batches_keep_to_the_sinks_limits(deliveries: Deliveries) -> None:
+    """A sink never gets more records in one call than it takes, and gets as many."""
+    sink = ScriptedSink(limits=Limits(records=3))
+    delivery = deliveries.delivery(sink)
+    await deliveries.until(lambda: delivery.queue.limits.records == 3)
+    offer(delivery, records(8))
+    await delivery.flush(soon())
+    assert [len(batch.records) for batch in sink.sent] == [3, 3, 2]
+
+
+async def test_kinds_that_a_sink_did_not_ask_for_are_excluded(deliveries: Deliveries) -> None:
+    """types=function excludes platform records, and the ledger says so."""
+    sink = ScriptedSink()
+    delivery = deliveries.delivery(sink, excluded_kinds={"platform"})
+    offer(delivery, [*records(2, "platform"), *records(1, "function", first=2)])
+    await delivery.flush(soon())
+    assert (sink.sequences, delivery.queue.excluded) == ([2], 2)
+
+
+async def test_the_first_failure_is_repeated_at_once_on_a_fresh_connection(deliveries: Deliveries) -> None:
+    """A kept connection that died costs one repetition and no trust."""
+    sink = ScriptedSink(None, DOWN)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(1))
+    await delivery.flush(soon())
+    closed = sink.closed
+    offer(delivery, records(1, first=1))
+    await delivery.flush(soon())
+    assert (sink.sequences, sink.closed) == ([0, 1], closed + 1)
+    assert delivery.health.healthy
+    assert delivery.health.reason == ""
+
+
+async def test_nobody_waits_for_a_sink_that_fails(deliveries: Deliveries) -> None:
+    """After three failures in a row a flush returns, and the records stay; the next flush does not wait at all."""
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN))
+    offer(delivery, records(3))
+    await delivery.flush(soon())
+    assert not delivery.health.healthy
+    await delivery.flush(soon())
+    assert (delivery.queue.pending, delivery.queue.delivered) == (3, 0)
+
+
+async def test_a_sink_that_answers_again_gets_everything(deliveries: Deliveries) -> None:
+    """What waited during an outage is delivered by itself when the outage is over."""
+    sink = ScriptedSink(*[DOWN] * 12)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(3))
+    await delivery.flush(soon())
+    assert not delivery.health.healthy
+    await deliveries.until(lambda: delivery.queue.delivered == 3)
+    assert delivery.health.healthy
+
+
+async def test_a_flush_ends_when_its_time_is_over(deliveries: Deliveries) -> None:
+    """A sink that hangs holds a flush up to its end; its record is pending."""
+    release = threading.Event()
+
+    class Hanging(ScriptedSink):
+        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+            release.wait(WAIT_S)
+            return ()
+
+    delivery = deliveries.delivery(Hanging())
+    offer(delivery, records(1))
+    await delivery.flush(asyncio.get_running_loop().time() + 0.01)
+    assert delivery.queue.pending == 1
+    release.set()
+    await deliveries.until(lambda: delivery.queue.delivered == 1)
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("HTTP 413", Scope.SIZE), REFUSED_RECORD, Refused("bad batch", Scope.BATCH)]
+)
+async def test_a_record_that_is_refused_alone_is_dropped_and_counted(deliveries: Deliveries, refusal: Refused) -> None:
+    """What a destination refuses for good is counted with the reason and never sent again."""
+    sink = ScriptedSink(refusal)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(1))
+    await delivery.flush(soon())
+    assert (delivery.queue.dropped, len(sink.sent), delivery.queue.pending) == ({str(refusal): 1}, 1, 0)
+
+
+async def test_a_refused_batch_is_halved_down_to_its_bad_record(deliveries: Deliveries) -> None:
+    """A batch refused for one of its records is tried in parts until that one is alone; all others are taken."""
+
+    class Picky(ScriptedSink):
+        def answer(self, batch: Batch) -> Refused | None:
+            return REFUSED_RECORD if any(record.sequence == 11 for record in batch.records) else None
+
+    sink = Picky()
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(40))
+    await delivery.flush(soon())
+    assert sorted(sink.sequences) == [number for number in range(40) if number != 11]
+    assert delivery.queue.dropped == {"HTTP 400": 1}
+
+
+async def test_a_sink_that_refuses_everything_keeps_its_records(deliveries: Deliveries) -> None:
+    """Without a fallback nothing is dropped while memory is free: the permission may come in minutes."""
+    sink = ScriptedSink(DENIED)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(3))
+    await delivery.flush(soon())
+    assert (delivery.queue.pending, delivery.queue.dropped, len(sink.sent)) == (3, {}, 1)
+    deliveries.clock.now += 61.0
+    delivery.flush_soon()
+    await deliveries.until(lambda: delivery.queue.delivered == 3)
+
+
+async def test_a_sink_that_refuses_everything_hands_over_to_its_fallback(deliveries: Deliveries) -> None:
+    """With a fallback the records go there at once, and say who refused them, and why."""
+    fallback_sink = ScriptedSink()
+    fallback = deliveries.delivery(fallback_sink, name="fallback")
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DENIED), fallback=fallback)
+    offer(delivery, records(3, first=7))
+    await delivery.flush(soon())
+    await fallback.flush(soon())
+    assert [record.line for record in fallback_sink.taken] == [
+        record.line[:-2] + b',"refusedBy":"test://sink","reason":"HTTP 403"}}' for record in records(3, first=7)
+    ]
+    assert (delivery.queue.fell_back, fallback.queue.delivered) == (3, 3)
+
+
+async def test_partial_failures_are_sent_again_and_refused_records_counted(deliveries: Deliveries) -> None:
+    """Of a batch that was taken in part, the failed records go again, the refused ones are counted, in order."""
+    failures = [Failure(1, "throttled"), Failure(2, "too old", Outcome.RECORD_REFUSED), Failure(3, "throttled")]
+    sink = ScriptedSink(failures)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    assert sink.sequences == [0, 4, 1, 3]
+    assert delivery.queue.dropped == {"too old": 1}
+    assert delivery.queue.delivered == 4
+
+
+async def test_what_failed_goes_first_in_the_next_full_batch(deliveries: Deliveries) -> None:
+    """The records that a batch left over do not make a small batch by themselves."""
+    sink = ScriptedSink([Failure(0, "throttled")], limits=Limits(records=4))
+    delivery = deliveries.delivery(sink)
+    await deliveries.until(lambda: delivery.queue.limits.records == 4)
+    offer(delivery, records(8))
+    await delivery.flush(soon())
+    assert [[record.sequence for record in batch.records] for batch in sink.sent] == [[0, 1, 2, 3], [0, 4, 5, 6], [7]]
+
+
+@pytest.mark.parametrize("failure", [Unavailable("HTTP 500"), Throttled("HTTP 429"), DOWN])
+async def test_a_batch_that_is_sent_again_keeps_its_id(deliveries: Deliveries, failure: Exception) -> None:
+    """Tries of the same records carry the same id, so that a destination can tell a repetition."""
+    sink = ScriptedSink(failure, failure)
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(2))
+    delivery.flush_soon()
+    await asyncio.sleep(0)
+    offer(delivery, records(2, first=2))
+    await delivery.flush(soon())
+    ids = [batch.id for batch in sink.sent]
+    assert ids[0] == ids[1] == ids[2]
+    assert sink.sequences == [0, 1, 2, 3]
+
+
+async def test_a_record_that_is_too_long_for_the_sink_is_refused(deliveries: Deliveries) -> None:
+    """A record that the sink can never take is counted; the others are delivered."""
+    sink = ScriptedSink(limits=Limits(record_bytes=100))
+    delivery = deliveries.delivery(sink)
+    await deliveries.until(lambda: delivery.queue.limits.record_bytes == 100)
+    offer(delivery, [*records(2), *records(1, first=2, size=200)])
+    await delivery.flush(soon())
+    assert (sink.sequences, delivery.queue.dropped) == ([0, 1], {"longer than 100 bytes": 1})
+
+
+async def test_a_fault_of_ours_costs_its_batch_and_not_the_sink(deliveries: Deliveries) -> None:
+    """A sink that breaks its own contract costs the records of one batch, with the reason; it is no outage."""
+    sink = ScriptedSink(AttributeError("sock"))
+    delivery = deliveries.delivery(sink)
+    offer(delivery, records(2))
+    await delivery.flush(soon())
+    offer(delivery, records(1, first=2))
+    await delivery.flush(soon())
+    assert delivery.queue.dropped == {"internal error: AttributeError": 2}
+    assert sink.sequences == [2]
+    assert delivery.health.healthy
+
+
+async def test_a_sink_that_cannot_be_opened_gives_up_its_records(deliveries: Deliveries) -> None:
+    """Its records, those that wait and those that come, are dropped and counted, and nobody waits for it."""
+    delivery = deliveries.delivery(ValueError("no such profile"))
+    offer(delivery, records(2))
+    await delivery.flush(soon())
+    offer(delivery, records(1, first=2))
+    assert delivery.queue.dropped == {"the sink cannot be opened": 3}
+
+
+async def test_the_age_of_a_record_is_its_own(deliveries: Deliveries) -> None:
+    """A failed attempt does not make its records younger."""
+    delivery = deliveries.delivery(ScriptedSink(*[DOWN] * 4))
+    delivery.offer(Chunk(records(1), deliveries.clock.now))
+    deliveries.clock.now += 10.0
+    assert delivery.age_s == 10.0
+    await delivery.flush(soon())
+    assert delivery.age_s in {10.0, 0.0}  # still failing, or delivered by now
+    await deliveries.until(lambda: delivery.queue.delivered == 1)
+    assert delivery.age_s == 0.0

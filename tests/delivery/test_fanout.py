@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extension.delivery.chunk import Chunk
+from extension.delivery.queue import CROWDED_SHARE
+from extension.policy import ShutdownPlan
+from extension.sinks import Throttled
+from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from extension.records import Batch
+    from extension.sinks import Failure
+
+DOWN = ConnectionRefusedError("refused")
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Deliveries]:
+    """Deliveries whose queues hold 64 KiB, and as much on disk."""
+    made = Deliveries(tmp_path / "spool", max_bytes=64 << 10, max_disk_bytes=64 << 10)
+    yield made
+    await made.stop()
+
+
+def plan(*, keeps_disk: bool = False, sinks_s: float = WAIT_S) -> ShutdownPlan:
+    now = asyncio.get_running_loop().time()
+    return ShutdownPlan(
+        report=now,
+        drain=now,
+        sinks=now + sinks_s,
+        fallback=now + sinks_s + WAIT_S,
+        disk=now + sinks_s + 2 * WAIT_S,
+        last_try_s=0.0,
+        keeps_disk=keeps_disk,
+    )
+
+
+async def test_every_sink_gets_every_record(deliveries: Deliveries) -> None:
+    """Each sink has every record after a flush."""
+    sinks = [ScriptedSink(), ScriptedSink()]
+    fanout = deliveries.fanout(*(deliveries.delivery(sink, name=f"{at}") for at, sink in enumerate(sinks)))
+    fanout.offer(records(3))
+    await fanout.flush(soon())
+    assert [sink.sequences for sink in sinks] == [[0, 1, 2], [0, 1, 2]]
+
+
+async def test_a_flush_waits_for_what_reaches_the_fallback_out_of_order(deliveries: Deliveries) -> None:
+    """Records that come to the fallback later, under lower numbers, are part of the flush all the same."""
+    taken = ScriptedSink()
+    fallback = deliveries.delivery(taken, name="fallback")
+    sinks = [ScriptedSink(otherwise=None), ScriptedSink(otherwise=None)]
+    one, two = (deliveries.delivery(sink, name=f"{at}", fallback=fallback) for at, sink in enumerate(sinks))
+    fanout = deliveries.fanout(one, two, fallback=fallback)
+    fallback.adopt(records(1, first=90), "0", "late")
+    await fanout.flush(soon())
+    fallback.adopt(records(1, first=10), "1", "early")
+    await fanout.flush(soon())
+    assert len(taken.taken) == 2
+
+
+async def test_three_dead_sinks_lose_nothing_to_a_fallback_that_is_smaller(tmp_path: Path) -> None:
+    """At SHUTDOWN what dead sinks hold goes to the fallback no faster than that has room."""
+    made = Deliveries(tmp_path / "spool", max_bytes=64 << 10, max_disk_bytes=MIB)
+    taken = ScriptedSink()
+    fallback = made.delivery(taken, name="fallback", max_bytes=16 << 10)
+    dead = [made.delivery(ScriptedSink(otherwise=DOWN), name=f"{at}", fallback=fallback) for at in range(3)]
+    fanout = made.fanout(*dead, fallback=fallback)
+    for delivery in dead:  # before any of them is known to be dead
+        delivery.queue.offer(Chunk(records(180), 0.0))
+    await fanout.shut_down(plan())
+    await made.stop()
+    assert len(taken.taken) == 3 * 180
+    assert not fanout.lossy
+
+
+async def test_what_was_spilled_is_delivered_at_spindown(small: Deliveries) -> None:
+    """The disk goes with the environment, so what is on it is sent before the end."""
+    sink = ScriptedSink(*[DOWN] * 8)
+    delivery = small.delivery(sink)
+    fanout = small.fanout(delivery)
+    for first in range(0, 300, 50):
+        fanout.offer(records(50, first=first))
+        await small.until(lambda: delivery.queue.fill_ratio <= CROWDED_SHARE)
+    await fanout.shut_down(plan())
+    assert sorted(sink.sequences) == list(range(300))
+    assert delivery.queue.account["spooled"] == 0
+
+
+async def test_what_cannot_be_delivered_at_spindown_is_counted(small: Deliveries) -> None:
+    """Nothing is said to be pending on a disk that nobody will read."""
+    delivery = small.delivery(ScriptedSink(otherwise=DOWN))
+    fanout = small.fanout(delivery)
+    for first in range(0, 200, 50):
+        fanout.offer(records(50, first=first))
+        await small.until(lambda: delivery.queue.fill_ratio <= CROWDED_SHARE)
+    assert delivery.queue.spooled
+    await fanout.shut_down(plan(sinks_s=0.05))
+    assert delivery.queue.pending == 0
+    assert delivery.queue.dropped == {"not delivered before SHUTDOWN": 200}
+
+
+async def test_what_cannot_be_delivered_after_a_crash_is_left_on_disk(small: Deliveries) -> None:
+    """After a timeout or a crash the next process in this environment finds what was left, and delivers it first."""
+    fanout = small.fanout(small.delivery(ScriptedSink(otherwise=DOWN)))
+    fanout.offer(records(100))
+    await fanout.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    [account] = fanout.account().values()
+    assert (account["pending"], account["spooled"], account["dropped"]) == (100, 100, {})  # type: ignore[index] # a ledger entry
+    sink = ScriptedSink()
+    heir = small.delivery(sink)
+    numbers = iter(range(1000))
+    heir.queue.restore(await asyncio.to_thread(heir._overflow.find, lambda: next(numbers), 0.0))
+    heir.offer(Chunk(records(1, first=1000), 0.0))
+    await heir.flush(soon())
+    assert [record.line for record in sink.taken] == [
+        record.line for record in [*records(100), *records(1, first=1000)]
+    ]
+    assert heir.queue.restored == 100
+    numbers = iter(range(1000))
+    assert await asyncio.to_thread(heir._overflow.find, lambda: next(numbers), 0.0) == []
+
+
+async def test_a_retry_after_leaves_a_last_try_before_the_end(deliveries: Deliveries) -> None:
+    """A destination that asked for a minute is asked once more at SHUTDOWN."""
+    sink = ScriptedSink(Throttled("HTTP 429", 60.0))
+    fanout = deliveries.fanout(deliveries.delivery(sink))
+    fanout.offer(records(3))
+    fanout.flush_soon()
+    await deliveries.until(lambda: bool(sink.sent))
+    ending = asyncio.create_task(fanout.shut_down(plan()))
+    await asyncio.sleep(0)
+    deliveries.clock.now += WAIT_S
+    fanout.retry_now()  # wakes the loops, whose clock the test moves
+    await ending
+    assert sink.sequences == [0, 1, 2]
+
+
+async def test_reading_waits_for_room_in_a_healthy_queue(small: Deliveries) -> None:
+    """While a sink that answers is behind and the disk is full, nothing more is to be read."""
+    release = threading.Event()
+
+    class Slow(ScriptedSink):
+        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+            release.wait(WAIT_S)
+            return super().send(batch, timeout_s)
+
+    small.disk.max_bytes = 0
+    delivery = small.delivery(Slow())
+    fanout = small.fanout(delivery)
+    fanout.offer(records(230))
+    reading = asyncio.create_task(fanout.room(0))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    release.set()
+    assert await reading > 0
+    await fanout.flush(soon())
+    assert (delivery.queue.delivered, delivery.queue.dropped) == (230, {})
+
+
+async def test_reading_does_not_wait_for_a_dead_sink(small: Deliveries) -> None:
+    """A sink that does not answer must not slow down those that do."""
+    dead = small.delivery(ScriptedSink(otherwise=DOWN), name="dead")
+    fanout = small.fanout(dead, small.delivery(ScriptedSink(), name="live"))
+    fanout.offer(records(230))
+    await dead.flush(soon())
+    assert not dead.health.healthy
+    assert await asyncio.wait_for(fanout.room(0), WAIT_S) > 0
+
+
+async def test_a_probe_heals_a_sink_that_answers_again(deliveries: Deliveries) -> None:
+    """An invocation that is held for a moment is enough to find out."""
+    sink = ScriptedSink(*[DOWN] * 6)
+    delivery = deliveries.delivery(sink)
+    fanout = deliveries.fanout(delivery)
+    fanout.offer(records(1))
+    await fanout.flush(soon())
+    assert not delivery.health.healthy
+    assert fanout.probe_due
+    await fanout.probe(soon())
+    assert delivery.health.healthy

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: servers, fakes at the seams, and the frozen layer. Nothing imports a test module."""
