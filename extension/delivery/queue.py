@@ -139,7 +139,7 @@ class Queue:
     @property
     def spooled(self) -> int:
         """Records on disk and nowhere else."""
-        return sum(file.records for file in self._files) + (self._reloading.count if self._reloading else 0)
+        return sum(file.records for file in self._files) + (self._reloading.records if self._reloading else 0)
 
     @property
     def pending(self) -> int:
@@ -351,6 +351,8 @@ class Queue:
     # Inside
 
     def _is_due(self) -> bool:
+        if self._reloading is not None and self._reloading.first_sequence < self._waiting[0].first_sequence:
+            return False  # the older ones first
         if self._waiting[0].first_sequence <= self._goal or self.fill_ratio >= FULL_SHARE:
             return True
         most, max_bytes = self._size.next()

@@ -128,7 +128,7 @@ def test_probes_become_rarer_and_stay_possible(health: Health, clock: Clock) -> 
     """An unhealthy sink is probed at once, then after 1, 2, 4 ... 60 s; a healthy one never."""
     assert not health.probe_due
     fail(health, UNHEALTHY_FAILURES)
-    gaps = []
+    gaps: list[float] = []
     for _ in range(8):
         assert health.probe_due
         health.probed()

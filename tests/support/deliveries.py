@@ -89,7 +89,7 @@ class Deliveries:
 
     def delivery(
         self,
-        sink: ScriptedSink,
+        sink: ScriptedSink | Exception,
         *,
         name: str = "test://sink",
         fallback: Delivery | None = None,
