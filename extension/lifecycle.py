@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from extension import policy, sinks
+from extension.clock import elapsed
 from extension.config import ConfigError
 from extension.events import Invoke, Shutdown, events
 from extension.fanout import Fanout
@@ -65,7 +66,7 @@ class Forwarder:
         )
         self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5)
         mode = config.flush if extension.invoked else "interval"
-        self._policy = policy.Policy(mode, config.flush_interval_s, time.monotonic)
+        self._policy = policy.Policy(mode, config.flush_interval_s, elapsed)
         self._batches = itertools.count()
         self._fanout = Fanout(
             _open(config),
@@ -147,13 +148,13 @@ class Forwarder:
 
     async def _tick(self) -> None:
         """Flush what has waited for long while an invocation runs, or between those that overlap."""
-        ledger_due = time.monotonic() + LEDGER_INTERVAL_S
+        ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()):
                 self._fanout.request()
-            if not self._extension.invoked and time.monotonic() >= ledger_due:
-                ledger_due += LEDGER_INTERVAL_S
+            if not self._extension.invoked and elapsed() >= ledger_due:
+                ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 write(message="ledger", **self._ledger())
 
     def _receive(self, decoded: list[Decoded]) -> None:

@@ -115,7 +115,7 @@ async def test_each_record_carries_the_request_it_belongs_to(layer: Path, tmp_pa
 
 @pytest.mark.parametrize(
     "going",
-    ["both", pytest.param("wall", marks=pytest.mark.xfail(strict=True, reason="taken for dense")), "monotonic"],
+    ["both", "wall", "monotonic"],
 )
 async def test_rare_invocations_are_held_whichever_clock_goes_on(
     layer: Path, tmp_path: Path, going: FreezeClocks
