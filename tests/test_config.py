@@ -102,7 +102,6 @@ def test_all_problems_come_at_once() -> None:
     assert any("expected https://host/path" in problem for problem in found)
 
 
-@pytest.mark.xfail(strict=True, reason="taken")
 def test_long_buffering_cannot_be_held_for() -> None:
     """An invocation would be held, and billed, for as long as the platform buffers; both variables are named."""
     [problem] = problems(FORWARDER_FLUSH="invocation", FORWARDER_BUFFER_TIMEOUT_MS="101")

@@ -269,7 +269,6 @@ async def test_a_missing_done_does_not_use_up_the_function(lambda_: FakeLambda, 
     assert [record["record"] for record in delivered(path) if record["type"] == "function"] == ["one", "two"]
 
 
-@pytest.mark.xfail(strict=True, reason="its runtimeDone has been seen")
 async def test_a_retry_with_the_same_request_id_is_held(lambda_: FakeLambda, tmp_path: Path) -> None:
     """An asynchronous retry comes with the id of the first try, and is held until its own runtimeDone."""
     path = tmp_path / "out"
@@ -286,7 +285,6 @@ async def test_a_retry_with_the_same_request_id_is_held(lambda_: FakeLambda, tmp
     assert await lambda_.shut_down() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="held to the deadline")
 async def test_telemetry_that_does_not_come_holds_nothing(lambda_: FakeLambda, tmp_path: Path) -> None:
     """A connection that the platform never makes costs the first invocation a second at most, and no other one."""
     await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out", FORWARDER_FLUSH="invocation")
@@ -299,7 +297,6 @@ async def test_telemetry_that_does_not_come_holds_nothing(lambda_: FakeLambda, t
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="held to the deadline")
 async def test_telemetry_that_comes_late_counts(lambda_: FakeLambda, tmp_path: Path) -> None:
     """Once the platform has connected after all, invocations are held until their records are delivered."""
     path = tmp_path / "out"
@@ -315,7 +312,6 @@ async def test_telemetry_that_comes_late_counts(lambda_: FakeLambda, tmp_path: P
     assert await lambda_.shut_down() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="held to the deadline")
 async def test_telemetry_that_was_lost_holds_nothing(lambda_: FakeLambda, tmp_path: Path) -> None:
     """The platform does not connect again: that is told once, and no invocation waits for what cannot come."""
     path = tmp_path / "out"
@@ -333,7 +329,6 @@ async def test_telemetry_that_was_lost_holds_nothing(lambda_: FakeLambda, tmp_pa
     assert_balanced(lambda_.ledger)
 
 
-@pytest.mark.xfail(strict=True, reason="held to the deadline")
 async def test_a_connection_lost_in_an_invocation_ends_its_hold(lambda_: FakeLambda, tmp_path: Path) -> None:
     """An invocation that is being held when the connection is lost goes on at once."""
     await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out", FORWARDER_FLUSH="invocation")
@@ -347,7 +342,6 @@ async def test_a_connection_lost_in_an_invocation_ends_its_hold(lambda_: FakeLam
     assert await lambda_.shut_down() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="held for as long as the platform buffers")
 async def test_long_buffering_holds_nothing(lambda_: FakeLambda, tmp_path: Path) -> None:
     """Where the user has the platform buffer for seconds, no invocation waits for what it buffers."""
     await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out", FORWARDER_BUFFER_TIMEOUT_MS="5000")
