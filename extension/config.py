@@ -21,6 +21,7 @@ T = TypeVar("T")
 PREFIX = "FORWARDER_"
 RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
+MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 
 
 class ConfigError(Exception):
@@ -68,6 +69,7 @@ def parse(environment: Mapping[str, str]) -> Config:
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
     )
     reader.check_names()
+    reader.check_together(config)
     if reader.problems:
         reader.try_opening((*config.targets, *filter(None, [config.fallback])))
         raise ConfigError(list(dict.fromkeys(reader.problems)))
@@ -115,6 +117,14 @@ class _Reader:
                 self.problems.append(f"{name} is not a setting; the settings are {known}")
             elif name in self._asked and re.search(r"\$\{(secretsmanager|ssm):", self._environment[name]):
                 self.problems.append(f"{name} refers to a secret; expected plain text, references are not there yet")
+
+    def check_together(self, config: Config) -> None:
+        """What does not go together, though each of it is good alone."""
+        if config.flush == "invocation" and config.buffer_timeout_ms > MAX_HELD_BUFFER_MS:
+            expected = (
+                f"{MAX_HELD_BUFFER_MS} at most with FORWARDER_FLUSH=invocation, which holds invocations for so long"
+            )
+            self._refuse("FORWARDER_BUFFER_TIMEOUT_MS", str(config.buffer_timeout_ms), expected)
 
     def try_opening(self, targets: Iterable[sinks.Target]) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from extension.clock import elapsed
 from extension.log import log_seldom
 from extension.records import KINDS, RECORD_OVERHEAD_BYTES, Batch
 from extension.sender import Sender, wait
@@ -26,7 +27,7 @@ MAX_REFUSALS = 64  # sends spent on finding the records that a destination refus
 
 
 class Delivery:
-    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own."""
+    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own; `clock` sees freezes."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Delivery:
         buffer: Buffer,
         types: Collection[str],
         batch_id: Callable[[], str],
+        clock: Callable[[], float] = elapsed,
     ) -> None:
         self.name = name
         self.buffer = buffer
@@ -42,6 +44,7 @@ class Delivery:
         self.on_end: Callable[[list[Record]], object] = len  # is told of records whose end is known; len: nobody
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
+        self._clock = clock
         self._job: asyncio.Task[None] | None = None
         self._sending: list[Record] = []
         self._lent: list[Record] = []  # on their way to disk
@@ -53,7 +56,7 @@ class Delivery:
         self._settled = asyncio.Event()  # idle, or not to be waited for
         self._settled.set()
         self.changed = asyncio.Event()  # the buffer fills, or a batch has come to its end
-        self.sender = Sender(name, sink, self._settled.set)
+        self.sender = Sender(name, sink, self._settled.set, clock)
         self.excluded = 0
         self.restored = 0
         self.delivered = 0
@@ -67,7 +70,7 @@ class Delivery:
     @property
     def age_s(self) -> float:
         """How long the oldest record may have been waiting."""
-        return time.monotonic() - self._oldest_since if self.pending else 0.0
+        return self._clock() - self._oldest_since if self.pending else 0.0
 
     def offer(self, record: Record) -> None:
         """Take a record, unless the sink did not ask for its kind. Full batches leave by themselves."""
@@ -75,7 +78,7 @@ class Delivery:
             self.excluded += 1
             return
         if not self.pending:
-            self._oldest_since = time.monotonic()
+            self._oldest_since = self._clock()
         if evicted := self.buffer.append(record):
             self.give_up(evicted, "buffer full")
         if self.buffer.is_full(self.sender.limits):
@@ -136,7 +139,7 @@ class Delivery:
             self._work.clear()
             while self._is_due():
                 self._sending = self.buffer.take(self.sender.limits)
-                self._oldest_since = time.monotonic()
+                self._oldest_since = self._clock()
                 try:
                     await self._deliver()
                 except Exception as error:  # noqa: BLE001 - our own fault must not stop what comes after it

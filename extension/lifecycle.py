@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from extension import policy, sinks
+from extension.clock import elapsed
 from extension.config import ConfigError
 from extension.events import Invoke, Shutdown, events
 from extension.fanout import Fanout
@@ -63,9 +64,11 @@ class Forwarder:
             self._invocations.observe,
             correlate=extension.invoked,
         )
-        self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5)
+        self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5, self._note_connections)
+        self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
+        self._told_lost = False
         mode = config.flush if extension.invoked else "interval"
-        self._policy = policy.Policy(mode, config.flush_interval_s, time.monotonic)
+        self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
         self._batches = itertools.count()
         self._fanout = Fanout(
             _open(config),
@@ -98,6 +101,7 @@ class Forwarder:
         if self._last is not None and self._invocations.is_done(self._last.request_id):
             self._policy.saw_done(seen=True)
         self._last = event
+        self._invocations.invoked(event.request_id)
         self._learn(event.function_arn)
         self._fanout.nudge()
         state = self._state()
@@ -106,6 +110,9 @@ class Forwarder:
         decision = self._policy.decide(state, event.deadline - time.time())
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if not decision.hold:
+            return
+        if not await self._has_telemetry(policy.done_timeout_s(event.deadline - time.time())):
+            self._fanout.request()
             return
         done = await self._invocations.wait_done(event.request_id, policy.done_timeout_s(event.deadline - time.time()))
         if not done:
@@ -116,8 +123,25 @@ class Forwarder:
             await self._listener.wait_quiet(policy.GRACE_S, policy.GRACE_S)
         await self._fanout.flush(policy.tail_timeout_s(event.deadline - time.time()))
 
+    async def _has_telemetry(self, left_s: float) -> bool:
+        """Whether the platform is connected, without which no hold would end; the first time it may still come."""
+        wait_s, self._connection_s = self._connection_s, 0.0
+        if await self._invocations.wait_connected(min(wait_s, left_s)):
+            return True
+        if wait_s:
+            log("WARN", "no telemetry connection yet; no invocation is held until there is one")
+        return False
+
+    def _note_connections(self, count: int) -> None:
+        """The platform connects once: a connection that is lost before SHUTDOWN is not made again."""
+        self._invocations.saw_connections(count)
+        if not count and not self._told_lost:
+            self._told_lost, self._connection_s = True, 0.0
+            log("WARN", "telemetry connection lost; nothing more will come and no invocation is held")
+
     async def _shut_down(self, event: Shutdown) -> None:
         """Take in what still comes, tell what went wrong, deliver everything, and leave in time."""
+        self._told_lost = True  # from here on a connection may end
         left_s = event.deadline - time.time()
         if not 0 < left_s < MAX_SHUTDOWN_S:
             left_s = SHUTDOWN_S
@@ -147,13 +171,13 @@ class Forwarder:
 
     async def _tick(self) -> None:
         """Flush what has waited for long while an invocation runs, or between those that overlap."""
-        ledger_due = time.monotonic() + LEDGER_INTERVAL_S
+        ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()):
                 self._fanout.request()
-            if not self._extension.invoked and time.monotonic() >= ledger_due:
-                ledger_due += LEDGER_INTERVAL_S
+            if not self._extension.invoked and elapsed() >= ledger_due:
+                ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 write(message="ledger", **self._ledger())
 
     def _receive(self, decoded: list[Decoded]) -> None:

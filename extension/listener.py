@@ -30,13 +30,19 @@ class Listener:
     """Accepts connections on a socket that listens already, so that no line sent meanwhile is lost.
 
     `receive` gets the lines of each chunk; `is_pressed` says whether they come faster than they leave. `last_data` is
-    the loop's time at which a chunk last came.
+    the loop's time at which a chunk last came. `on_connections` is told how many connections there are; bool: nobody.
     """
 
-    def __init__(self, receive: Callable[[list[Decoded]], None], is_pressed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        receive: Callable[[list[Decoded]], None],
+        is_pressed: Callable[[], bool],
+        on_connections: Callable[[int], object] = bool,
+    ) -> None:
         self.last_data = 0.0
         self.connections: set[_Connection] = set()
         self.is_pressed = is_pressed
+        self.on_connections = on_connections
         self._finished: set[_Connection] = set()
         self._receive = receive
 
@@ -93,6 +99,7 @@ class _Connection(asyncio.Protocol):
             return
         self._transport = cast(asyncio.Transport, transport)
         self._listener.connections.add(self)
+        self._listener.on_connections(len(self._listener.connections))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -110,6 +117,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a reset says no more than an end
         self.finish()
+        self._listener.on_connections(len(self._listener.connections))
 
     def finish(self) -> None:
         self._listener.connections.discard(self)

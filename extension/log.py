@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import select
-import time
+
+from extension.clock import elapsed
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 STDERR = 2
@@ -39,7 +40,7 @@ def log(level: str, message: str, **fields: object) -> None:
 def log_seldom(level: str, message: str, **fields: str) -> None:
     """Print a line that may be true for each of many invocations: the same one again only after SELDOM_S."""
     line = (message, *fields.values())
-    now = time.monotonic()
+    now = elapsed()
     if now - _said.get(line, -SELDOM_S) >= SELDOM_S:
         if len(_said) >= MAX_SAID:
             _said.clear()

@@ -21,6 +21,8 @@ RESERVE_SHARE = 0.2
 TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done, or TAIL_SHARE of what is left
 TAIL_SHARE = 0.5
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
+MAX_BUFFERING_S = 0.1  # by the platform: as long as that, and what the sinks need, an invocation is held
+CONNECTION_S = 1.0  # the longest that is waited for the platform to connect, in all
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
 SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
@@ -58,12 +60,16 @@ class State(NamedTuple):
 
 
 class Policy:
-    """Knows the rhythm of invocations. `mode` is adaptive, invocation or interval; times are in seconds."""
+    """Knows the rhythm of invocations. `mode` is adaptive, invocation or interval; times are in seconds.
 
-    def __init__(self, mode: str, interval_s: float, clock: Callable[[], float]) -> None:
+    `buffering_s` is how long the platform buffers telemetry, runtimeDone among it: an invocation is not held for long.
+    """
+
+    def __init__(self, mode: str, interval_s: float, clock: Callable[[], float], buffering_s: float = 0.0) -> None:
         self._mode = mode
         self._interval_s = interval_s
         self._clock = clock
+        self._buffering_s = buffering_s
         self._starts: deque[float] = deque(maxlen=GAPS + 1)
         self._missed_done = False
 
@@ -83,6 +89,8 @@ class Policy:
             return Decision(hold=False, reason="no sink answers")
         if self._mode != "adaptive":
             return Decision(hold=self._mode == "invocation", reason=f"FORWARDER_FLUSH is {self._mode}")
+        if self._buffering_s > MAX_BUFFERING_S:
+            return Decision(hold=False, reason=f"telemetry is buffered for {self._buffering_s:.1f} s")
         return self._adapt(state, left_s)
 
     def is_due(self, state: State) -> bool:

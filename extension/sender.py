@@ -6,11 +6,13 @@ A sink that fails loses our trust, and nobody waits for it until it answers agai
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from extension.clock import elapsed
 from extension.log import describe, log
 from extension.sinks import Busy, Rejected
 
@@ -29,18 +31,18 @@ TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
 KEPT_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it within a minute
 TICK_S = 0.25
 FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
-NUDGED_S = 1.0  # an invocation ends a pause if the last attempt is so long ago by the wall clock, which a freeze moves
+NUDGED_S = 1.0  # an invocation ends a pause if the last attempt is so long ago, freezes included
 MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging on dead connections
 
 
 class Sender:
-    """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` is monotonic.
+    """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` sees freezes.
 
-    `on_distrust` is called when the sink begins to fail.
+    `on_distrust` is called when the sink begins to fail. Waits and latencies are in monotonic time.
     """
 
     def __init__(
-        self, name: str, sink: Sink, on_distrust: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self, name: str, sink: Sink, on_distrust: Callable[[], None], clock: Callable[[], float] = elapsed
     ) -> None:
         self.limits = sink.limits
         self.latency_s = 0.0  # of recent sends, weighted to the latest
@@ -50,7 +52,7 @@ class Sender:
         self._clock = clock
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
         self._failures = 0
-        self._last_success = self._last_attempt = 0.0  # by the wall clock, which goes on in a freeze
+        self._last_success = self._last_attempt = -math.inf
         self._deadline: float | None = None  # set once SHUTDOWN has begun
         self._hurry = asyncio.Event()
 
@@ -68,13 +70,13 @@ class Sender:
             self._on_distrust()
 
     def set_deadline(self, deadline: float) -> None:
-        """SHUTDOWN: by `deadline`, in the clock's time, all is over; a pause that is being made ends."""
+        """SHUTDOWN: by `deadline`, in monotonic time, all is over; a pause that is being made ends."""
         self._deadline = deadline
         self._hurry.set()
 
     def nudge(self) -> None:
         """An invocation has begun: end a pause that may have been made of frozen time, but not too often."""
-        if time.time() - self._last_attempt > NUDGED_S:
+        if self._clock() - self._last_attempt > NUDGED_S:
             self._hurry.set()
 
     async def send(self, batch: Batch) -> Sequence[Failure]:
@@ -85,9 +87,9 @@ class Sender:
         tries = 0
         while True:
             tries += 1
-            if time.time() - self._last_success > KEPT_S:
+            if self._clock() - self._last_success > KEPT_S:
                 self._sink.close()
-            started = self._clock()
+            started = time.monotonic()
             asked_s = 0.0
             try:
                 failures = await self._attempt(batch)
@@ -104,7 +106,7 @@ class Sender:
             else:
                 if len(failures) < len(batch.records) or any(failure.permanent for failure in failures):
                     self._trust(started)
-                    taken, ms = len(batch.records) - len(failures), round((self._clock() - started) * 1000, 1)
+                    taken, ms = len(batch.records) - len(failures), round((time.monotonic() - started) * 1000, 1)
                     log("DEBUG", "delivered", sink=self._name, records=taken, ms=ms)
                     return failures
                 reason = failures[0].reason
@@ -119,7 +121,9 @@ class Sender:
         if self._deadline is None and not await wait(self._hurry, until - self._clock()):
             return
         if asked_s:
-            await asyncio.sleep(until - self._clock())
+            while (left_s := until - self._clock()) > 0:  # an invocation may show that a freeze was most of it
+                self._hurry.clear()
+                await wait(self._hurry, left_s)
         elif self._deadline is not None:
             await asyncio.sleep(min(LAST_PAUSE_S, max(0.0, until - self._clock())))
 
@@ -131,32 +135,31 @@ class Sender:
         """
         timeout_s = ATTEMPT_S
         if self._deadline is not None:
-            timeout_s = max(0.1, min(timeout_s, self._deadline - self._clock()))
-        self._last_attempt = time.time()
-        overdue = self._clock() + timeout_s + OVERDUE_S
+            timeout_s = max(0.1, min(timeout_s, self._deadline - time.monotonic()))
+        self._last_attempt = self._clock()
+        overdue = time.monotonic() + timeout_s + OVERDUE_S
         send = asyncio.get_running_loop().run_in_executor(self._threads, self._sink.send, batch, timeout_s)
         was_frozen = False
         while True:
-            before, before_by_wall = self._clock(), time.time()
+            before = self._clock()
             done, _ = await asyncio.wait({send}, timeout=TICK_S)
             if done:
                 return send.result()
-            # Which of the two clocks goes on in a freeze depends on how the host freezes.
-            if max(self._clock() - before, time.time() - before_by_wall) > TICK_S + FROZEN_S:
+            if self._clock() - before > TICK_S + FROZEN_S:
                 was_frozen = True
-            elif was_frozen or self._clock() > overdue:
+            elif was_frozen or time.monotonic() > overdue:
                 send.cancel()  # which it heeds only if no thread has begun with it
                 raise TimeoutError(
                     "no answer after a freeze" if was_frozen else "the sink does not keep to its timeout"
                 )
 
     def _trust(self, started: float) -> None:
-        now = self._clock()
+        took_s = time.monotonic() - started
         if not self.trusted:
             log("INFO", "sink answers again", sink=self._name)
         self._failures = 0
-        self._last_success = time.time()
-        self.latency_s = self.latency_s * 0.7 + (now - started) * 0.3 if self.latency_s else now - started
+        self._last_success = self._clock()
+        self.latency_s = self.latency_s * 0.7 + took_s * 0.3 if self.latency_s else took_s
 
 
 async def wait(event: asyncio.Event, timeout_s: float) -> bool:

@@ -39,6 +39,9 @@ class Answer(NamedTuple):
     body: bytes = b"{}"
 
 
+HANG = Answer(0)  # none at all
+
+
 class FakeLambda:
     """Starts `executable` as Lambda would. `answers` are used up first, by the last word of the path.
 
@@ -115,6 +118,13 @@ class FakeLambda:
         assert self._writer is not None
         self._writer.write(data)
 
+    async def disconnect(self) -> None:
+        """Close the telemetry connection, which the platform does not make again."""
+        assert self._writer is not None
+        self._writer.close()
+        await self._writer.wait_closed()
+        self._writer = None
+
     async def sent_all(self) -> None:
         """Wait until the connection has taken what was written."""
         assert self._writer is not None
@@ -183,6 +193,8 @@ class FakeLambda:
         word = path.rpartition("/")[2]
         scripted = self.answers.get(word)
         answer = scripted.pop(0) if scripted else await self._answer(word, body)
+        if answer is HANG:
+            await asyncio.Event().wait()  # until the test ends
         head = f"HTTP/1.1 {answer.status} Whatever\r\nContent-Length: {len(answer.body)}\r\n"
         identifier = "Lambda-Extension-Identifier: 3f6ad6d0-9a37-4ab0-a1b3-5d4e2a6f1c11\r\n"
         writer.write(f"{head}{identifier}\r\n".encode() + answer.body)

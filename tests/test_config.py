@@ -102,6 +102,15 @@ def test_all_problems_come_at_once() -> None:
     assert any("expected https://host/path" in problem for problem in found)
 
 
+def test_long_buffering_cannot_be_held_for() -> None:
+    """An invocation would be held, and billed, for as long as the platform buffers; both variables are named."""
+    [problem] = problems(FORWARDER_FLUSH="invocation", FORWARDER_BUFFER_TIMEOUT_MS="101")
+    assert problem.startswith("FORWARDER_BUFFER_TIMEOUT_MS is '101'; expected ")
+    assert "FORWARDER_FLUSH" in problem
+    assert parse({"FORWARDER_FLUSH": "invocation", "FORWARDER_BUFFER_TIMEOUT_MS": "100"}).buffer_timeout_ms == 100
+    assert parse({"FORWARDER_FLUSH": "adaptive", "FORWARDER_BUFFER_TIMEOUT_MS": "101"}).buffer_timeout_ms == 101
+
+
 def test_other_peoples_variables_are_not_ours() -> None:
     """Only the prefix FORWARDER_ is looked at."""
     assert parse({"FORWARDERS": "x", "FOO": "y", "MY_FORWARDER_X": "z"}).targets == ()

@@ -55,8 +55,14 @@ class Started:
         self._jobs: list[asyncio.Task[None]] = []
         self._ids = (f"e-{number}" for number in itertools.count())
 
-    def delivery(self, sink: ScriptedSink, types: Sequence[str] = KINDS, max_bytes: int = 1 << 20) -> Delivery:
-        made = Delivery("test://sink", sink, Buffer(max_bytes), types, lambda: next(self._ids))
+    def delivery(
+        self,
+        sink: ScriptedSink,
+        types: Sequence[str] = KINDS,
+        max_bytes: int = 1 << 20,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> Delivery:
+        made = Delivery("test://sink", sink, Buffer(max_bytes), types, lambda: next(self._ids), clock)
         self._jobs.append(asyncio.create_task(made.run()))
         return made
 
@@ -190,6 +196,18 @@ async def test_a_refusal_is_final(started: Started) -> None:
     assert await delivery.flush(WAIT_S)
     assert (sink.batches, delivery.buffer.dropped) == ([], {"HTTP 403": 3})
     assert_balanced(delivery, 3)
+
+
+async def test_the_age_of_what_waits_is_told(started: Started) -> None:
+    """It counts from the first record that found nothing waiting, by the clock that sees freezes."""
+    now = 1000.0
+    delivery = started.delivery(ScriptedSink(), clock=lambda: now)
+    offer(delivery, 1)
+    now += 3600.0
+    offer(delivery, 1)
+    assert delivery.age_s == 3600.0
+    assert await delivery.flush(WAIT_S)
+    assert delivery.age_s == 0.0
 
 
 async def test_one_bad_record_costs_only_itself(started: Started) -> None:

@@ -3,22 +3,31 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from extension.invocations import Invocations
+from extension.invocations import REMEMBERED, Invocations
 
 WAIT_S = 30.0
 
 
+def connected() -> Invocations:
+    """Invocations of an environment whose telemetry can come."""
+    invocations = Invocations()
+    invocations.saw_connections(1)
+    return invocations
+
+
 async def test_done_may_come_before_it_is_waited_for() -> None:
     """The TCP stream may be faster than the INVOKE event."""
-    invocations = Invocations()
+    invocations = connected()
     invocations.observe("platform.start", {"requestId": "r1"})
     invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    invocations.invoked("r1")
     assert await invocations.wait_done("r1", WAIT_S) is True
 
 
 async def test_done_of_another_request_is_not_ours() -> None:
     """Only the runtimeDone of this request ends the wait."""
-    invocations = Invocations()
+    invocations = connected()
+    invocations.invoked("r2")
     waiting = asyncio.create_task(invocations.wait_done("r2", WAIT_S))
     await asyncio.sleep(0)
     invocations.observe("platform.runtimeDone", {"requestId": "r1"})
@@ -30,13 +39,16 @@ async def test_done_of_another_request_is_not_ours() -> None:
 
 async def test_the_wait_has_an_end() -> None:
     """A runtimeDone that never comes is not waited for longer than was asked."""
-    assert await Invocations().wait_done("r1", 0.01) is False
+    invocations = connected()
+    invocations.invoked("r1")
+    assert await invocations.wait_done("r1", 0.01) is False
 
 
 async def test_a_done_that_may_have_been_dropped_is_not_waited_for() -> None:
     """When the platform says that it dropped records, runtimeDone may be one of them: the function must not wait."""
-    invocations = Invocations()
+    invocations = connected()
     invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.invoked("r1")
     waiting = asyncio.create_task(invocations.wait_done("r1", WAIT_S))
     await asyncio.sleep(0)
     invocations.observe("platform.logsDropped", {"droppedRecords": 10})
@@ -45,16 +57,94 @@ async def test_a_done_that_may_have_been_dropped_is_not_waited_for() -> None:
 
 async def test_what_was_dropped_in_an_earlier_invocation_is_past() -> None:
     """Records dropped before this invocation's start say nothing of its runtimeDone."""
-    invocations = Invocations()
+    invocations = connected()
     invocations.observe("platform.logsDropped", {"droppedRecords": 10})
     invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.invoked("r1")
     assert await invocations.wait_done("r1", 0.01) is False
+
+
+async def test_a_retry_waits_for_its_own_done() -> None:
+    """The second INVOKE of a request id waits for the second runtimeDone of it."""
+    invocations = connected()
+    invocations.invoked("r1")
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    assert await invocations.wait_done("r1", WAIT_S) is True
+    invocations.invoked("r1")
+    assert await invocations.wait_done("r1", 0.01) is False
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    assert await invocations.wait_done("r1", WAIT_S) is True
+
+
+async def test_the_done_of_a_retry_may_come_before_its_invoke() -> None:
+    """What the platform says of a retry counts for it, though its INVOKE was not read by then."""
+    invocations = connected()
+    invocations.invoked("r1")
+    for _ in range(2):
+        invocations.observe("platform.start", {"requestId": "r1"})
+        invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    invocations.invoked("r1")
+    assert await invocations.wait_done("r1", WAIT_S) is True
+
+
+async def test_a_retry_does_not_wait_where_the_first_done_may_have_been_dropped() -> None:
+    """The count is not to be trusted once records were dropped, and the function must not wait for what is gone."""
+    invocations = connected()
+    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.invoked("r1")
+    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
+    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.invoked("r1")
+    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    assert await invocations.wait_done("r1", WAIT_S) is None
+
+
+async def test_the_report_of_a_retry_is_its_own() -> None:
+    """At SHUTDOWN the report of the last try is waited for, not that of the first."""
+    invocations = connected()
+    for _ in range(2):
+        invocations.invoked("r1")
+    invocations.observe("platform.report", {"requestId": "r1"})
+    assert await invocations.wait_reported("r1", 0.01) is False
+    invocations.observe("platform.report", {"requestId": "r1"})
+    assert await invocations.wait_reported("r1", WAIT_S) is True
+
+
+async def test_memory_of_requests_is_bounded() -> None:
+    """Of any number of requests the latest are remembered."""
+    invocations = connected()
+    for number in range(1000):
+        invocations.invoked(f"r{number}")
+        invocations.observe("platform.runtimeDone", {"requestId": f"r{number}"})
+    assert len(invocations._requests) == REMEMBERED
+    invocations.invoked("r999")
+    assert not invocations.is_done("r999")
+
+
+async def test_without_a_connection_nothing_is_waited_for() -> None:
+    """A connection that is lost ends the wait: no runtimeDone can come any more."""
+    invocations = connected()
+    invocations.invoked("r1")
+    waiting = asyncio.create_task(invocations.wait_done("r1", WAIT_S))
+    await asyncio.sleep(0)
+    invocations.saw_connections(0)
+    assert await waiting is None
+    assert not await invocations.wait_connected(0.01)
 
 
 async def test_records_of_any_shape_are_looked_at() -> None:
     """A platform event may be a string, or lack what is looked for."""
     invocations = Invocations()
-    records: list[Any] = ["text", None, 5, [], {}, {"droppedRecords": "many"}, {"requestId": None}]
+    records: list[Any] = [
+        "text",
+        None,
+        5,
+        [],
+        {},
+        {"droppedRecords": "many"},
+        {"requestId": None},
+        {"requestId": ["r"]},
+    ]
     for record in records:
         for type_ in ("platform.runtimeDone", "platform.report", "platform.logsDropped", "platform.fault"):
             invocations.observe(type_, record)

@@ -55,6 +55,12 @@ def test_no_time_left_means_no_hold() -> None:
     assert not policy("adaptive", 0.1).decide(CALM._replace(age_s=41.0, latency_s=2.0), 3.0).hold
 
 
+def test_what_is_buffered_for_long_is_not_waited_for() -> None:
+    """Where the platform keeps telemetry for longer than 100 ms, no invocation pays for it, however rare they are."""
+    for buffering_s, hold in ((0.1, True), (0.101, False)):
+        assert Policy("adaptive", 20.0, lambda: 0.0, buffering_s).decide(CALM, 3.0).hold is hold
+
+
 def test_a_done_that_never_comes_is_not_waited_for_again() -> None:
     """Where the platform sends no runtimeDone, one invocation has waited for it in vain, not each."""
     made = policy("invocation", 60.0)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,12 +58,11 @@ async def test_pauses_grow_up_to_a_bound(pauses: list[float]) -> None:
     assert max(pauses) > 1.0
 
 
-async def test_an_idle_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After half a minute by the wall clock, which a freeze moves, the next send makes a fresh connection."""
+async def test_an_idle_connection_is_not_used_again() -> None:
+    """After half a minute, freezes included, the next send makes a fresh connection."""
     now = 1000.0
-    monkeypatch.setattr(time, "time", lambda: now)
     sink = ScriptedSink()
-    made = sender(sink)
+    made = sender(sink, lambda: now)
     await made.send(BATCH)
     closed = sink.closed
     now += 29.0
@@ -75,11 +73,10 @@ async def test_an_idle_connection_is_not_used_again(monkeypatch: pytest.MonkeyPa
     assert sink.closed == closed + 1
 
 
-async def test_an_invocation_ends_a_pause_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invocation_ends_a_pause_but_not_at_once() -> None:
     """A nudge within a second of the last attempt does nothing: dense traffic must not turn into dense attempts."""
     now = 1000.0
-    monkeypatch.setattr(time, "time", lambda: now)
-    made = sender(ScriptedSink())
+    made = sender(ScriptedSink(), lambda: now)
     await made.send(BATCH)
     made.nudge()
     assert not made._hurry.is_set()
@@ -88,12 +85,32 @@ async def test_an_invocation_ends_a_pause_but_not_at_once(monkeypatch: pytest.Mo
     assert made._hurry.is_set()
 
 
+async def test_a_freeze_counts_as_pause() -> None:
+    """An invocation after a freeze that was longer than the destination had asked for sends at once."""
+    now = 0.0
+    sink = ScriptedSink(Busy("HTTP 429", 250.0))
+    made = sender(sink, lambda: now)
+    sending = asyncio.create_task(made.send(BATCH))
+    async with asyncio.timeout(10):
+        while made.trusted and not made._failures:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0)  # the pause has begun
+        now += 60.0
+        made.nudge()
+        await asyncio.sleep(0)
+        assert sink.taken == []
+        now += 200.0
+        made.nudge()
+        await sending
+    assert sink.taken == [0]
+
+
 async def test_a_send_that_a_freeze_left_hanging_is_made_again() -> None:
     """When the clock shows that the process was stopped, a send that still hangs is repeated once, without blame."""
     hang = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Two looks before and after each tick of the wait: the second tick ends 10 s late, the third in time.
-    clock = itertools.chain([0.0, 0.0, 0.0, 0.0, 10.0, 10.0], itertools.repeat(10.25))
+    # Two looks before the wait, two at each tick of it: the first tick ends 10 s late, the second in time.
+    clock = itertools.chain([0.0, 0.0, 0.0, 10.0], itertools.repeat(10.25))
     sink = ScriptedSink(lambda batch: asyncio.run_coroutine_threadsafe(_wait(hang), loop).result(5))
     made = Sender("test://sink", sink, lambda: None, lambda: next(clock))
     sending = asyncio.create_task(made.send(BATCH))

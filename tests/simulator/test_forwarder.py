@@ -10,9 +10,12 @@ from simulator import picture, verdict
 from simulator.environment import Environment
 from simulator.faults import Faults
 from tests.simulator.conftest import EXAMPLE
+from tests.simulator.reading import said
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from simulator.faults import FreezeClocks
 
 NAME = "telemetry-forwarder"
 OWN = b'"{\\"forwarder\\":true'  # its own log, in the stream of extension records
@@ -108,3 +111,21 @@ async def test_each_record_carries_the_request_it_belongs_to(layer: Path, tmp_pa
         assert f"invocation {number} begins" in mine
         types = {record["type"] for record in records if record["lambda"].get("requestId") == done.request_id}
         assert types == {"platform.start", "function", "platform.runtimeDone", "platform.report"}
+
+
+@pytest.mark.parametrize(
+    "going",
+    ["both", "wall", "monotonic"],
+)
+async def test_rare_invocations_are_held_whichever_clock_goes_on(
+    layer: Path, tmp_path: Path, going: FreezeClocks
+) -> None:
+    """An invocation every ten minutes is sparse traffic, though one of the clocks may stand still in a freeze."""
+    path = tmp_path / "out.ndjson"
+    variables = {"FORWARDER_SINKS": f"file://{path}", "FORWARDER_LOG_LEVEL": "DEBUG"}
+    faults = Faults(clock_jump_s=600.0, freeze_clocks=going)
+    async with Environment(layer=layer, function=EXAMPLE, env=variables, faults=faults) as environment:
+        for number in range(12):
+            await environment.invoke({"n": number})
+    decisions = [line for line in said(environment, NAME) if line["message"] == "flush decision"]
+    assert [decision["hold"] for decision in decisions] == [True] * 12
