@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from extension import lambda_key
 
 KINDS = ("platform", "function", "extension")
+MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
 
 
@@ -16,12 +17,18 @@ def kind_of(type_: object) -> str:
     return kind if kind in KINDS else "other"
 
 
+def is_request_id(found: object) -> TypeGuard[str]:
+    """Whether it may be the id of a request: Lambda's are UUIDs, an emulator's some short word, all in plain ASCII."""
+    return isinstance(found, str) and 0 < len(found) <= MAX_REQUEST_ID and found.isascii() and found.isprintable()
+
+
 class Record(NamedTuple):
     """One line of telemetry, ready to be sent, and what was learned of it once.
 
     `sequence` grows by arrival and is unique in a queue. `kind` is platform, function, extension or other. `line` is
     the platform's JSON object plus the key "lambda", without a newline. `type` and `time` are the platform's;
-    `request_id` names the invocation; each is empty where it is not known.
+    `request_id` names the invocation; each is empty where it is not known. `content` is the value of the line's key
+    "record", for the steps of the pipeline; what has passed them holds it no longer.
     """
 
     sequence: int
@@ -30,6 +37,7 @@ class Record(NamedTuple):
     type: str = ""
     time: str = ""
     request_id: str = ""
+    content: object = None
 
     @property
     def size(self) -> int:

@@ -1,0 +1,1 @@
+"""From bytes to lines, and what the lines of the platform say of invocations."""

@@ -1,0 +1,74 @@
+"""The steps from lines to records, composed once. It does no I/O and keeps no record."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from extension import lenient
+from extension.pipeline.enrich import Enrich
+from extension.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from extension.intake.decoder import Line
+
+    Step = Callable[[list[Record]], list[Record]]
+
+BROKEN_TYPE = "forwarder.broken"
+
+
+class Pipeline:
+    """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records."""
+
+    def __init__(
+        self,
+        correlate: Callable[[Sequence[Line]], list[Record]],
+        steps: Sequence[Step],
+        sequence: Iterator[int],
+    ) -> None:
+        self.received = 0
+        self.added = 0
+        self.filtered = 0
+        self.broken: dict[str, int] = {}
+        self._correlate = correlate
+        self._steps = steps
+        self._enrich = Enrich(sequence)
+
+    def identify(self, members: Mapping[str, str], environment_id: str) -> None:
+        """Stamp what is received from here on with these members, and the name of the execution environment."""
+        self._enrich.identify(members, environment_id)
+
+    def __call__(self, lines: Sequence[Line]) -> list[Record]:
+        """The records of the lines that stay."""
+        self.received += len(lines)
+        if any(line.fault for line in lines):
+            lines = [self._keep(line) if line.fault else line for line in lines]
+        records = self._correlate(lines)
+        for step in self._steps:
+            records = step(records)
+        self.filtered += len(lines) - len(records)
+        return self._enrich(records)
+
+    def add(self, type_: str, content: object, request_id: str) -> list[Record]:
+        """A record of our own."""
+        self.added += 1
+        now = now_iso()
+        line = lenient.dumps({"time": now, "type": type_, "record": content})
+        return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
+
+    def _keep(self, line: Line) -> Line:
+        """The text of a line that is no record, as a record; what is not UTF-8 becomes escapes."""
+        self.broken[line.fault] = self.broken.get(line.fault, 0) + 1
+        text = line.text.decode("utf-8", "backslashreplace")
+        now = now_iso()
+        content = f"{text}... ({line.cut} bytes cut)" if line.cut else text
+        whole = lenient.dumps({"time": now, "type": BROKEN_TYPE, "record": content})
+        return line._replace(text=whole, type=BROKEN_TYPE, time=now, content=content)
+
+
+def now_iso() -> str:
+    """The time now as the platform writes it, in UTC with milliseconds."""
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
