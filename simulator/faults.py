@@ -17,6 +17,7 @@ class Faults:
     coalesce_writes: int = 0  # hold telemetry back until so many batches go out in one write
     burst: int = 0  # so many function records of the platform's own, all at once, in every invocation,
     burst_bytes: int = 0  # each a text of so many bytes; 0: "burst " and a number
+    burst_in: tuple[int, ...] = ()  # only in these invocations; none named: in every one
     hold_back_bytes: int = 0  # keep so much for a subscriber who does not read; 0: drop what is due while a batch flies
     stall_s: float = 0.0  # wait so long before each telemetry write, as a congested host would
     freeze_s: float = 0.0  # a freeze lasts so long at least

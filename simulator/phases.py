@@ -113,7 +113,7 @@ async def invoke(sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str
 def _make_trouble(sandbox: Sandbox, agents: list[Agent], number: int) -> None:
     """The faults that belong into an invocation, the one of this number."""
     faults = sandbox.settings.faults
-    if faults.burst:
+    if faults.burst and number in (faults.burst_in or (number,)):
         lines = [f"burst {line}".encode() for line in range(faults.burst)]
         if faults.burst_bytes:
             lines = [b"x" * faults.burst_bytes] * faults.burst

@@ -67,6 +67,15 @@ async def test_burst_is_seen_as_function_records(probe: Path, plan: Plan) -> Non
     assert records(environment, "function").count("burst 99") == 2
 
 
+async def test_burst_may_be_of_some_invocations_and_of_a_size(probe: Path, plan: Plan) -> None:
+    """burst_in names the invocations, burst_bytes says how long each text is."""
+    faults = Faults(burst=100, burst_in=(2,), burst_bytes=7)
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        for _ in range(3):
+            await environment.invoke()
+    assert records(environment, "function").count("x" * 7) == 100
+
+
 async def test_extension_is_killed_in_the_named_invocation(probe: Path, plan: Plan) -> None:
     """kill_extension fails that invocation with Extension.Crash, and the next one starts anew."""
     faults = Faults(kill_extension=(2,))
