@@ -1,0 +1,133 @@
+"""What the file sink writes to, and what it must not."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extension.sinks import Rejected
+from tests.sinks.helpers import batch, line, open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SENT = batch(line(1))
+
+
+def fifo(folder: Path) -> str:
+    os.mkfifo(folder / "fifo")
+    return str(folder / "fifo")
+
+
+def unix_socket(folder: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+    return str(folder / "socket")
+
+
+def link_to_stderr(folder: Path) -> str:
+    (folder / "link").symlink_to("/dev/stderr")
+    return str(folder / "link")
+
+
+def exact(path: str) -> Callable[[Path], str]:
+    return lambda _folder: path
+
+
+@pytest.fixture
+def terminal() -> Iterator[str]:
+    """The path of a terminal."""
+    master, slave = os.openpty()
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
+@pytest.mark.parametrize(
+    "make",
+    [
+        fifo,
+        unix_socket,
+        link_to_stderr,
+        str,  # a folder
+        *map(exact, ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/tty", "/dev/zero", "/dev/full"]),
+        *map(exact, ["/proc/self/fd/2", "/proc/self/fd/77", "/proc/self/comm", "/dev/../proc/1/fd/1", "/sys/x"]),
+    ],
+)
+def test_what_is_no_file_is_refused(make: Callable[[Path], str], tmp_path: Path) -> None:
+    """A folder, a device, a pipe, a socket, and what leads to the forwarder's own output are refused at start."""
+    with pytest.raises(ValueError, match="expected the path of a plain file"):
+        open_sink(f"file://{make(tmp_path)}")
+
+
+@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
+def test_a_terminal_is_refused(terminal: str) -> None:
+    """A terminal by its own name is refused as well."""
+    with pytest.raises(ValueError, match="expected the path of a plain file"):
+        open_sink(f"file://{terminal}")
+
+
+def test_nothing_is_a_place_to_write_to() -> None:
+    """/dev/null takes everything, and stays what it is."""
+    assert open_sink("file:///dev/null").send(SENT, 5.0) == ()
+
+
+@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
+def test_a_path_that_becomes_a_pipe_gets_nothing(tmp_path: Path) -> None:
+    """What was swapped after the start is noticed when it is opened, reader or not, and nothing is written to it."""
+    sink = open_sink(f"file://{tmp_path}/fifo")
+    sink.send(SENT, 5.0)
+    (tmp_path / "fifo").unlink()
+    reader = os.open(fifo(tmp_path), os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(Rejected, match="not a plain file"):
+            sink.send(SENT, 5.0)
+        assert os.read(reader, 10) == b""
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="issue 9, 5c: opening a pipe waits for its reader")
+@pytest.mark.timeout(5, func_only=True, method="signal")
+def test_a_pipe_without_a_reader_does_not_block(tmp_path: Path) -> None:
+    """Nobody waits in open(2) for a reader that never comes."""
+    sink = open_sink(f"file://{tmp_path}/fifo")
+    fifo(tmp_path)
+    with pytest.raises(Rejected, match="not a plain file"):
+        sink.send(SENT, 5.0)
+
+
+@pytest.mark.xfail(strict=True, reason="issue 9, 5c: the sink feeds itself")
+def test_our_own_output_gets_nothing_where_it_is_a_file(tmp_path: Path) -> None:
+    """Where stderr was sent to a file, as by a shell, that file under its own name is refused at each send."""
+    path = tmp_path / "log"
+    sink = open_sink(f"file://{path}")
+    kept, log = os.dup(2), os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 2)
+    try:
+        with pytest.raises(Rejected, match="not a plain file"):
+            sink.send(SENT, 5.0)
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(log)
+    assert path.read_bytes() == b""
+
+
+def test_a_file_under_tmp_is_exactly_that_file(tmp_path: Path) -> None:
+    """On a file system of this environment alone, the file is called as the URL says."""
+    open_sink(f"file://{tmp_path}/out.ndjson").send(SENT, 5.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ndjson"]
+
+
+def test_two_writers_lose_no_line(tmp_path: Path) -> None:
+    """Two processes, as two layers with the same settings, may write the same file."""
+    one, two = open_sink(f"file://{tmp_path}/out"), open_sink(f"file://{tmp_path}/out")
+    one.send(SENT, 5.0)
+    two.send(SENT, 5.0)
+    assert (tmp_path / "out").read_bytes() == SENT.ndjson() * 2
