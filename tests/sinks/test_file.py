@@ -47,7 +47,6 @@ def terminal() -> Iterator[str]:
     os.close(slave)
 
 
-@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
 @pytest.mark.parametrize(
     "make",
     [
@@ -65,7 +64,6 @@ def test_what_is_no_file_is_refused(make: Callable[[Path], str], tmp_path: Path)
         open_sink(f"file://{make(tmp_path)}")
 
 
-@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
 def test_a_terminal_is_refused(terminal: str) -> None:
     """A terminal by its own name is refused as well."""
     with pytest.raises(ValueError, match="expected the path of a plain file"):
@@ -77,7 +75,6 @@ def test_nothing_is_a_place_to_write_to() -> None:
     assert open_sink("file:///dev/null").send(SENT, 5.0) == ()
 
 
-@pytest.mark.xfail(strict=True, reason="issue 9, 5c: whatever can be opened is taken")
 def test_a_path_that_becomes_a_pipe_gets_nothing(tmp_path: Path) -> None:
     """What was swapped after the start is noticed when it is opened, reader or not, and nothing is written to it."""
     sink = open_sink(f"file://{tmp_path}/fifo")
@@ -92,7 +89,6 @@ def test_a_path_that_becomes_a_pipe_gets_nothing(tmp_path: Path) -> None:
         os.close(reader)
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="issue 9, 5c: opening a pipe waits for its reader")
 @pytest.mark.timeout(5, func_only=True, method="signal")
 def test_a_pipe_without_a_reader_does_not_block(tmp_path: Path) -> None:
     """Nobody waits in open(2) for a reader that never comes."""
@@ -102,7 +98,6 @@ def test_a_pipe_without_a_reader_does_not_block(tmp_path: Path) -> None:
         sink.send(SENT, 5.0)
 
 
-@pytest.mark.xfail(strict=True, reason="issue 9, 5c: the sink feeds itself")
 def test_our_own_output_gets_nothing_where_it_is_a_file(tmp_path: Path) -> None:
     """Where stderr was sent to a file, as by a shell, that file under its own name is refused at each send."""
     path = tmp_path / "log"
