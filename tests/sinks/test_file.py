@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extension.sinks import Rejected
+from extension.sinks.file import is_shared
 from tests.sinks.helpers import batch, line, open_sink
 
 if TYPE_CHECKING:
@@ -118,6 +120,47 @@ def test_a_file_under_tmp_is_exactly_that_file(tmp_path: Path) -> None:
     """On a file system of this environment alone, the file is called as the URL says."""
     open_sink(f"file://{tmp_path}/out.ndjson").send(SENT, 5.0)
     assert [path.name for path in tmp_path.iterdir()] == ["out.ndjson"]
+
+
+MOUNTS = """\
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+40 27 0:40 / /mnt/efs rw,relatime shared:7 master:1 - nfs4 127.0.0.1:/ rw,vers=4.1
+41 40 0:41 / /mnt/efs/local rw - tmpfs tmpfs rw
+42 27 0:42 / /mnt/a\\040blank rw - fuse.s3 bucket rw
+43 27 0:43 / /mnt/over rw - nfs4 127.0.0.1:/ rw
+44 27 0:44 / /mnt/over rw - ext4 /dev/vdb rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "shared"),
+    [
+        ("/mnt/efs/out", True),
+        ("/mnt/efs/local/out", False),
+        ("/mnt/efsx/out", False),
+        ("/mnt/a blank/out", True),
+        ("/mnt/over/out", False),
+        ("/tmp/out", False),  # noqa: S108 - what Lambda calls it
+    ],
+)
+def test_what_is_shared(path: str, shared: bool) -> None:
+    """The innermost mount that holds the path tells, and the last one where several are on one point."""
+    assert is_shared(path, MOUNTS) is shared
+
+
+def test_where_tmp_is_nothing_is_shared() -> None:
+    """A container whose root, /tmp with it, is on a networked file system has it for itself."""
+    mounts = MOUNTS.replace("- ext4 /dev/vda", "- fuse.overlay overlay")
+    assert [is_shared(path, mounts) for path in ("/var/out", "/mnt/efs/out")] == [False, True]
+
+
+def test_a_lock_that_another_holds_ends_the_send(tmp_path: Path) -> None:
+    """A file that another process keeps locked is waited for as long as a send may take."""
+    with (tmp_path / "out").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="locked"):
+            open_sink(f"file://{tmp_path}/out").send(SENT, 0.05)
+    assert (tmp_path / "out").read_bytes() == b""
 
 
 def test_two_writers_lose_no_line(tmp_path: Path) -> None:
