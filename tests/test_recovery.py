@@ -65,12 +65,11 @@ async def test_the_fallback_takes_over_at_shutdown(lambda_: FakeLambda, tmp_path
         await lambda_.subscribe()
         await lambda_.invoke("r1", "one")
         assert await lambda_.shut_down() == 0
-        url = f"{server.url}/"
     assert [record["record"] for record in delivered(path) if record["type"] == "function"] == ["one"]
     said = {(record["lambda"]["refusedBy"], record["lambda"]["reason"]) for record in delivered(path)}
-    assert said == {(url, "not taken before SHUTDOWN")}
+    assert said == {(server.url, "not taken before SHUTDOWN")}
     accounts = lambda_.ledger["sinks"]
-    assert accounts[url]["fellBack"] == accounts[f"file://{path}"]["delivered"] == lambda_.ledger["received"]
+    assert accounts[server.url]["fellBack"] == accounts["file://"]["delivered"] == lambda_.ledger["received"]
 
 
 async def test_a_restarted_forwarder_delivers_what_was_left(layer: Path, tmp_path: Path) -> None:
