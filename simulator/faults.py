@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+FreezeClocks = Literal["both", "wall", "monotonic", "neither"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,7 @@ class Faults:
     burst: int = 0  # so many function records of the platform's own, all at once, in every invocation
     stall_s: float = 0.0  # wait so long before each telemetry write, as a congested host would
     freeze_s: float = 0.0  # a freeze lasts so long at least
-    clock_jump_s: float = 0.0  # the clock of the processes jumps so far ahead in every freeze
+    clock_jump_s: float = 0.0  # a freeze is made out to last so much longer: the clocks that go on jump ahead
+    freeze_clocks: FreezeClocks = "both"  # the clocks of the processes that go on in a freeze; the others stand still
     kill_extension: tuple[int, ...] = ()  # SIGKILL the extensions in the middle of these invocations
     vanish: bool = False  # SIGKILL everything at the end, without SHUTDOWN, as when a host fails
