@@ -51,6 +51,7 @@ class FakeLambda:
         self.sent: list[bytes] = []
         self.process: asyncio.subprocess.Process | None = None
         self.log: list[dict[str, Any]] = []
+        self.ahead_s = 0.0  # so far the wall clock of this world is ahead of the machine's
         self._executable = executable
         self._temporary = temporary
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -122,7 +123,7 @@ class FakeLambda:
 
     def record(self, type_: str, record: object) -> None:
         """Send one record as the platform would."""
-        now = time.time()
+        now = time.time() + self.ahead_s
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
         line = json.dumps({"time": stamp, "type": type_, "record": record}, ensure_ascii=False).encode()
         self.sent.append(line)
@@ -132,7 +133,7 @@ class FakeLambda:
         """One invocation that logs `lines`; returns when the extension has asked for the next event."""
         await self.ready()
         self._parked.clear()
-        deadline_ms = int((time.time() + timeout_s) * 1000)
+        deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
         event = {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": request_id, "invokedFunctionArn": ARN}
         self._events.put_nowait(event)
         if self._writer is not None:
@@ -147,7 +148,7 @@ class FakeLambda:
         """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it was still there at the deadline."""
         assert self.process is not None
         await self.ready()
-        deadline_ms = int((time.time() + timeout_s) * 1000)
+        deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
         self._events.put_nowait({"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason})
         try:
             async with asyncio.timeout(timeout_s):
