@@ -111,6 +111,11 @@ class FakeLambda:
         """Wait until the extension asks for the next event."""
         await self._parked.wait()
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether the extension has asked for the next event, and none is there: Lambda would freeze it now."""
+        return self._parked.is_set()
+
     def send(self, data: bytes) -> None:
         """Write to the telemetry connection."""
         assert self._writer is not None
