@@ -36,11 +36,16 @@ MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging
 class Sender:
     """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` is monotonic.
 
-    `on_distrust` is called when the sink begins to fail.
+    `on_distrust` is called when the sink begins to fail. `jitter` draws a pause between its two arguments.
     """
 
     def __init__(
-        self, name: str, sink: Sink, on_distrust: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        sink: Sink,
+        on_distrust: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.limits = sink.limits
         self.latency_s = 0.0  # of recent sends, weighted to the latest
@@ -48,6 +53,7 @@ class Sender:
         self._sink = sink
         self._on_distrust = on_distrust
         self._clock = clock
+        self.jitter = jitter
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
         self._failures = 0
         self._last_success = self._last_attempt = 0.0  # by the wall clock, which goes on in a freeze
@@ -114,7 +120,7 @@ class Sender:
     async def pause(self, tries: int, asked_s: float = 0.0) -> None:
         """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short."""
         longest_s = min(MAX_PAUSE_S, 0.1 * 2 ** min(tries, 10))
-        until = self._clock() + max(asked_s, random.uniform(0.0, longest_s))  # noqa: S311 - nothing secret about it
+        until = self._clock() + max(asked_s, self.jitter(0.0, longest_s))
         self._hurry.clear()
         if self._deadline is None and not await wait(self._hurry, until - self._clock()):
             return

@@ -1,27 +1,33 @@
-"""The platform's clock, and how the clocks of the processes are made to jump with it.
+"""The platform's clock, and how the clocks of the processes are made to jump with it, or to stand still.
 
-A process cannot be given another clock but through the C library: a small preloaded one (clock_jump.c) adds what a
-shared file says. Statically linked programs do not notice.
+A process cannot be given another clock but through the C library: a small preloaded one (clocks.c) adds what a shared
+file says. Statically linked programs do not notice.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simulator.errors import SimulatorError
+from simulator import preload
 
-COMPILE_LIMIT_S = 60
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.faults import FreezeClocks
 
 
 class Clock:
-    """What records and deadlines are stamped with: real time, and `ahead_ns` nanoseconds."""
+    """What records and deadlines are stamped with: real time, and `ahead_ns` nanoseconds.
 
-    def __init__(self) -> None:
+    `going` are the clocks of the processes that go on in a freeze.
+    """
+
+    def __init__(self, going: FreezeClocks = "both") -> None:
         self.ahead_ns = 0
+        self._going = [going in ("both", "wall"), going in ("both", "monotonic")]
+        self._offsets_ns = [0, 0]  # of the processes' wall clock and monotonic one, to real time
         self._file: Path | None = None
 
     def now_ms(self) -> int:
@@ -39,20 +45,19 @@ class Clock:
 
     def preload(self, folder: Path) -> dict[str, str]:
         """The environment variables by which processes follow this clock; SimulatorError without a C compiler."""
-        compiler = shutil.which("cc")
-        if compiler is None:
-            raise SimulatorError("clock_jump_s needs a C compiler: cc is not there")
-        library = folder / "clock_jump.so"
-        source = Path(__file__).with_suffix("").with_name("clock_jump.c")
-        command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl", "-pthread"]
-        subprocess.run(command, check=True, timeout=COMPILE_LIMIT_S)
-        self._file = folder / "clock_jump"
-        self.jump(0.0)
-        return {"LD_PRELOAD": str(library), "CLOCK_JUMP_FILE": str(self._file)}
+        library = preload.build("clocks", folder)
+        self._file = folder / "clocks"
+        self._tell()
+        return {"LD_PRELOAD": str(library), "CLOCKS_FILE": str(self._file)}
 
-    def jump(self, seconds: float) -> None:
-        """Go ahead."""
-        self.ahead_ns += int(seconds * 1_000_000_000)
+    def freeze_ended(self, lasted_s: float, jump_s: float) -> None:
+        """Go on after a freeze of `lasted_s` real seconds that is made out to have been longer by `jump_s`."""
+        self.ahead_ns += int(jump_s * 1e9)
+        for index, goes_on in enumerate(self._going):
+            self._offsets_ns[index] += int((jump_s if goes_on else -lasted_s) * 1e9)
+        self._tell()
+
+    def _tell(self) -> None:
         if self._file is not None:
             with self._file.open("r+b" if self._file.exists() else "wb") as file:  # in place: it is mapped
-                file.write(self.ahead_ns.to_bytes(8, "little", signed=True))
+                file.write(b"".join(offset.to_bytes(8, "little", signed=True) for offset in self._offsets_ns))

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from simulator import invocation, phases, reports, shutdown
+from simulator import invocation, phases, preload, reports, shutdown
 from simulator import layer as layers
 from simulator.clock import Clock
 from simulator.errors import SimulatorError
@@ -24,6 +24,7 @@ from simulator.runtime_api import Work
 from simulator.sandbox import Failed, Ground, Sandbox
 from simulator.server import serve
 from simulator.settings import Settings
+from simulator.snapshot import Copy
 from simulator.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from simulator.timeline import Moment
 
 RESTORE_LIMIT_S = 10.0
+STOP_LIMIT_S = 5.0  # until a signal to stop has arrived
+SNAPSHOT_FLUSH_S = 1.0
 
 
 class Environment:
@@ -57,7 +60,7 @@ class Environment:
         except TypeError as error:
             raise SimulatorError(str(error).replace("Settings.__init__()", "Environment")) from None
         self.settings.check()
-        self.clock = Clock()
+        self.clock = Clock(self.settings.faults.freeze_clocks)
         self.timeline = Timeline(watch)
         self.sent: dict[str, list[bytes]] = {}
         self.invocations: list[Invocation] = []
@@ -67,21 +70,31 @@ class Environment:
         self._sandbox: Sandbox | None = None
         self._phase = "init"  # of the next start: "invoke" after a reset
         self._frozen_at: float | None = None
+        self._copy = Copy(self.settings.snapshot) if self.settings.snapshot else None
         self._report: dict[str, Any] = {}  # initDurationMs or restoreDurationMs, for the next report
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lambda-")))
             opt = await asyncio.to_thread(layers.unpack, self.settings.layers, folder / "opt")
-            jumps = self.settings.faults.clock_jump_s
-            preload = await asyncio.to_thread(self.clock.preload, folder) if jumps else {}
+            libraries = await asyncio.to_thread(self._preload, folder)
             limit = Limit(self.settings.memory_mb) if self.settings.limit_memory else None
             if limit:
                 stack.callback(limit.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             runtime_api = await stack.enter_async_context(serve(self._current))
             self._ground = Ground(
-                self.settings, self.clock, self.timeline, self.sent, tasks, runtime_api, folder, opt, limit, preload
+                settings=self.settings,
+                clock=self.clock,
+                timeline=self.timeline,
+                sent=self.sent,
+                tasks=tasks,
+                runtime_api=runtime_api,
+                folder=folder,
+                opt=opt,
+                limit=limit,
+                preload=libraries,
+                copy=self._copy,
             )
             stack.push_async_callback(self._end)
             self.timeline.begin()
@@ -96,9 +109,20 @@ class Environment:
     async def init(self) -> bool:
         """Run the init phase now, as Lambda does ahead of invocations at times; whether it succeeded."""
         succeeded = await self._try_init()
+        if succeeded and self._copy:
+            await self._current().telemetry.flush(SNAPSHOT_FLUSH_S)
+            self._copy.frozen()
         if succeeded and not self.settings.managed:
-            self._freeze()
+            await self._freeze()
         return succeeded
+
+    async def restore(self) -> None:
+        """Restore a SnapStart environment now, ahead of the invocation that it is for; Failed or TimeoutError."""
+        sandbox = self._current()
+        await self._thaw(sandbox)
+        began = time.monotonic()
+        await phases.restore(sandbox, RESTORE_LIMIT_S)
+        self._report = {"restoreDurationMs": reports.ms_since(began)}
 
     async def invoke(
         self,
@@ -186,9 +210,7 @@ class Environment:
                     sandbox.telemetry.platform("platform.start", start)
                     raise
             if self.settings.init_type == "snap-start" and "initDurationMs" in self._report:
-                began = time.monotonic()
-                await phases.restore(sandbox, RESTORE_LIMIT_S)
-                self._report = {"restoreDurationMs": reports.ms_since(began)}
+                await self.restore()
             async with asyncio.timeout((deadline_ms - self.clock.now_ms()) / 1000):
                 work.began = time.monotonic()
                 await phases.invoke(sandbox, work, deadline_ms, start)
@@ -219,18 +241,29 @@ class Environment:
             if sandbox is self._sandbox:  # of several invocations that fail at once, the first ends the sandbox
                 await self._reset("timeout" if timed_out else "failure")
         elif not self.settings.managed:
-            self._freeze()
+            await self._freeze()
         sandbox.telemetry.platform("platform.report", record)
 
-    def _freeze(self) -> None:
+    def _preload(self, folder: Path) -> dict[str, str]:
+        faults = self.settings.faults
+        other_clocks = faults.clock_jump_s or faults.freeze_clocks != "both"
+        clocks = self.clock.preload(folder) if other_clocks else {}
+        return preload.together(clocks, self._copy.preload(folder) if self._copy else {})
+
+    async def _freeze(self) -> None:
         if self.settings.freeze:
-            self._current().freeze(frozen=True)
+            sandbox = self._current()
+            sandbox.freeze(frozen=True)
+            if self.settings.faults.freeze_clocks != "both":  # a clock that someone still sees may not be put back
+                await sandbox.stopped(STOP_LIMIT_S)
             self._frozen_at = time.monotonic()
 
     async def _thaw(self, sandbox: Sandbox) -> None:
+        if self._copy and not self._copy.restored:
+            self._copy.restore()
         if self._frozen_at is not None:
             await asyncio.sleep(self._frozen_at + self.settings.faults.freeze_s - time.monotonic())
-            self.clock.jump(self.settings.faults.clock_jump_s)
+            self.clock.freeze_ended(time.monotonic() - self._frozen_at, self.settings.faults.clock_jump_s)
             self._frozen_at = None
             sandbox.freeze(frozen=False)
 

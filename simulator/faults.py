@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+FreezeClocks = Literal["both", "wall", "monotonic", "neither"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,8 @@ class Faults:
     hold_back_bytes: int = 0  # keep so much for a subscriber who does not read; 0: drop what is due while a batch flies
     stall_s: float = 0.0  # wait so long before each telemetry write, as a congested host would
     freeze_s: float = 0.0  # a freeze lasts so long at least
-    clock_jump_s: float = 0.0  # the clock of the processes jumps so far ahead in every freeze
+    clock_jump_s: float = 0.0  # a freeze is made out to last so much longer: the clocks that go on jump ahead
+    freeze_clocks: FreezeClocks = "both"  # the clocks of the processes that go on in a freeze; the others stand still
     kill_extension: tuple[int, ...] = ()  # SIGKILL the extensions in the middle of these invocations
     invoke_after_done: tuple[
         int, ...

@@ -136,6 +136,7 @@ async def restore(sandbox: Sandbox, limit_s: float) -> None:
         "runtimeVersionArn": f"arn:aws:lambda:{settings.region}::runtime:simulator",
     }
     began = time.monotonic()
+    sandbox.restored = True
     sandbox.telemetry.platform("platform.restoreStart", start)
     if sandbox.runtime.restoring is not None:
         sandbox.runtime.restoring.set()
@@ -150,6 +151,7 @@ async def restore(sandbox: Sandbox, limit_s: float) -> None:
         outcome = {"status": "error", "errorType": failed.error_type}
         raise
     finally:
+        sandbox.drain()
         sandbox.telemetry.platform("platform.restoreRuntimeDone", outcome)
         sandbox.telemetry.platform(
             "platform.restoreReport", outcome | {"metrics": {"durationMs": reports.ms_since(began)}}

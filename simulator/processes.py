@@ -56,6 +56,14 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def stopped(self) -> bool:
+        """Whether all its threads have come to a stop, or to their end."""
+        if self.returncode is not None:
+            return True
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return True
+
     def kill(self) -> None:
         """SIGKILL it with all that it has started."""
         self.killed = self.killed or self.returncode is None

@@ -166,14 +166,16 @@ class RuntimeApi:
         return web.Response(text="", content_type="application/json")
 
     async def _credentials(self, request: web.Request) -> web.Response:
-        if request.headers.get("Authorization") != self._current().credentials_token:
+        sandbox = self._current()
+        if request.headers.get("Authorization") != sandbox.credentials_token:
             return web.Response(status=404, text="404 page not found\n")
         expiration = datetime.now(UTC) + timedelta(hours=1)
+        end = "RESTORED" if sandbox.restored else ""  # a restore brings new ones
         return reply(
             {
-                "AccessKeyId": CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                "SecretAccessKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-                "Token": CREDENTIALS["AWS_SESSION_TOKEN"],
+                "AccessKeyId": CREDENTIALS["AWS_ACCESS_KEY_ID"] + end,
+                "SecretAccessKey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"] + end,
+                "Token": CREDENTIALS["AWS_SESSION_TOKEN"] + end,
                 "Expiration": f"{expiration:%Y-%m-%dT%H:%M:%SZ}",
             }
         )

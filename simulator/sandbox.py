@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from simulator.processes import Process
     from simulator.records import Kind
     from simulator.settings import Settings
+    from simulator.snapshot import Copy
     from simulator.timeline import Timeline
 
 RUNTIME = "runtime"
@@ -60,6 +61,7 @@ class Ground:
     opt: Path
     limit: Limit | None
     preload: Mapping[str, str]
+    copy: Copy | None
 
 
 class Sandbox:
@@ -69,12 +71,13 @@ class Sandbox:
         self.settings = settings = ground.settings
         self.clock = ground.clock
         self.timeline = ground.timeline
-        self.telemetry = Telemetry(settings, ground.clock, ground.timeline, ground.sent, ground.tasks)
+        self.telemetry = Telemetry(settings, ground.clock, ground.timeline, ground.sent, ground.tasks, ground.copy)
         self.agents: dict[str, Agent] = {}
         self.runtime = Runtime()
         self.processes: dict[str, Process] = {}
         self.registration_open = True
         self.initialised = False
+        self.restored = False
         self.stopping = False
         self.failure: Failed | None = None
         self.credentials_token = str(uuid.uuid4())
@@ -206,12 +209,20 @@ class Sandbox:
         return process is not None and process.returncode is None
 
     def freeze(self, *, frozen: bool) -> None:
-        """Stop all processes, or let them go on; the Telemetry API with them."""
+        """Stop all processes, or let them go on; the Telemetry API and the network with them."""
         self.timeline.note("freeze" if frozen else "thaw")
         for process in self.processes.values():
             if process.returncode is None:
                 process.signal_all(signal.SIGSTOP if frozen else signal.SIGCONT)
         self.telemetry.freeze(frozen=frozen)
+        for proxy in self.settings.network:
+            proxy.freeze(frozen=frozen)
+
+    async def stopped(self, limit_s: float) -> None:
+        """Wait until the signal to stop has arrived in every process; TimeoutError."""
+        async with asyncio.timeout(limit_s):
+            while not all(process.stopped() for process in self.processes.values()):  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.001)
 
     def drain(self) -> None:
         """Read all that has been printed up to now."""

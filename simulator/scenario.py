@@ -31,6 +31,7 @@ _LISTS: dict[str, tuple[tuple[type, ...], str]] = {
     "tuple[int, ...]": ((int,), "whole numbers"),
     "tuple[float, ...]": ((int, float), "numbers"),
 }
+_NOT_HERE = ("layers", "env", "faults", "network", "snapshot")  # read by themselves, or only for Python
 # A step is a table with one of these, and what else it may hold.
 _STEPS = {"init": (), "invoke": ("times", "concurrency", "request_id"), "wait_s": (), "shutdown": ()}
 
@@ -105,7 +106,7 @@ def _check(kind: type, table: Any, prefix: str, problems: list[str]) -> None:
     if not isinstance(table, dict):
         problems.append(f"{prefix.rstrip('.')} is not a table")
         return
-    known = {one.name: str(one.type) for one in dataclasses.fields(kind) if one.name not in ("layers", "env", "faults")}
+    known = {one.name: str(one.type) for one in dataclasses.fields(kind) if one.name not in _NOT_HERE}
     for key, value in table.items():
         if key not in known:
             problems.append(f"unknown {prefix}{key} (there are {', '.join(sorted(known))})")

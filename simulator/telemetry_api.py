@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from simulator.records import Kind, Record
     from simulator.sandbox import Sandbox
     from simulator.settings import Settings
+    from simulator.snapshot import Copy
     from simulator.timeline import Timeline
 
 REPLAY_RECORDS = 50_000  # init records kept for whoever subscribes late; the oldest go first
@@ -43,6 +44,7 @@ class Telemetry:
         timeline: Timeline,
         sent: dict[str, list[bytes]],
         tasks: asyncio.TaskGroup,
+        copy: Copy | None = None,
     ) -> None:
         self.subscribers: list[Subscriber] = []
         self._settings = settings
@@ -50,6 +52,7 @@ class Telemetry:
         self._timeline = timeline
         self._sent = sent
         self._tasks = tasks
+        self._copy = copy
         self._running: list[asyncio.Task[None]] = []
         self._replay: deque[Record] | None = deque(maxlen=REPLAY_RECORDS)
         self._forgotten = 0
@@ -75,6 +78,8 @@ class Telemetry:
 
     def publish(self, record: Record) -> None:
         """Give a record to all subscribers, and keep it for those to come."""
+        if self._copy and self._copy.hides(record):
+            return
         if self._replay is not None:
             self._forgotten += len(self._replay) == REPLAY_RECORDS
             self._replay.append(record)
@@ -113,7 +118,8 @@ class Telemetry:
         if self._forgotten:
             lost = {"droppedRecords": self._forgotten, "droppedBytes": 0, "reason": SLOW}
             subscriber.add(records.platform("platform.logsDropped", lost, self._clock.stamp()))
-        for record in self._replay or ():
+        missed = self._copy.records if self._copy else None
+        for record in self._replay or () if missed is None else missed:
             subscriber.add(record)
         self.subscribers.append(subscriber)
         self._running.append(self._tasks.create_task(subscriber.run(), name=f"telemetry to {name}"))

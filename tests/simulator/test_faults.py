@@ -16,6 +16,7 @@ from tests.simulator.reading import events, order, records, said, sent
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from simulator.faults import FreezeClocks
     from simulator.settings import InitType
 
 
@@ -167,14 +168,84 @@ async def test_clocks_jump_in_a_freeze(probe: Path, plan: Plan, function: MakeFu
     assert deadlines[1] / 1000 - time.time() > 3500
 
 
-async def test_timed_waits_do_not_notice_a_jump(probe: Path, plan: Plan, function: MakeFunction) -> None:
+CLOCKS = """
+import time
+def handler(event, context):
+    return [time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)]
+"""
+
+
+@pytest.mark.parametrize(("going", "wall", "monotonic"), [("wall", 1, 0), ("monotonic", 0, 1), ("neither", 0, 0)])
+async def test_clocks_may_stand_still_in_a_freeze(
+    probe: Path, plan: Plan, function: MakeFunction, going: FreezeClocks, wall: int, monotonic: int
+) -> None:
+    """A clock that stands still has not moved over a freeze, and never goes back; the others went on and jumped."""
+    faults = Faults(freeze_s=2.0, clock_jump_s=3600.0, freeze_clocks=going)
+    async with Environment(layer=probe, function=function(CLOCKS), env=plan(), faults=faults) as environment:
+        began = time.monotonic()
+        first, second = (await environment.invoke()).payload, (await environment.invoke()).payload
+        took_s = time.monotonic() - began
+    assert took_s >= 2.0
+    for moved_s, goes_on in zip(
+        (later - earlier for earlier, later in zip(first, second, strict=True)),
+        (wall, monotonic, monotonic),
+        strict=True,
+    ):
+        assert (3602 <= moved_s < 3600 + took_s) if goes_on else (0 <= moved_s < took_s - 2.0)
+
+
+async def test_the_platform_knows_the_right_time(probe: Path, plan: Plan) -> None:
+    """Deadlines and records are stamped with the time that has really gone by, whatever the processes know of it."""
+    faults = Faults(clock_jump_s=3600.0, freeze_clocks="neither")
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        for _ in range(2):
+            await environment.invoke()
+    first, second = (event["deadlineMs"] for event in events(environment) if event["eventType"] == "INVOKE")
+    assert second - first >= 3_600_000
+
+
+@pytest.mark.parametrize("going", ["both", "wall", "monotonic", "neither"])
+async def test_timed_waits_do_not_notice_a_freeze(
+    probe: Path, plan: Plan, function: MakeFunction, going: FreezeClocks
+) -> None:
     """A lock that is waited for with a timeout is given up in time, though deadlines are made of clocks that jumped."""
     code = """
 import threading, time
 def handler(event, context):
-    return threading.Event().wait(0.05)
+    began = time.perf_counter()
+    return [threading.Event().wait(0.05), time.sleep(0.05), time.perf_counter() - began]
 """
-    faults = Faults(clock_jump_s=3600.0)
+    faults = Faults(clock_jump_s=3600.0, freeze_clocks=going)
     async with Environment(layer=probe, function=function(code), env=plan(), faults=faults) as environment:
         done = [await environment.invoke() for _ in range(2)]
-    assert [one.payload for one in done] == [False, False]
+    assert [one.payload[:2] for one in done] == [[False, None]] * 2
+    assert all(one.payload[2] >= 0.1 for one in done)
+
+
+async def test_a_wait_that_a_freeze_interrupts_goes_on_where_clocks_stood_still(
+    probe: Path, plan: Plan, function: MakeFunction
+) -> None:
+    """What is waited for by a clock that stood still comes only when that clock has come to it."""
+    code = """
+import threading, time
+def wait(moments):
+    moments.append(time.monotonic())
+    threading.Event().wait(1.0)
+    moments.append(time.monotonic())
+moments = []
+def handler(event, context):
+    if not event:
+        threading.Thread(target=wait, args=[moments]).start()
+        while not moments:
+            time.sleep(0.001)
+    else:
+        while len(moments) < 2:
+            time.sleep(0.01)
+    return moments
+"""
+    faults = Faults(freeze_s=2.0, freeze_clocks="neither")
+    async with Environment(layer=probe, function=function(code), env=plan(), faults=faults) as environment:
+        await environment.invoke(0)
+        done = await environment.invoke(1)
+    began, ended = done.payload
+    assert ended - began >= 1.0

@@ -175,7 +175,7 @@ def test_body_that_never_ends_does_not_hold_an_answer() -> None:
         with connected(server.url) as connection:
             for _ in range(2):
                 answer = connection.request("POST", "/", {}, b"", 5.0)
-                assert (answer.status, 0 < len(answer.body) < 1000) == (200, True)
+                assert (answer.status, len(answer.body) < 1000) == (200, True)
         assert [request.connection for request in server.requests] == [1, 2]
 
 
