@@ -73,7 +73,7 @@ class Forwarder:
         self._fanout = Fanout(
             _open(config),
             config.queue_bytes,
-            default_folder(),
+            default_folder(extension.name),
             lambda: f"{self._environment}-{next(self._batches)}",
             lambda: next(sequence),
             has_fallback=config.fallback is not None,

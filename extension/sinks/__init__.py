@@ -1,7 +1,7 @@
 """Where records go: the seam between delivery and one destination.
 
 A sink is one module in this folder, found by the scheme of its URL, with two names: PARAMETERS, the query parameters it
-takes; and `open_sink`, which makes a Sink of a Target and raises ValueError for what the URL must not say. A sink
+takes; and `open_sink`, which makes a Sink of a Target and raises BadSetting for what the URL must not say. A sink
 blocks: delivery calls it from a thread, one call at a time but for calls that a freeze left hanging on a dead
 connection, so `send` keeps nothing between calls but connections.
 """
@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import os
 from enum import Enum
+import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from extension.log import describe
 from extension.records import KINDS
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from extension.records import Batch
 
 COMMON_PARAMETERS = frozenset({"types"})
+# A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+class BadSetting(ValueError):
+    """What a setting asks for cannot be done. The text says what was expected, and quotes nothing that was given."""
 
 
 class Limits(NamedTuple):
@@ -111,9 +119,13 @@ class Sink(Protocol):
 
 
 class Target(NamedTuple):
-    """A sink URL taken apart, and what of the settings a sink may need. `url` is safe to print: it has no user part."""
+    """A sink URL taken apart, and what of the settings a sink may need.
 
-    url: str
+    `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
+    as in "sink 2 of FORWARDER_SINKS".
+    """
+
+    name: str
     scheme: str
     host: str
     path: str
@@ -121,6 +133,7 @@ class Target(NamedTuple):
     types: Sequence[str] = KINDS
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
+    place: str = "the sink"
 
 
 def known() -> list[str]:
@@ -136,12 +149,12 @@ def module_name(scheme: str) -> str:
 
 
 def load(target: Target) -> Sink:
-    """Import the one module that the target needs and open its sink. Raises ValueError, with what was expected."""
+    """Import the one module that the target needs and open its sink. Raises BadSetting."""
     module = importlib.import_module(f"{__name__}.{module_name(target.scheme)}")
     allowed = COMMON_PARAMETERS | module.PARAMETERS
-    if unknown := sorted(set(target.parameters) - allowed):
-        message = f"unknown parameter {', '.join(unknown)}; expected one of {', '.join(sorted(allowed))}"
-        raise ValueError(message)
+    for number, name in enumerate(target.parameters, 1):
+        if name not in allowed:
+            raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
     sink: Sink = module.open_sink(target)
     return sink
 
@@ -152,6 +165,8 @@ def open_all(targets: Iterable[Target]) -> tuple[list[Sink], list[str]]:
     for target in targets:
         try:
             opened.append(load(target))
+        except BadSetting as error:
+            problems.append(f"{target.place}: {error}")
         except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
-            problems.append(f"sink {target.url}: {error}")
+            problems.append(f"{target.place}: cannot be opened ({describe(error)})")
     return opened, problems
