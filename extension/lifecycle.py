@@ -10,118 +10,148 @@ import asyncio
 import itertools
 import logging
 import os
+import random
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import uvloop
+
 from extension import policy, sinks
 from extension.clock import elapsed
 from extension.config import ConfigError
-from extension.events import Invoke, Shutdown, events
-from extension.fanout import Fanout
-from extension.function import identify
-from extension.invocations import Invocations
-from extension.listener import Listener
+from extension.delivery.delivery import Delivery
+from extension.delivery.disk import Disk
+from extension.delivery.fanout import Fanout
+from extension.delivery.health import Health
+from extension.delivery.overflow import Overflow, default_folder
+from extension.delivery.progress import Progress
+from extension.delivery.queue import Queue
+from extension.intake.invocations import Invocations, Seen
+from extension.intake.listener import Listener
+from extension.lambda_api.events import Invoke, Shutdown, events
+from extension.lambda_api.function import identify
 from extension.log import describe, log, write
-from extension.pipeline import Pipeline
-from extension.spool import default_folder
+from extension.pipeline import filter as filters
+from extension.pipeline.correlate import Correlate
+from extension.pipeline.pipeline import Pipeline
+from extension.records import KINDS
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from concurrent.futures import Future
 
-    from extension import api
     from extension.config import Config
-    from extension.decoder import Decoded
+    from extension.intake.decoder import Line
+    from extension.lambda_api.client import Extension
 
-SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
-MAX_SHUTDOWN_S = 10.0
-EXIT_S = 0.4  # of the shutdown is kept for the spool, the ledger and the exit
-QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
-REPORT_SHARE = 0.35  # of the shutdown at most is spent on waiting for the last platform.report, and
-STREAM_SHARE = 0.6  # as long as telemetry does come; full batches leave meanwhile
 LEDGER_INTERVAL_S = 60.0
+QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 60 ms
 SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while records pour in; a tenth of the default
+RESTORED = frozenset({"platform.restoreStart", "platform.restoreReport", "platform.start"})
 
 
 class Forwarder:
-    """Everything put together for one execution environment."""
+    """Everything put together for one execution environment. `opening` are the sinks, the fallback last."""
 
-    def __init__(self, extension: api.Extension, config: Config, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, extension: Extension, config: Config, opening: Sequence[Future[sinks.Sink]], variables: Mapping[str, str]
+    ) -> None:
         self._extension = extension
         self._config = config
-        self._initialization = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-        self._function = identify(extension.function, environment)
-        self._environment = os.urandom(8).hex()
+        self._function = identify(extension.function, variables)
+        self._environment_id = os.urandom(8).hex()
+        self._has_snapshot = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+        self._awaits_restore = False
+        self._held: list[Line] = []  # what came after the snapshot may have been taken, and before the restore
         self._last: Invoke | None = None
         self._invocations = Invocations()
-        sequence = itertools.count()
         self._pipeline = Pipeline(
-            self._function,
-            self._environment,
-            config.types,
-            sequence,
-            self._invocations.observe,
-            correlate=extension.invoked,
+            Correlate(in_order=extension.invoked),
+            [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
+            itertools.count(),
         )
-        self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5, self._note_connections)
+        self._pipeline.identify(self._function.members(), self._environment_id)
+        self._fanout = self._compose(opening)
+        self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
         self._told_lost = False
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
-        self._batches = itertools.count()
-        self._fanout = Fanout(
-            _open(config),
-            config.queue_bytes,
-            default_folder(extension.name),
-            lambda: f"{self._environment}-{next(self._batches)}",
-            lambda: next(sequence),
-            has_fallback=config.fallback is not None,
-        )
+
+    def _compose(self, opening: Sequence[Future[sinks.Sink]]) -> Fanout:
+        """A queue and a loop for each sink; they share memory, disk and fallback."""
+        config = self._config
+        urls = [*config.sinks, *filter(None, [config.fallback])]
+        names = _names([url.name for url in urls])
+        disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
+        folder = default_folder(self._extension.name)
+
+        def make(at: int, fallback: Delivery | None) -> Delivery:
+            queue = Queue(
+                config.queue_bytes // len(urls),
+                sinks.Limits(),
+                disk,
+                lambda: f"{self._environment_id}-{next(batches)}",
+                excluded_kinds=set(KINDS) - set(urls[at].types),
+                has_fallback=fallback is not None,
+            )
+            health = Health(elapsed, random.uniform)
+            overflow = Overflow(folder, names[at])
+            return Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+
+        fallback = make(len(urls) - 1, None) if config.fallback else None
+        return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
 
     async def run(self, listening: _socket.socket) -> None:
         """From the first /next to the end of SHUTDOWN."""
-        await self._fanout.restore()
-        await self._listener.start(listening)
         async with asyncio.TaskGroup() as group:
-            jobs = [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
+            jobs = [group.create_task(self._listener.run(listening))]
+            jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
+            self._awaits_restore = self._has_snapshot
             async for event in events(self._extension):
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
                 except Exception as error:  # noqa: BLE001 - the next event must be asked for, whatever happened
                     log("ERROR", f"{type(event).__name__} not handled", reason=describe(error))
+            write(message="ledger", **self._ledger())
             for job in jobs:
                 job.cancel()
-        self._listener.finish()
-        write(message="ledger", **self._ledger())
+
+    # An invocation
 
     async def _invoke(self, event: Invoke) -> None:
-        """One invocation: hold it until its records are delivered, or let them overlap with the next ones."""
+        """Hold it until its records are delivered, or let them overlap with the next ones."""
         self._policy.invoked()
         if self._last is not None and self._invocations.is_done(self._last.request_id):
             self._policy.saw_done(seen=True)
         self._last = event
         self._invocations.invoked(event.request_id)
         self._learn(event.function_arn)
-        self._fanout.nudge()
+        self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
-            self._fanout.request()
+            self._fanout.flush_soon()
         decision = self._policy.decide(state, event.deadline - time.time())
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
-        if not decision.hold:
-            return
+        if decision.hold and not await self._hold(event):
+            self._fanout.flush_soon()
+
+    async def _hold(self, event: Invoke) -> bool:
+        """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
         if not await self._has_telemetry(policy.done_timeout_s(event.deadline - time.time())):
-            self._fanout.request()
-            return
-        done = await self._invocations.wait_done(event.request_id, policy.done_timeout_s(event.deadline - time.time()))
-        if not done:
-            self._fanout.request()
-            self._policy.saw_done(seen=done is None)  # what was dropped once may come the next time
-            return
+            return False
+        seen = await self._invocations.wait_done(event.request_id, policy.done_timeout_s(event.deadline - time.time()))
+        if seen is not Seen.YES:
+            self._policy.saw_done(seen=seen is Seen.PERHAPS_LOST)  # what was dropped once may come the next time
+            return False
+        now = asyncio.get_running_loop().time()
         if self._invocations.late_lines:
-            await self._listener.wait_quiet(policy.GRACE_S, policy.GRACE_S)
-        await self._fanout.flush(policy.tail_timeout_s(event.deadline - time.time()))
+            await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
+        until = now + policy.tail_timeout_s(event.deadline - time.time())
+        await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
+        return True
 
     async def _has_telemetry(self, left_s: float) -> bool:
         """Whether the platform is connected, without which no hold would end; the first time it may still come."""
@@ -139,29 +169,38 @@ class Forwarder:
             self._told_lost, self._connection_s = True, 0.0
             log("WARN", "telemetry connection lost; nothing more will come and no invocation is held")
 
+    # SHUTDOWN
+
     async def _shut_down(self, event: Shutdown) -> None:
         """Take in what still comes, tell what went wrong, deliver everything, and leave in time."""
         self._told_lost = True  # from here on a connection may end
-        left_s = event.deadline - time.time()
-        if not 0 < left_s < MAX_SHUTDOWN_S:
-            left_s = SHUTDOWN_S
-        until = time.monotonic() + left_s - EXIT_S
-        self._fanout.request()
-        if await self._drain(left_s):
+        plan = policy.plan_shutdown(
+            asyncio.get_running_loop().time(),
+            event.deadline - time.time(),
+            event.reason,
+            waiting_bytes=self._fanout.waiting_bytes,
+            fallback_latency_s=self._fanout.fallback_latency_s,
+        )
+        # 1. What is here leaves while the rest still comes.
+        self._restored()
+        self._fanout.retry_now()
+        self._fanout.flush_soon()
+        # 2. The last platform.report is made only after the last /next; handlers of SIGTERM print even later.
+        if self._last is not None:
+            await self._invocations.wait_reported(self._last.request_id, plan.report)
+        quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
+        if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
+        # 3. Records of our own.
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._fanout.lossy or self._invocations.logs_dropped:
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
-        await self._fanout.finish(max(0.05, until - time.monotonic()))
-
-    async def _drain(self, left_s: float) -> bool:
-        """Wait until no more telemetry comes: the last platform.report is made only after the last /next."""
-        until = time.monotonic() + left_s * STREAM_SHARE
-        if self._last is not None:
-            await self._invocations.wait_reported(self._last.request_id, left_s * REPORT_SHARE)
-        quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
-        return await self._listener.wait_quiet(quiet_s, until - time.monotonic())
+        # 4. Sinks, fallback, disk.
+        await self._fanout.shut_down(plan)
+        # 5. What came too late, or found no place, is counted.
+        self._listener.finish()
+        self._fanout.end(keeps_disk=plan.keeps_disk)
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
         """A record of our own where the platform's last one may never come."""
@@ -169,41 +208,69 @@ class Forwarder:
         record = {"requestId": last.request_id, "shutdownReason": reason, "functionArn": arn}
         self._fanout.offer(self._pipeline.add("forwarder.invocationFailed", record, last.request_id))
 
+    # Beside events
+
     async def _tick(self) -> None:
         """Flush what has waited for long while an invocation runs, or between those that overlap."""
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()):
-                self._fanout.request()
+                self._fanout.flush_soon()
             if not self._extension.invoked and elapsed() >= ledger_due:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 write(message="ledger", **self._ledger())
 
-    def _receive(self, decoded: list[Decoded]) -> None:
-        for line in decoded:
-            try:
-                record = self._pipeline(line)
-            except Exception as error:  # noqa: BLE001 - one line must not cost the others
-                record = self._pipeline.keep(line.line, f"internal error: {type(error).__name__}")
-            if record is not None:
-                if record.kind == "function":
-                    self._invocations.saw_line()
-                self._fanout.offer(record)
+    def _receive(self, lines: Sequence[Line]) -> None:
+        """Lines came in: from here on they are records, offered to every sink."""
+        if self._awaits_restore:
+            self._held += lines
+            held_bytes = sum(len(line.text) for line in self._held)
+            if held_bytes > self._config.queue_bytes or any(line.type in RESTORED for line in lines):
+                self._restored()
+            return
+        self._invocations.observe(lines)
+        try:
+            records = self._pipeline(lines)
+        except Exception as error:  # noqa: BLE001 - one line must not cost the others
+            if len(lines) == 1:
+                records = self._pipeline([lines[0]._replace(fault=f"internal error: {type(error).__name__}")])
+            else:
+                for line in lines:
+                    self._receive([line])
+                return
+        self._fanout.offer(records)
+
+    def _restored(self) -> None:
+        """A copy was made of the environment's snapshot, and this is it: nothing that is unique may be as it was there.
+
+        Source: AWS Lambda Developer Guide, "Handling uniqueness with Lambda SnapStart".
+        """
+        if not self._awaits_restore:
+            return
+        self._awaits_restore = False
+        random.seed()
+        if "ssl" in sys.modules:
+            import ssl  # noqa: PLC0415 - only where it is there already
+
+            ssl.RAND_add(os.urandom(32), 32.0)
+        self._environment_id = os.urandom(8).hex()
+        self._pipeline.identify(self._function.members(), self._environment_id)
+        self._fanout.renew()
+        held, self._held = self._held, []
+        self._receive(held)
 
     def _state(self) -> policy.State:
-        return policy.State(self._fanout.trusted, self._fanout.fullness, self._fanout.age_s, self._fanout.latency_s)
+        fanout = self._fanout
+        return policy.State(fanout.healthy, fanout.fill_ratio, fanout.age_s, fanout.latency_s, fanout.probe_due)
 
     def _learn(self, arn: str) -> None:
-        """Take over what the invocation tells; a SnapStart environment, being a copy, gets a name of its own."""
+        """Take over what the invocation tells of the function."""
         function = self._function.learn(arn)
-        if self._initialization == "snap-start":
-            self._initialization = "restored"
-            self._environment = os.urandom(8).hex()
-        elif function == self._function:
-            return
-        self._function = function
-        self._pipeline.identify(function, self._environment)
+        if function != self._function:
+            self._function = function
+            self._pipeline.identify(function.members(), self._environment_id)
+        self._restored()
 
     def _ledger(self) -> dict[str, object]:
         """The account of every record."""
@@ -219,23 +286,30 @@ class Forwarder:
 
 
 def forward(
-    extension: api.Extension, config: Config, listening: _socket.socket, environment: Mapping[str, str]
+    extension: Extension, config: Config, listening: _socket.socket, variables: Mapping[str, str], until: float
 ) -> None:
-    """Forward telemetry until SHUTDOWN. Raises ConfigError when a sink cannot be opened."""
+    """Forward telemetry until SHUTDOWN. Raises ConfigError for settings that sinks do not like.
+
+    What is not open by `until`, in monotonic time, is opened behind the first /next.
+    """
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
-    forwarder = Forwarder(extension, config, environment)
-    runner = asyncio.Runner()  # never closed: closing waits for threads that hang
+    urls = [*config.sinks, *filter(None, [config.fallback])]
+    opening = sinks.start_opening(urls)
+    problems = sinks.wait_opened(urls, opening, until)
+    if problems:
+        raise ConfigError(problems)
+    forwarder = Forwarder(extension, config, opening, variables)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening))
 
 
-def _open(config: Config) -> list[tuple[sinks.Target, sinks.Sink]]:
-    targets = [*config.targets, *filter(None, [config.fallback])]
-    opened, problems = sinks.open_all(targets)
-    if problems:
-        raise ConfigError(problems)
-    return list(zip(targets, opened, strict=True))
+def _names(names: list[str]) -> list[str]:
+    """The names, numbered where several are alike: ledger and disk tell sinks by them."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
+    ]
 
 
 async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -22,11 +22,11 @@ TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done
 TAIL_SHARE = 0.5
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
 MAX_BUFFERING_S = 0.1  # by the platform: as long as that, and what the sinks need, an invocation is held
+PROBE_S = 1.0  # the longest that an invocation is held for a sink that may answer again
 CONNECTION_S = 1.0  # the longest that is waited for the platform to connect, in all
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
-SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
-MAX_SHUTDOWN_S = 10.0
+SHUTDOWN_S = 2.0  # what Lambda grants, whatever a clock that stood still or jumped makes of deadlineMs
 EXIT_S, EXIT_SHARE = 0.4, 0.3  # kept for the ledger and the exit
 REPORT_SHARE = 0.35  # of the time at most is spent on waiting for the last platform.report
 DRAIN_SHARE = (
@@ -48,15 +48,17 @@ class Decision(NamedTuple):
 
 
 class State(NamedTuple):
-    """How the sinks are that can be `trusted` to answer, if there are any.
+    """How the healthy sinks are, if there are any.
 
-    The fullest buffer as a share of its bound, how long the oldest record has waited, what the slowest sink needs.
+    The fullest queue as a share of its bound, how long the oldest record has waited, what the slowest sink needs; and
+    whether an unhealthy sink is due to be probed.
     """
 
-    trusted: bool
-    fullness: float
+    healthy: bool
+    fill_ratio: float
     age_s: float
     latency_s: float
+    probe_due: bool = False
 
 
 class Policy:
@@ -85,7 +87,7 @@ class Policy:
         """Whether to hold the invocation that has `left_s` until its deadline."""
         if self._missed_done:
             return Decision(hold=False, reason="platform.runtimeDone did not come the last time")
-        if not state.trusted:
+        if not state.healthy and not state.probe_due:
             return Decision(hold=False, reason="no sink answers")
         if self._mode != "adaptive":
             return Decision(hold=self._mode == "invocation", reason=f"FORWARDER_FLUSH is {self._mode}")
@@ -98,8 +100,8 @@ class Policy:
         return state.age_s >= self._interval_s
 
     def _adapt(self, state: State, left_s: float) -> Decision:
-        if state.fullness > MEMORY_SHARE:
-            return Decision(hold=True, reason=f"the buffer is {state.fullness:.0%} full")
+        if state.fill_ratio > MEMORY_SHARE:
+            return Decision(hold=True, reason=f"the queue is {state.fill_ratio:.0%} full")
         if len(self._starts) <= GAPS:
             return Decision(hold=True, reason="the rhythm is not known yet")
         gap_s = (self._starts[-1] - self._starts[0]) / GAPS
@@ -144,8 +146,7 @@ def plan_shutdown(
 
     /tmp outlives a timeout or a failure, for the processes are started again; it does not outlive a spindown.
     """
-    if not 0 < left_s < MAX_SHUTDOWN_S:
-        left_s = SHUTDOWN_S
+    left_s = min(left_s, SHUTDOWN_S) if left_s > 0 else SHUTDOWN_S
     end = now + left_s - min(EXIT_S, left_s * EXIT_SHARE)
     keeps_disk = reason in {"timeout", "failure"}
     disk_s = min((end - now) * DISK_SHARE, DISK_S + waiting_bytes / DISK_BYTES_S) if keeps_disk else 0.0

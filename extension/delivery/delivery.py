@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 from extension.delivery.chunk import Chunk
@@ -12,7 +13,8 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from extension.delivery.health import Health
     from extension.delivery.overflow import Overflow
@@ -28,6 +30,7 @@ FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
 NOT_DELIVERED = "not delivered before SHUTDOWN"
 NOT_TAKEN = "not taken before SHUTDOWN"
+RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process left: all others are younger
 
 
 class Delivery:
@@ -42,7 +45,7 @@ class Delivery:
         queue: Queue,
         health: Health,
         overflow: Overflow,
-        opening: Awaitable[Sink],
+        opening: Future[Sink],
         clock: Callable[[], float],
         progress: Progress,
         fallback: Delivery | None = None,
@@ -107,6 +110,13 @@ class Delivery:
         self.health.probed()
         goal = self.flush_soon()
         await self._progress.until(lambda: self.queue.is_flushed(goal) or self.health.healthy, until)
+
+    def renew(self) -> None:
+        """The environment is a copy of another: its batches get ids of their own, its connections are not its own."""
+        self.queue.abandon()
+        if self._sending is not None:
+            self._sending.close()
+        self._changed.set()
 
     # SHUTDOWN, in the order of its steps
 
@@ -244,8 +254,12 @@ class Delivery:
             return None
 
     async def _open(self) -> None:
+        numbers = itertools.count(RESTORED_SEQUENCE)
+        found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
+        self.queue.restore(found or ())
+        self._changed.set()
         try:
-            sink = await self._opening
+            sink = await asyncio.wrap_future(self._opening)
         except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
             reason = describe(error)
             log(

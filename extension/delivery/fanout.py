@@ -92,7 +92,7 @@ class Fanout:
         await asyncio.gather(*(delivery.probe(until) for delivery in due))
 
     async def shut_down(self, plan: ShutdownPlan) -> None:
-        """The last flush: to the sinks, then to the fallback, then to disk; what is left is dropped, and counted."""
+        """The last flush: to the sinks, then to the fallback, then to disk."""
         for delivery in self._sinks:
             delivery.close(plan.sinks, plan.last_try_s, drains_disk=not plan.keeps_disk)
         await asyncio.gather(*(delivery.finish(plan.sinks) for delivery in self._sinks))
@@ -102,8 +102,16 @@ class Fanout:
             await self._fallback.finish(plan.fallback)
         if plan.keeps_disk:
             await asyncio.gather(*(delivery.spill(plan.disk) for delivery in self._all))
+
+    def end(self, *, keeps_disk: bool) -> None:
+        """Count as dropped what found no place."""
         for delivery in self._all:
-            delivery.end(keeps_disk=plan.keeps_disk)
+            delivery.end(keeps_disk=keeps_disk)
+
+    def renew(self) -> None:
+        """The environment is a copy: batches get ids of its own, and nothing goes over connections of the original."""
+        for delivery in self._all:
+            delivery.renew()
 
     @property
     def healthy(self) -> bool:

@@ -196,9 +196,9 @@ class Queue:
         return self._give_up(self._pop(self._count, self.memory, RECORD_OVERHEAD_BYTES), reason)
 
     def restore(self, files: Sequence[File]) -> None:
-        """Take over what an earlier process of this environment left on disk, before anything else comes."""
-        self._files.extend(files)
-        self._newest = max((file.first_sequence + file.records - 1 for file in files), default=self._newest)
+        """Take over what an earlier process of this environment left on disk; it is older than all that is here."""
+        self._files.extendleft(reversed(files))
+        self._newest = max([self._newest, *(file.first_sequence + file.records - 1 for file in files)])
         self.restored += sum(file.records for file in files)
         self._disk.reserve(sum(file.size for file in files))
 

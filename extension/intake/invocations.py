@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from extension.records import is_request_id
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from extension.intake.decoder import Line
 
 REMEMBERED = 64
+MAX_DROPPED = 10**9  # records that one platform.logsDropped can mean: the function may forge it, the port being open
+
+
+class Seen(Enum):
+    """Whether the platform.runtimeDone that was waited for came."""
+
+    YES = "yes"
+    NO = "no"  # not in time
+    PERHAPS_LOST = "perhaps lost"  # it may never come: records were dropped meanwhile, or the connection was lost
 
 
 class _Request:
@@ -35,29 +49,31 @@ class Invocations:
         self._requests: dict[str, _Request] = {}  # the latest are last
         self._changed = asyncio.Event()
 
-    def observe(self, type_: str, record: Any) -> None:
-        """Note a platform event. `record` may be anything at all."""
-        if not isinstance(record, dict):
+    def observe(self, lines: Sequence[Line]) -> None:
+        """Note what lines say: platform events, and lines of the function that come after its runtimeDone."""
+        for line in lines:
+            if line.kind == "platform":
+                self._note(line.type, line.content)
+            elif self._between and line.kind == "function":
+                self.late_lines = True
+
+    def _note(self, type_: str, content: Any) -> None:
+        if not isinstance(content, dict):
             return
         if type_ == "platform.start":
             self._between = False
             self._dropped_at_start = self.logs_dropped
         elif type_ == "platform.runtimeDone":
             self._between = True
-            self._request(record.get("requestId")).done += 1
+            self._request(content.get("requestId")).done += 1
         elif type_ == "platform.report":
-            self._request(record.get("requestId")).reported += 1
+            self._request(content.get("requestId")).reported += 1
         elif type_ == "platform.logsDropped":
-            dropped = record.get("droppedRecords")
-            self.logs_dropped += dropped if isinstance(dropped, int) else 0
+            dropped = content.get("droppedRecords")
+            self.logs_dropped += max(0, min(dropped, MAX_DROPPED)) if type(dropped) is int else 0  # a bool is an int
         else:
             return
         self._changed.set()
-
-    def saw_line(self) -> None:
-        """A line of the function came; between invocations it is a late one of the last."""
-        if self._between:
-            self.late_lines = True
 
     def saw_connections(self, count: int) -> None:
         """So many telemetry connections there are now."""
@@ -80,26 +96,25 @@ class Invocations:
         """Wait for a telemetry connection."""
         return await self._wait_until(lambda: self.connected, timeout_s)
 
-    async def wait_done(self, request_id: str, timeout_s: float) -> bool | None:
-        """Wait for platform.runtimeDone of this request's last INVOKE; False when it did not come in time.
-
-        None when it may never come: the platform has dropped records since the request was first invoked, or the
-        connection was lost.
-        """
+    async def wait_done(self, request_id: str, timeout_s: float) -> Seen:
+        """Wait for platform.runtimeDone of this request's last INVOKE."""
         dropped = self._request(request_id).dropped
         ended = await self._wait_until(
             lambda: self.is_done(request_id) or self.logs_dropped > dropped or not self.connected, timeout_s
         )
-        return self.is_done(request_id) or (None if ended else False)
+        if self.is_done(request_id):
+            return Seen.YES
+        return Seen.PERHAPS_LOST if ended else Seen.NO
 
-    async def wait_reported(self, request_id: str, timeout_s: float) -> bool:
+    async def wait_reported(self, request_id: str, until: float) -> bool:
         """Wait for platform.report of its last INVOKE; it is made only after all extensions asked for the next."""
         request = self._request(request_id)
-        return await self._wait_until(lambda: request.reported >= request.invoked, timeout_s)
+        left_s = until - asyncio.get_running_loop().time()
+        return await self._wait_until(lambda: request.reported >= request.invoked or not self.connected, left_s)
 
     def _request(self, request_id: Any) -> _Request:
         """What is known of a request; of those that were heard of longest ago nothing is."""
-        key = request_id if isinstance(request_id, str) else ""
+        key = request_id if is_request_id(request_id) else ""
         request = self._requests[key] = self._requests.pop(key) if key in self._requests else _Request()
         if len(self._requests) > REMEMBERED:
             del self._requests[next(iter(self._requests))]

@@ -42,14 +42,15 @@ class Pipeline:
 
     def __call__(self, lines: Sequence[Line]) -> list[Record]:
         """The records of the lines that stay."""
-        self.received += len(lines)
         if any(line.fault for line in lines):
             lines = [self._keep(line) if line.fault else line for line in lines]
         records = self._correlate(lines)
         for step in self._steps:
             records = step(records)
+        stamped = self._enrich(records)
+        self.received += len(lines)
         self.filtered += len(lines) - len(records)
-        return self._enrich(records)
+        return stamped
 
     def add(self, type_: str, content: object, request_id: str) -> list[Record]:
         """A record of our own."""

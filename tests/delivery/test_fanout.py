@@ -103,6 +103,7 @@ async def test_what_cannot_be_delivered_at_spindown_is_counted(small: Deliveries
         await small.until(lambda: delivery.queue.fill_ratio <= CROWDED_SHARE)
     assert delivery.queue.spooled
     await fanout.shut_down(plan(sinks_s=0.05))
+    fanout.end(keeps_disk=False)
     assert delivery.queue.pending == 0
     assert delivery.queue.dropped == {"not delivered before SHUTDOWN": 200}
 
@@ -112,18 +113,17 @@ async def test_what_cannot_be_delivered_after_a_crash_is_left_on_disk(small: Del
     fanout = small.fanout(small.delivery(ScriptedSink(otherwise=DOWN)))
     fanout.offer(records(100))
     await fanout.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    fanout.end(keeps_disk=True)
     [account] = fanout.account().values()
     assert (account["pending"], account["spooled"], account["dropped"]) == (100, 100, {})  # type: ignore[index] # a ledger entry
     sink = ScriptedSink()
     heir = small.delivery(sink)
-    numbers = iter(range(1000))
-    heir.queue.restore(await asyncio.to_thread(heir._overflow.find, lambda: next(numbers), 0.0))
+    await small.until(lambda: heir.queue.restored == 100)
     heir.offer(Chunk(records(1, first=1000), 0.0))
     await heir.flush(soon())
     assert [record.line for record in sink.taken] == [
         record.line for record in [*records(100), *records(1, first=1000)]
     ]
-    assert heir.queue.restored == 100
     numbers = iter(range(1000))
     assert await asyncio.to_thread(heir._overflow.find, lambda: next(numbers), 0.0) == []
 

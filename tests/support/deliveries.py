@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from extension.delivery.delivery import Delivery
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from extension.records import Batch
-    from extension.sinks import Failure
+    from extension.sinks import Failure, Sink
 
     Step = Exception | Sequence[Failure] | None
 
@@ -108,18 +109,18 @@ class Deliveries:
             has_fallback=fallback is not None,
         )
 
-        async def opening() -> ScriptedSink:
-            if isinstance(sink, Exception):
-                raise sink
-            return sink
-
+        opening: Future[Sink] = Future()
+        if isinstance(sink, Exception):
+            opening.set_exception(sink)
+        else:
+            opening.set_result(sink)
         clock = clock or self.clock
         made = Delivery(
             name,
             queue,
             Health(clock, uniform),
             Overflow(str(self._folder), name),
-            opening(),
+            opening,
             clock,
             self.progress,
             fallback,
