@@ -426,3 +426,14 @@ def test_declared_operations_are_those_of_the_service() -> None:
     modules: list[Any] = [_aws, *(importlib.import_module(f"extension.sinks.{name}") for name in SERVICES)]
     for module in modules:
         assert set(module.OPERATIONS) <= set(session.get_service_model(module.SERVICE).operation_names)
+
+
+@pytest.mark.xfail(strict=True, reason="it is taken for an answer, or for a fault of ours")
+@pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
+@pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b"[]", b"null", b""])
+def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:
+    """A 200 without what the service always says has delivered nothing: it came from something between us."""
+    found = strict(url, Service([Answer(200, {}, body)]))
+    with pytest.raises(OSError):  # noqa: PT011 - the seam's word for "send it again"
+        found.sink.send(batch(line(1)), 5.0)
+    assert list(found.sink.send(batch(line(1)), 5.0)) == []
