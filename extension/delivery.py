@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from extension.log import log_seldom
+from extension.log import log_seldom, place
 from extension.records import KINDS, RECORD_OVERHEAD_BYTES, Batch
 from extension.sender import Sender, wait
 from extension.sinks import Limits, Rejected
@@ -140,7 +140,7 @@ class Delivery:
                 try:
                     await self._deliver()
                 except Exception as error:  # noqa: BLE001 - our own fault must not stop what comes after it
-                    self._refuse(self._sending, f"internal error: {type(error).__name__}")
+                    self._fail(self._sending, error)
                 self.changed.set()
             self._idle.set()
             self._settled.set()
@@ -164,6 +164,9 @@ class Delivery:
                     todo += [part[middle:], part[:middle]]
                 else:
                     self._refuse(part, str(error))
+                continue
+            except Exception as error:  # noqa: BLE001 - a fault of ours, which the sink is not to be blamed for
+                self._fail(part, error)
                 continue
             if again := self._settle(part, failures):
                 rounds = rounds + 1 if len(again) > len(part) // 2 else 1
@@ -226,5 +229,12 @@ class Delivery:
     def _refuse(self, records: list[Record], reason: str) -> None:
         """Records of a send that this sink will never take."""
         log_seldom("WARN", "sink refuses records", sink=self.name, reason=reason)
+        self.settle(records)
+        self.give_up(records, reason)
+
+    def _fail(self, records: list[Record], error: Exception) -> None:
+        """Records of a send that failed by a fault of ours, and would again."""
+        reason = f"internal error: {type(error).__name__}"
+        log_seldom("ERROR", "fault of ours: records not sent", sink=self.name, reason=reason, place=place(error))
         self.settle(records)
         self.give_up(records, reason)

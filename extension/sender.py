@@ -80,9 +80,11 @@ class Sender:
     async def send(self, batch: Batch) -> Sequence[Failure]:
         """One batch, again and again until the sink takes some of it or refuses it for good (Rejected).
 
-        The first failure is repeated at once on a fresh connection, since the kept one may have died in a freeze.
+        The first failure is repeated at once on a fresh connection, since the kept one may have died in a freeze. So is
+        a fault of ours, which says nothing of the sink; the second one is raised as it came.
         """
         tries = 0
+        faulty = False
         while True:
             tries += 1
             if time.time() - self._last_success > KEPT_S:
@@ -96,8 +98,12 @@ class Sender:
                 raise
             except Busy as error:
                 reason, asked_s = str(error), min(error.after_s, MAX_ASKED_S)
-            except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
-                if tries == 1:
+            except Exception as error:
+                ours = not isinstance(error, OSError)
+                if ours and faulty:
+                    raise
+                if ours or tries == 1:
+                    faulty |= ours
                     self._sink.close()
                     continue
                 reason = describe(error)

@@ -114,7 +114,6 @@ async def test_a_refusal_is_said_once_with_its_reason(lambda_: FakeLambda) -> No
     assert_balanced(lambda_.ledger)
 
 
-@pytest.mark.xfail(strict=True, reason="the answer is taken for a sink that is down")
 @pytest.mark.parametrize(
     "raw",
     [

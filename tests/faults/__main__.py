@@ -27,11 +27,11 @@ ending. In each cell:
 - SHUTDOWN ends with status 0 before its deadline;
 - the ledger balances: what was received is delivered, dropped with a reason, or pending; what it says was delivered is
   at the sink; what the simulator sent was received;
-- records that arrive twice have the same id.
+- records that arrive twice have the same id, and to a sink that takes all at once no record comes time and again.
 
 Sinks: `refused` has no listener, `hangs` accepts no connection, `no answer` takes the request and is silent, `reset`
 resets the connection instead of answering, `1 byte/s` sends its answer so slowly, `too late` answers when the client
-has given up.
+has given up; `HTTP/1.0` and `103, close` take each batch and end the connection, the latter with an answer 103 before.
 `100000 lines` are printed by one invocation at once. `20 min jump`: the clock jumps in each freeze.
 `stopped in a send`: SIGSTOP while a request is under way. `SIGKILL and restart`: the forwarder is killed in the middle
 of an invocation.

@@ -14,6 +14,7 @@ import signal
 import socket
 import tempfile
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,8 @@ GAVE_UP_S = 6.0  # a second more than one attempt lasts
 
 SINKS: dict[str, Action | None] = {
     "ok": OK,
+    "HTTP/1.0": Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n{}", close=True),
+    "103, close": Answer(raw=b"HTTP/1.1 103 A\r\n\r\nHTTP/1.1 200 B\r\nConnection: close\r\n\r\n{}", close=True),
     "refused": None,
     "hangs": None,
     "500": Answer(500),
@@ -44,6 +47,8 @@ SINKS: dict[str, Action | None] = {
     "1 byte/s": Answer(200, {}, b"{}" * 20, byte_s=1.0),
     "too late": Answer(200, after_s=GAVE_UP_S),
 }
+PROMPT = ("ok", "HTTP/1.0", "103, close")  # they take each batch at once: none is to come again and again
+MOST_TIMES = 3
 LOADS = ("3 invocations", "300 invocations", "100000 lines", "none")
 FREEZES = ("no freeze", "1 s freeze", "20 min jump", "stopped in a send")
 ENDINGS = ("spindown", "timeout", "failure", "SIGKILL and restart")
@@ -147,6 +152,7 @@ async def run(cell: Cell, layer: Path) -> list[str]:
     problems = _check_invocations(planned, invocations, killed)
     problems += _check_tails(environment, killed, burst=cell.load == "100000 lines")
     problems += _check_ends(environment, killed)
+    problems += _check_prompt(environment, sink) if cell.sink in PROMPT else []
     return problems + _check_ledgers(environment, sink, killed=bool(killed) or faults.vanish)
 
 
@@ -232,6 +238,17 @@ def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> lis
     if not killed and received < sent:  # more: a batch that the environment's end cut short does not count as sent
         problems.append(f"{sent} records sent, {received} received")
     return problems
+
+
+def _check_prompt(environment: Environment, sink: Sink) -> list[str]:
+    """A sink that takes everything at once gets a record again after a freeze, not time and again, and refuses none."""
+    counts = Counter(line["lambda"]["id"] for line in sink.lines())
+    most = max(counts.values(), default=0)
+    problems = [f"a record came {most} times to a sink that took it at once"] if most > MOST_TIMES else []
+    reasons = {
+        reason for ledger in _ledgers(environment) for one in ledger["sinks"].values() for reason in one["dropped"]
+    }
+    return problems + [f"dropped for {reason}" for reason in reasons if reason.startswith(("HTTP", "internal error"))]
 
 
 def _ledgers(environment: Environment) -> list[dict[str, Any]]:

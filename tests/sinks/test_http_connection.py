@@ -232,9 +232,6 @@ def test_close_leaves_a_request_under_way_alone() -> None:
         assert sorted(request.connection for request in server.requests) == [1, 2]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the socket is asked for when http.client has given it away; 103 is taken for the end"
-)
 @pytest.mark.parametrize("status", STATUSES)
 def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
     """Taken, refused or busy is what the status says, however the answer is framed, and whatever came before it."""
@@ -243,6 +240,7 @@ def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
         (f"{name} {framing}", Answer(raw=before + answer % status, close=close))
         for name, before in BEFORE.items()
         for framing, (answer, close) in FRAMINGS.items()
+        if status != 204 or b"body" not in answer  # which has none
         for _ in (1, 2)  # the second may be asked for on a kept connection
     ]
     with FaultServer([answer for _, answer in cases]) as server:
@@ -261,7 +259,6 @@ def _outcome(sink: Sink, sent: Batch) -> type[Exception] | None:
     return None
 
 
-@pytest.mark.xfail(strict=True, reason="a date that no clock can hold is raised as OverflowError")
 def test_retry_after_that_no_clock_can_hold() -> None:
     """A date that makes no sense is as none."""
     assert parse_retry_after("Mon, 20 Nov 2026 19:12:08 +99999999999999") == 0.0
