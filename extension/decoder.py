@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import orjson
+from extension import lenient
 
 # The largest line that can be delivered whole. A telemetry buffer of maxBytes 1 MiB may be exceeded by one event, and
 # CloudWatch takes events of 1 MiB, so a whole line of that size with its JSON escapes is let through.
 MAX_LINE_BYTES = 4 << 20
+MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
 
 
 class Decoded(NamedTuple):
     """One line: `line` as it came, stripped, and `value`, the JSON object it holds.
 
-    Where it holds none, `value` is None, `fault` says why in a few words, and `line` is cut at the bound.
+    Where it holds none, `value` is None, `fault` says why in a few words, and `line` lacks the last `cut` bytes.
     """
 
     line: bytes
     value: dict[str, Any] | None
     fault: str | None = None
+    cut: int = 0
 
 
 class Decoder:
@@ -27,21 +29,20 @@ class Decoder:
 
     def __init__(self, max_line: int = MAX_LINE_BYTES) -> None:
         self._max_line = max_line
+        self._max_text = min(max_line, MAX_TEXT_BYTES)
         self._unfinished = bytearray()
-        self._skipping = False  # inside a line that is too long, its beginning already handed out
+        self._cut = 0  # bytes of the unfinished line that were not kept, since it is too long
 
     def feed(self, chunk: bytes) -> list[Decoded]:
         """Take the next bytes of the stream; the lines that they end, in order."""
         first, *rest = chunk.split(b"\n")
-        self._unfinished += first
+        self._extend(first)
         decoded: list[Decoded] = []
         if rest:
             self._finish(decoded)
             for line in rest[:-1]:
-                self._decode(line, decoded)
-            self._unfinished += rest[-1]
-        if len(self._unfinished) > self._max_line:
-            self._cut(decoded)
+                self._decode(line, 0, decoded)
+            self._extend(rest[-1])
         return decoded
 
     def close(self) -> list[Decoded]:
@@ -50,56 +51,41 @@ class Decoder:
         self._finish(decoded)
         return decoded
 
+    def _extend(self, part: bytes) -> None:
+        if self._cut:
+            self._cut += len(part)
+            return
+        self._unfinished += part
+        if len(self._unfinished) > self._max_line:
+            self._cut = len(self._unfinished) - self._max_text
+            del self._unfinished[self._max_text :]
+
     def _finish(self, decoded: list[Decoded]) -> None:
-        if not self._skipping:
-            self._decode(bytes(self._unfinished), decoded)
-        self._skipping = False
+        line, cut = bytes(self._unfinished), self._cut
         self._unfinished.clear()
+        self._cut = 0
+        self._decode(line, cut, decoded)
 
-    def _cut(self, decoded: list[Decoded]) -> None:
-        if not self._skipping:
-            self._decode(bytes(self._unfinished), decoded)
-        self._skipping = True
-        self._unfinished.clear()
-
-    def _decode(self, line: bytes, decoded: list[Decoded]) -> None:
-        line = line.strip()
+    def _decode(self, line: bytes, cut: int, decoded: list[Decoded]) -> None:
         if len(line) > self._max_line:
-            decoded.append(Decoded(line[: self._max_line], None, "too long"))
+            line, cut = line[: self._max_text], len(line) - self._max_text
+        line = line.strip()
+        if cut:
+            decoded.append(Decoded(line, None, "too long", cut))
         elif line:
-            decoded.append(_parse(line))
+            decoded.append(self._parse(line))
 
-
-def _parse(line: bytes) -> Decoded:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return _parse_leniently(line, error)
-    if not isinstance(value, dict):
-        return Decoded(line, None, "not an object")
-    return Decoded(line, value)
-
-
-def _parse_leniently(line: bytes, error: orjson.JSONDecodeError) -> Decoded:
-    """Try a line that orjson refused once more, if it may be valid all the same.
-
-    Half of a surrogate pair is, by the grammar of RFC 8259; functions that cut strings at 16 bits print it.
-    """
-    if "surrogate" in str(error):
-        import json  # noqa: PLC0415 - needed by one line in a million
-
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            return Decoded(line, value) if isinstance(value, dict) else Decoded(line, None, "not an object")
-    return Decoded(line, None, "not UTF-8" if not _is_utf8(line) else "not JSON")
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    def _parse(self, line: bytes) -> Decoded:
+        fault = "not an object"
+        if line.startswith(b"{"):
+            try:
+                return Decoded(line, lenient.loads(line))
+            except UnicodeDecodeError:
+                fault = "not UTF-8"
+            except RecursionError:
+                fault = "nested too deeply"
+            except OverflowError:
+                fault = "too many values"
+            except ValueError:
+                fault = "not JSON"
+        return Decoded(line[: self._max_text], None, fault, max(0, len(line) - self._max_text))

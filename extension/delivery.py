@@ -76,8 +76,7 @@ class Delivery:
             return
         if not self.pending:
             self._oldest_since = time.monotonic()
-        if evicted := self.buffer.append(record):
-            self.give_up(evicted, "buffer full")
+        self._append(record)
         if self.buffer.is_full(self.sender.limits):
             self._work.set()
             self.changed.set()
@@ -124,8 +123,7 @@ class Delivery:
     def restore(self, records: list[Record]) -> None:
         """Take records that were on disk, to be sent at once."""
         for record in records:
-            if evicted := self.buffer.append(record):
-                self.give_up(evicted, "buffer full")
+            self._append(record)
         self.request()
 
     async def run(self) -> None:
@@ -144,6 +142,12 @@ class Delivery:
                 self.changed.set()
             self._idle.set()
             self._settled.set()
+
+    def _append(self, record: Record) -> None:
+        if evicted := self.buffer.append(record):
+            most = self.buffer.max_bytes
+            full = "buffer full" if record.size <= most else f"larger than the queue's bound of {most} bytes"
+            self.give_up(evicted, full)
 
     def _is_due(self) -> bool:
         oldest = self.buffer.oldest_sequence

@@ -6,10 +6,15 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from extension.records import is_request_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 REMEMBERED = 64
+MAX_DROPPED = (
+    10**9
+)  # records that one platform.logsDropped can mean: the port is open to the function, which may forge it
 
 
 class Invocations:
@@ -28,17 +33,19 @@ class Invocations:
         """Note a platform event. `record` may be anything at all."""
         if not isinstance(record, dict):
             return
+        request_id = record.get("requestId")
+        request_id = request_id if is_request_id(request_id) else ""
         if type_ == "platform.start":
             self._running = True
             self._dropped_at_start = self.logs_dropped
         elif type_ == "platform.runtimeDone":
             self._running = False
-            self._done.append(record.get("requestId", ""))
+            self._done.append(request_id)
         elif type_ == "platform.report":
-            self._reported.append(record.get("requestId", ""))
+            self._reported.append(request_id)
         elif type_ == "platform.logsDropped":
             dropped = record.get("droppedRecords")
-            self.logs_dropped += dropped if isinstance(dropped, int) else 0
+            self.logs_dropped += max(0, min(dropped, MAX_DROPPED)) if type(dropped) is int else 0  # bool is one as well
         else:
             return
         self._changed.set()

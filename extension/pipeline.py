@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from extension.records import Record, kind_of
+from extension import lenient
+from extension.decoder import MAX_TEXT_BYTES
+from extension.records import Record, is_request_id, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -48,16 +50,16 @@ class Pipeline:
 
     def identify(self, function: Function, environment: str) -> None:
         """Stamp what is received from here on with `function` and `environment`."""
-        members = orjson.dumps({**function.members(), "environment": environment})
+        members = lenient.dumps({**function.members(), "environment": environment})
         self._common = b'"lambda":' + members[:-1]
         self._id_prefix = f',"id":"{environment}-'.encode()
 
     def __call__(self, decoded: Decoded) -> Record | None:
         """The record of one line, stamped with its request id and its own id; None where its type is not wanted."""
         self.received += 1
-        line, value, fault = decoded
+        line, value, fault, cut = decoded
         if value is None:
-            return self.keep(line, fault or "not JSON")
+            return self.keep(line, fault or "not JSON", cut)
         type_, record = value.get("type"), value.get("record")
         kind = kind_of(type_)
         request_id = self._find_request_id(type_, record)
@@ -69,10 +71,15 @@ class Pipeline:
             return None
         return self._stamp(kind, line, request_id, sole=not value)
 
-    def keep(self, line: bytes, fault: str) -> Record:
-        """Make a record of the text of a line that is none, what is not UTF-8 as escapes; count what is wrong."""
+    def keep(self, line: bytes, fault: str, cut: int = 0) -> Record:
+        """Make a record of the text of a line that is none, and count what is wrong with it.
+
+        What is not UTF-8 becomes escapes, and of a long text only the beginning is kept: `cut` bytes are gone already.
+        """
         self.broken[fault] = self.broken.get(fault, 0) + 1
-        return self._make(BROKEN_TYPE, line.decode("utf-8", "backslashreplace"), "")
+        text = line[:MAX_TEXT_BYTES].decode("utf-8", "backslashreplace")
+        cut += max(0, len(line) - MAX_TEXT_BYTES)
+        return self._make(BROKEN_TYPE, f"{text}... ({cut} bytes cut)" if cut else text, "")
 
     def add(self, type_: str, record: object, request_id: str) -> Record:
         """Make a record of our own."""
@@ -80,13 +87,13 @@ class Pipeline:
         return self._make(type_, record, request_id)
 
     def _make(self, type_: str, record: object, request_id: str) -> Record:
-        line = orjson.dumps({"time": now_iso(), "type": type_, "record": record})
+        line = lenient.dumps({"time": now_iso(), "type": type_, "record": record})
         return self._stamp("other", line, request_id, sole=False)
 
     def _find_request_id(self, type_: object, record: object) -> str:
         if isinstance(record, dict):
             found = record.get("requestId") or record.get("AWSRequestId")  # the latter is Java's name for it
-            if isinstance(found, str) and found:
+            if is_request_id(found):
                 if type_ == "platform.start" and self._correlate:
                     self._request_id = found
                 return found
@@ -97,7 +104,9 @@ class Pipeline:
         sequence = next(self._sequence)
         request = b',"requestId":' + orjson.dumps(request_id) if request_id else b""
         comma = b"" if sole else b","
-        stamped = b'%b%b%b%b%b%d"}}' % (line[:-1], comma, self._common, request, self._id_prefix, sequence)
+        # %.*b leaves out the last byte without the copy that a slice would be, of up to 4 MiB
+        parts = (len(line) - 1, line, comma, self._common, request, self._id_prefix, sequence)
+        stamped = b'%.*b%b%b%b%b%d"}}' % parts
         return Record(sequence, kind, stamped)
 
 

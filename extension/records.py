@@ -1,12 +1,13 @@
-"""The values that flow through the forwarder: Record and Batch. A leaf: it imports nothing of ours."""
+"""The values that flow through the forwarder: Record and Batch. A leaf."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
-import orjson
+from extension import lenient
 
 KINDS = ("platform", "function", "extension")
+MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 RECORD_OVERHEAD_BYTES = 200  # what CPython adds to a line: the bytes object, the tuple, the queue's slot; measured
 
 
@@ -17,13 +18,16 @@ def kind_of(type_: object) -> str:
 
 
 def member(line: bytes, name: str) -> Any:
-    """What the JSON object in a record's line has under `name`; None where it has no such member."""
+    """What the JSON object in a record's line has under `name`; None where it has no such member, or none was found."""
     try:
-        return orjson.loads(line).get(name)
-    except orjson.JSONDecodeError:
-        import json  # noqa: PLC0415 - for half of a surrogate pair, which the decoder lets pass
+        return lenient.loads(line).get(name)
+    except (ValueError, RecursionError, OverflowError, AttributeError):
+        return None
 
-        return json.loads(line).get(name)
+
+def is_request_id(found: object) -> TypeGuard[str]:
+    """Whether it may be the id of a request: Lambda's are UUIDs, an emulator's some short word, all in plain ASCII."""
+    return isinstance(found, str) and 0 < len(found) <= MAX_REQUEST_ID and found.isascii() and found.isprintable()
 
 
 class Record(NamedTuple):
@@ -44,7 +48,7 @@ class Record(NamedTuple):
 
     def refused(self, sink: str, reason: str) -> Record:
         """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why."""
-        said = orjson.dumps({"refusedBy": sink, "reason": reason})
+        said = lenient.dumps({"refusedBy": sink, "reason": reason})
         return self._replace(line=b"%b,%b}" % (self.line[:-2], said[1:]))
 
 

@@ -7,6 +7,7 @@ delivers what it finds first. Everything here blocks; files appear whole or not 
 from __future__ import annotations
 
 import os
+import stat
 import time
 import zlib
 from collections import deque
@@ -14,9 +15,11 @@ from contextlib import suppress
 
 import orjson
 
+from extension import lenient
 from extension.log import describe, log
 
 FORMAT = 1
+HEADER_BYTES = 4096  # at most
 SUFFIX = ".spool"
 SET_ASIDE = ".bad"
 PART = ".part"
@@ -55,10 +58,11 @@ class Spool:
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes may still be written."""
-        try:
-            used = sum(entry.stat().st_size for entry in os.scandir(self._folder) if not entry.name.endswith(SET_ASIDE))
-        except OSError:
-            used = 0
+        used = 0
+        with suppress(OSError):
+            for entry in os.scandir(self._folder):
+                if not entry.name.endswith(SET_ASIDE):
+                    used += entry.stat(follow_symlinks=False).st_size
         return used + size <= self._max_bytes
 
     def put(self, lines: list[bytes]) -> None:
@@ -90,9 +94,8 @@ class Spool:
         file = self._waiting.popleft()
         own = file in self._own
         try:
-            with open(os.path.join(self._folder, file), "rb") as content:
-                lines = self._parse(content.readline(), content.read())
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            lines = self._parse(self._read(file))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             log("ERROR", "spooled file set aside", file=file, reason=describe(error))
             self._set_aside(file)
             return file, [], own
@@ -108,13 +111,31 @@ class Spool:
         except OSError as error:
             log("WARN", "spooled file stays", file=file, reason=describe(error))
 
-    def _parse(self, header: bytes, body: bytes) -> list[bytes]:
+    def _read(self, file: str) -> bytes:
+        """The content of a file, if it can be one of ours: /tmp is the function's as well, and a FIFO blocks."""
+        path = os.path.join(self._folder, file)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise ValueError("no file")
+            if found.st_size > self._max_bytes + HEADER_BYTES:
+                raise ValueError("larger than the spool may be")
+            with open(descriptor, "rb", closefd=False) as content:
+                return content.read(found.st_size)
+        finally:
+            os.close(descriptor)
+
+    def _parse(self, content: bytes) -> list[bytes]:
+        header, _, body = content.partition(b"\n")
         said = orjson.loads(header)
         if said["telemetry-forwarder"] != FORMAT or said["sink"] != self._name:
             raise ValueError("written by another program, or for another sink")
         lines = body.split(b"\n")[:-1]
         if said["crc32"] != zlib.crc32(body) or said["records"] != len(lines):
             raise ValueError("not as it was written")
+        if not all(isinstance(lenient.loads(line), dict) for line in lines):
+            raise ValueError("lines that are no records")
         return lines
 
     def _set_aside(self, file: str) -> None:
