@@ -13,7 +13,7 @@ import orjson
 MAX_LENIENT_BYTES = 1 << 20  # the largest event of the Telemetry API; to be read twice it takes nine times as much
 MAX_COMMAS = 1 << 15  # values in a line that is read in full: as objects they take up to 40 times as much as in JSON
 MAX_DIGITS = 20
-SKIMMED = rb'\{"time":"([^"\\]{0,99})","type":"([^"\\]{0,99})","record":'
+SKIMMED = rb'\{\s*"time"\s*:\s*"([^"\\]{0,99})"\s*,\s*"type"\s*:\s*"([^"\\]{0,99})"\s*,\s*"record"\s*:'
 SLICE_BYTES = 1 << 16
 
 

@@ -69,6 +69,14 @@ def write(**fields: object) -> None:
         pass  # stderr is gone
 
 
+def place(error: BaseException) -> str:
+    """Where in the code an error came up, as in _http.py:76: what may be told of one whose text may quote records."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    return f"{os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where is not None else ""
+
+
 def describe(error: BaseException) -> str:
     """Name of an error on one line, with its text where that is ours or the system's, else with where it was raised.
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.decoder import Decoded, Decoder
+from extension.decoder import MAX_TEXT_BYTES, Decoded, Decoder
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -41,7 +43,7 @@ def test_a_line_that_is_too_long_costs_only_itself(before: int, chunk_size: int)
     """A line above the bound comes out cut at the bound, and its neighbours whole, in any chunking."""
     stream = b'{"a":1}\n' * before + b'{"long":"' + b"x" * 500 + b'"}\n{"b":2}\n'
     chunks = [stream[start : start + chunk_size] for start in range(0, len(stream), chunk_size)]
-    long = Decoded(stream[before * 8 :][:100], None, "too long")
+    long = Decoded(stream[before * 8 :][:100], None, "too long", 411)
     assert decode(*chunks, max_line=100) == [Decoded(b'{"a":1}', {"a": 1})] * before + [
         long,
         Decoded(b'{"b":2}', {"b": 2}),
@@ -75,18 +77,56 @@ def test_empty_lines_are_nothing() -> None:
     ("line", "fault"),
     [
         (b'{"a":', "not JSON"),
-        (b"START RequestId", "not JSON"),
+        (b"START RequestId", "not an object"),
         (b'{"a":"\xff"}', "not UTF-8"),
         (b"[1]", "not an object"),
         (b'"text"', "not an object"),
         (b"null", "not an object"),
         (b'{"a":NaN}', "not JSON"),
-        (b"[" * 5000, "not JSON"),
+        (b"[" * 5000, "not an object"),
+        (b'{"a":' * 5000, "nested too deeply"),
+        (b'{"a":-Infinity}', "not JSON"),
+        (b'{"a":"\xed\xa0\xbd"}', "not UTF-8"),
+        (b'\xef\xbb\xbf{"a":1}', "not an object"),
+        (b'{"a":1}{"b":2}', "not JSON"),
+        (b'{"a":[' + b"1," * 40_000 + b"1]}", "too many values"),
     ],
 )
 def test_a_broken_line_says_what_is_wrong(line: bytes, fault: str) -> None:
     """A line that holds no JSON object is kept as it came, with the reason."""
     assert decode(line + b'\n{"a":1}\n') == [Decoded(line, None, fault), Decoded(b'{"a":1}', {"a": 1})]
+
+
+@pytest.mark.parametrize(
+    ("number", "value"), [(b"1e400", math.inf), (b"-" + b"9" * 5000, -math.inf), (b"1" * 30, 1e29)]
+)
+def test_numbers_of_any_size_are_json(number: bytes, value: float) -> None:
+    """A number that no double holds breaks no line; what is read of it is as near as can be."""
+    line = b'{"record":%b,"type":"function"}' % number
+    [decoded] = decode(line + b"\n")
+    assert (decoded.line, decoded.value) == (line, {"record": pytest.approx(value, rel=0.2), "type": "function"})
+
+
+def test_a_line_of_very_many_values_is_skimmed() -> None:
+    """Its objects would take up to 40 times its room: what the platform writes first is read, and the line is kept."""
+    line = b'{"time":"t","type":"function","record":[%b{}]}' % (b"{}," * 40_000)
+    assert decode(line + b"\n") == [Decoded(line, {"time": "t", "type": "function"})]
+
+
+def test_a_skimmed_line_is_utf8() -> None:
+    """Sinks make text of lines, so none may hold other bytes, wherever a look at it is cut."""
+    whole = b'{"time":"t","type":"function","record":["%b"%b]}'
+    good, bad = "\U0001f600".encode() * 40_000, b"\xff"
+    assert [decoded.fault for text in (good, bad) for decoded in decode(whole % (text, b",1" * 40_000) + b"\n")] == [
+        None,
+        "not UTF-8",
+    ]
+
+
+def test_what_is_kept_of_a_broken_line_is_bounded() -> None:
+    """Of a broken line the beginning is kept, and the number of bytes that are not."""
+    line = b"x" * (1 << 20)
+    assert decode(line + b"\n") == [Decoded(line[:MAX_TEXT_BYTES], None, "not an object", len(line) - MAX_TEXT_BYTES)]
 
 
 def test_half_a_surrogate_pair_is_json() -> None:

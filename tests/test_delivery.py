@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from extension.buffer import Buffer
 from extension.delivery import MAX_REFUSALS, Delivery
-from extension.records import KINDS, Batch, Record
+from extension.records import KINDS, Batch, Record, member
 from extension.sender import TRUSTED_FAILURES
 from extension.sinks import Busy, Failure, Limits, Rejected
 
@@ -386,9 +386,40 @@ async def test_a_fault_of_ours_is_counted_and_survived(started: Started) -> None
     delivery = started.delivery(sink)
     offer(delivery, 1)
     await delivery.flush(WAIT_S)
-    [reason] = delivery.buffer.dropped
-    assert reason.startswith("internal error: TypeError")
+    assert delivery.buffer.dropped == {"internal error: TypeError": 1}
     offer(delivery, 1)
     await delivery.flush(WAIT_S)
     assert delivery.delivered == 1
     assert_balanced(delivery, 2)
+
+
+@pytest.mark.parametrize("error", [AttributeError("secret"), TypeError(), KeyError("secret"), UnicodeError("secret")])
+async def test_a_fault_of_ours_in_a_send_is_not_the_sinks(
+    started: Started, error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """After one more try on a fresh connection, the batch goes to the fallback, and the log says whose fault it was."""
+    sink, fallback_sink = ScriptedSink(OSError("reset"), error, error), ScriptedSink()
+    delivery, fallback = started.delivery(sink), started.delivery(fallback_sink)
+    delivery.fallback = fallback
+    offer(delivery, 3)
+    assert await delivery.flush(WAIT_S)
+    assert await fallback.flush(WAIT_S)
+    assert (delivery.sender.trusted, delivery.fell_back) == (True, 3)
+    [batch] = fallback_sink.batches
+    reason = f"internal error: {type(error).__name__}"
+    assert [member(record.line, "lambda")["reason"] for record in batch.records] == [reason] * 3
+    offer(delivery, 3)
+    assert await delivery.flush(WAIT_S)
+    assert sink.taken == [0, 1, 2]
+    said = [line for line in capfd.readouterr().err.splitlines() if reason in line]
+    assert ["fault of ours" in line for line in said] == [True]
+    assert "secret" not in said[0]
+
+
+async def test_a_fault_of_ours_that_passes_costs_nothing(started: Started) -> None:
+    """A batch that fails by a fault of ours once is taken on the next connection."""
+    sink = ScriptedSink(AttributeError())
+    delivery = started.delivery(sink)
+    offer(delivery, 3)
+    assert await delivery.flush(WAIT_S)
+    assert (sink.taken, delivery.buffer.dropped) == ([0, 1, 2], {})

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from extension.invocations import REMEMBERED, Invocations
 
 WAIT_S = 30.0
@@ -149,6 +151,16 @@ async def test_records_of_any_shape_are_looked_at() -> None:
         for type_ in ("platform.runtimeDone", "platform.report", "platform.logsDropped", "platform.fault"):
             invocations.observe(type_, record)
     assert invocations.logs_dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("claimed", "counted"), [(5, 5), (0, 0), (-5, 0), (True, 0), (2.0, 0), (10**9 + 1, 10**9), (2**64 - 1, 10**9)]
+)
+async def test_a_claim_of_what_was_dropped_has_a_bound(claimed: object, counted: int) -> None:
+    """Whoever reaches the port can forge an event: what it adds is a sensible number or nothing."""
+    invocations = Invocations()
+    invocations.observe("platform.logsDropped", {"droppedRecords": claimed})
+    assert invocations.logs_dropped == counted
 
 
 async def test_lines_after_done_are_late() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.decoder import Decoder
+from extension.decoder import MAX_TEXT_BYTES, Decoder
 from extension.function import Function
 from extension.pipeline import Pipeline
 
@@ -135,6 +136,23 @@ def test_a_broken_line_becomes_a_record_of_its_text() -> None:
     left = orjson.loads(record.line)
     assert (left["type"], left["record"], record.kind) == ("forwarder.broken", '{"a":"\\xff', "other")
     assert run.pipeline.broken == {"not UTF-8": 1}
+
+
+@pytest.mark.parametrize("long", [b"x" * (1 << 20), b'{"a":"' + b"\xff" * (1 << 20)])
+def test_of_a_long_broken_line_the_beginning_is_kept(long: bytes) -> None:
+    """The record of a broken line is bounded, and says how much of the line is not in it."""
+    [record] = Run().feed(long)
+    assert record is not None
+    assert len(record.line) < 6 * MAX_TEXT_BYTES + 1000
+    assert orjson.loads(record.line)["record"].endswith(f"... ({len(long) - MAX_TEXT_BYTES} bytes cut)")
+
+
+@pytest.mark.parametrize("id_", ["\\ud800", "x" * 129, "\\u0000", "ü", ""])
+def test_what_cannot_be_a_request_id_is_none(id_: str) -> None:
+    """It is stamped neither on its own line nor on those that follow."""
+    start = b'{"type":"platform.start","record":{"requestId":"%b"}}' % id_.encode()
+    records = [json.loads(record.line) for record in Run().feed(start, line("function", "x")) if record]
+    assert ["requestId" in record["lambda"] for record in records] == [False, False]
 
 
 def test_ids_are_unique_and_in_order() -> None:

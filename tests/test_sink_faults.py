@@ -112,3 +112,28 @@ async def test_a_refusal_is_said_once_with_its_reason(lambda_: FakeLambda) -> No
     assert account["dropped"] == {"HTTP 403": lambda_.ledger["received"] + lambda_.ledger["added"]}
     assert len(server.requests) <= 2
     assert_balanced(lambda_.ledger)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["HTTP/1.0", "close", "103"],
+)
+async def test_an_intake_that_ends_each_connection_gets_each_record_once(
+    lambda_: FakeLambda, tmp_path: Path, raw: bytes
+) -> None:
+    """An intake that answers 200 and ends the connection has taken the batch: the ledger says so, and it comes once."""
+    with FaultServer(otherwise=Answer(raw=raw, close=True)) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FALLBACK=f"file://{tmp_path}/fallback")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        await lambda_.invoke("r2", "two")
+        assert await lambda_.shut_down() == 0
+    assert received(server) == ["one", "two"]
+    account, fallback = lambda_.ledger["sinks"].values()
+    assert (account["delivered"], account["fellBack"]) == (lambda_.ledger["received"], 0)
+    assert fallback["delivered"] == 0

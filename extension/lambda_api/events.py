@@ -6,9 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
-from extension import api
+from extension import api, lenient
 from extension.log import describe, log
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ async def events(extension: api.Extension) -> AsyncIterator[Invoke | Shutdown]:
     pauses = api.backoff()
     while True:
         try:
-            event = _parse(orjson.loads(await loop.run_in_executor(thread, extension.next_event)))
+            event = _parse(lenient.loads(await loop.run_in_executor(thread, extension.next_event)))
         except Exception as error:  # noqa: BLE001 - there is nothing better to do than to ask again
             pause_s = next(pauses)
             if pause_s < api.MAX_RETRY_S:

@@ -52,7 +52,7 @@ class Function(NamedTuple):
 def identify(registered: bytes, environment: Mapping[str, str]) -> Function:
     """The function as register's answer, a JSON object as a rule, describes it; else the environment."""
     try:
-        said = dict(orjson.loads(registered))
+        said = {key: value for key, value in dict(orjson.loads(registered)).items() if isinstance(value, str)}
     except (ValueError, TypeError):
         said = {}
     name = said.get("functionName") or environment.get("AWS_LAMBDA_FUNCTION_NAME", "")

@@ -109,7 +109,7 @@ class Sink(Protocol):
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Block until the destination has taken the batch, `timeout_s` at most; the records that it did not take.
 
-        Raises Rejected, or Busy; any other exception means that the batch may be sent again as it is.
+        Raises Rejected, or Busy; OSError where the batch may be sent again as it is. Anything else is a fault of ours.
         """
         ...
 

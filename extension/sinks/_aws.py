@@ -31,8 +31,9 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
+from extension.log import describe
 from extension.sinks import HOST, BadSetting, Rejected
-from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
+from extension.sinks._aws_errors import EXPIRED, Unavailable, Wanted, code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,12 +91,20 @@ class Client:
         return f"{url.scheme}://{url.netloc if HOST.fullmatch(url.netloc) else '...'}"
 
     def call(
-        self, operation: str, timeout_s: float, *, action: str = "", leave: str = "", **parameters: Any
+        self,
+        operation: str,
+        timeout_s: float,
+        *,
+        action: str = "",
+        leave: str = "",
+        expect: Sequence[str] = (),
+        **parameters: Any,
     ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        Raises Rejected and Busy for the errors that mean so; ClientError for the code that is to `leave` to the caller,
-        and for no other; for the rest whatever came, to be tried again.
+        The service's own answers have one of the members `expect`. Raises Rejected and Busy for the errors that mean
+        so; ClientError for the code that is to `leave` to the caller, and for no other; OSError for the rest, to be
+        tried again.
         """
         try:
             client = self._client()
@@ -116,6 +125,10 @@ class Client:
         except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError):
             message = f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
             raise ConnectionError(message) from None
+        except BotoCoreError as error:
+            raise Unavailable(describe(error)) from None
+        if expect and not any(name in answer for name in expect):
+            raise Unavailable(f"an answer without {expect[0]}, not from the service itself: is there a proxy?")
         return answer
 
     def close(self) -> None:

@@ -66,7 +66,7 @@ ELSEWHERE = frozenset(
 )
 
 
-class Unavailable(Exception):
+class Unavailable(ConnectionError):
     """AWS failed to answer as it should, which says nothing about the batch: it may be sent again."""
 
 

@@ -25,6 +25,7 @@ MAX_CONNECT_S = 2.0
 MIN_TIMEOUT_S = 0.01  # 0 would mean something else to a socket
 MAX_ANSWER_BYTES = 1 << 20
 MAX_BODY_S = 0.1  # nobody needs it; it is read so that the connection can be kept
+MAX_INTERIM = 16  # answers before the one that counts
 
 
 class Response(NamedTuple):
@@ -58,10 +59,11 @@ class Connection:
         deadline = time.monotonic() + timeout_s
         connection = self._take() or self._connect(min(MAX_CONNECT_S, timeout_s))
         try:
-            connection.sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
+            sock = connection.sock  # which http.client gives away with an answer that ends the connection
+            sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
             connection.request(method, self._prefix + target, body, {**headers, **self._extra})
             answer = connection.getresponse()
-            content = _read(answer, connection.sock, min(deadline, time.monotonic() + MAX_BODY_S))
+            content = _read(answer, sock, min(deadline, time.monotonic() + MAX_BODY_S))
         except http.client.HTTPException as error:
             connection.close()
             raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from None  # its text quotes the server
@@ -97,6 +99,7 @@ class Connection:
             connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
             if self._proxy is not None:
                 connection.set_tunnel(self._url.hostname or "", self._url.port, _authorization(self._proxy))
+        connection.response_class = _Answer
         try:
             connection.connect()
         except OSError as error:
@@ -105,6 +108,22 @@ class Connection:
                 raise ConnectionError(f"the proxy makes no tunnel: HTTP {refused[0] if refused else 'error'}") from None
             raise
         return connection
+
+
+class _Answer(http.client.HTTPResponse):
+    """The answer that counts: http.client passes over 100 by itself, and takes 102 or 103 for the end of it.
+
+    RFC 9110, section 15.2: any number of answers 1xx may come before, to be ignored; but 101 is a last word.
+    """
+
+    def begin(self) -> None:
+        super().begin()
+        for _ in range(MAX_INTERIM):
+            if not 101 < self.status < 200:
+                return
+            self.headers = None  # type: ignore[assignment] # as before the first call: the head is yet to be read
+            super().begin()
+        raise http.client.HTTPException("no end of interim answers")
 
 
 def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:
@@ -116,6 +135,9 @@ def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float
             # at its end read1 returns nothing, but only read marks the answer as done
             content += answer.read1(MAX_ANSWER_BYTES - len(content)) if answer.length != 0 else answer.read()
         except OSError:
+            break
+        except http.client.HTTPException:  # chunks that are none, or cut: what comes next cannot be an answer
+            answer.will_close = True
             break
     return content
 

@@ -38,7 +38,9 @@ class FirehoseSink:
         lines = [record.line for record in batch.records]
         entries = _packing.packed(lines, MAX_RECORD_BYTES) if self._pack else _packing.single(lines)
         records = [{"Data": entry.data} for entry in entries]
-        answer = self._client.call(OPERATIONS[0], timeout_s, DeliveryStreamName=self._stream, Records=records)
+        answer = self._client.call(
+            OPERATIONS[0], timeout_s, expect=["FailedPutCount"], DeliveryStreamName=self._stream, Records=records
+        )
         if not answer["FailedPutCount"]:
             return ()
         answers = zip(entries, answer["RequestResponses"], strict=True)

@@ -46,7 +46,9 @@ class KinesisSink:
             {"Data": record.line + b"\n", "PartitionKey": self._partition_key(batch, record)}
             for record in batch.records
         ]
-        answer = self._client.call(OPERATIONS[0], timeout_s, StreamName=self._stream, Records=records)
+        answer = self._client.call(
+            OPERATIONS[0], timeout_s, expect=["Records"], StreamName=self._stream, Records=records
+        )
         if not answer.get("FailedRecordCount"):
             return ()
         answers = zip(range(len(records)), answer["Records"], strict=True)

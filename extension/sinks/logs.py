@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 
 from extension.records import member
-from extension.sinks import BadSetting, Failure, Limits, _aws, _packing
+from extension.sinks import BadSetting, Failure, Limits, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +82,10 @@ class LogsSink:
             answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
         except ClientError:
             self._create(where, timeout_s)
-            answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+            try:
+                answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+            except ClientError as error:
+                raise _aws_errors.Unavailable(f"the log stream was made and is not there yet: {missing}") from error
         return rejected(events, answer.get("rejectedLogEventsInfo", {}))
 
     def _create(self, where: dict[str, str], timeout_s: float) -> None:

@@ -45,7 +45,7 @@ class SqsSink:
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch; the records that the queue did not take. Raises as Client.call does."""
         if not self._url:
-            answer = self._client.call(OPERATIONS[1], timeout_s, QueueName=self._queue)
+            answer = self._client.call(OPERATIONS[1], timeout_s, expect=["QueueUrl"], QueueName=self._queue)
             self._url = answer["QueueUrl"]
         lines = [printable(record.line) for record in batch.records]
         entries = _packing.packed(lines, MAX_BYTES) if self._pack else _packing.single(lines)
@@ -67,7 +67,12 @@ class SqsSink:
             for number, entry in enumerate(request)
         ]
         answer = self._client.call(
-            OPERATIONS[0], timeout_s, action="sqs:SendMessage", QueueUrl=self._url, Entries=messages
+            OPERATIONS[0],
+            timeout_s,
+            action="sqs:SendMessage",
+            expect=["Successful", "Failed"],
+            QueueUrl=self._url,
+            Entries=messages,
         )
         for failed in answer.get("Failed", ()):
             permanent = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED

@@ -47,7 +47,8 @@ class Answer(NamedTuple):
     """An HTTP answer: `after_s` seconds late, its body with a pause of `byte_s` after every byte.
 
     With `cut`, the connection is reset after so many bytes of the body. `close` ends it politely after the answer,
-    which does not say so: what a server does whose patience with idle connections ends.
+    which does not say so: what a server does whose patience with idle connections ends. `raw` goes out instead of all
+    that was said of the answer, byte for byte; `close` ends the connection behind it.
     """
 
     status: int = 200
@@ -57,6 +58,7 @@ class Answer(NamedTuple):
     byte_s: float = 0.0
     cut: int | None = None
     close: bool = False
+    raw: bytes = b""
 
 
 OK = Answer()
@@ -147,6 +149,10 @@ class FaultServer:
 
     def _answer(self, handler: _Handler, answer: Answer) -> None:
         self._closing.wait(answer.after_s)
+        if answer.raw:
+            handler.wfile.write(answer.raw)
+            handler.close_connection = handler.close_connection or answer.close
+            return
         handler.send_response_only(answer.status)
         for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
             handler.send_header(name, value)

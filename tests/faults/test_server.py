@@ -142,6 +142,14 @@ def test_kept_connection_that_is_closed() -> None:
         connection.close()
 
 
+def test_raw_answer() -> None:
+    """A raw answer goes out byte for byte, and ends the connection where it is told to."""
+    raw = b"HTTP/1.0 200 Fine\r\n\r\nbody"
+    with FaultServer([Answer(raw=raw, close=True)]) as server, connect(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(100), b"")) == raw
+
+
 def test_reset_of_an_idle_connection(server: FaultServer) -> None:
     """A kept connection can be reset while nothing is sent on it."""
     connection = http.client.HTTPConnection(server.host, timeout=5)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 import trustme
-from botocore.exceptions import SSLError
 
 from extension.sinks import Busy, Rejected, _aws, _aws_errors
 from tests.faults.aws import ContainerCredentials, Service, Sts, in_an_hour, refusing
@@ -374,7 +373,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Autho
 
 def test_server_that_nobody_vouches_for(authority: Authority, open_for_test: Callable[[str], Sink]) -> None:
     """A server whose certificate cannot be verified gets nothing."""
-    with pytest.raises(SSLError, match="certificate verify failed"):
+    with pytest.raises(OSError, match=r"SSLError.*certificate verify failed"):
         open_for_test("s3://logs").send(SENT, 5.0)
     assert authority.server.requests == []
 
@@ -465,3 +464,11 @@ def test_words_that_s3_does_not_know(query: str, said: str, open_for_test: Calla
 def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -> None:
     """Those that it knows are taken, and none is the bucket's own."""
     open_for_test(f"s3://logs?{query}").close()
+@pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
+@pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b""])
+def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:
+    """A 200 without what the service always says has delivered nothing: it came from something between us."""
+    found = strict(url, Service([Answer(200, {}, body)]))
+    with pytest.raises(OSError):  # noqa: PT011 - the seam's word for "send it again"
+        found.sink.send(batch(line(1)), 5.0)
+    assert list(found.sink.send(batch(line(1)), 5.0)) == []

@@ -167,9 +167,8 @@ def test_server_error_is_transient(bench: Bench, status: int) -> None:
     """A server error is not Rejected, and the batch is taken when it is sent again."""
     sink = bench.open([Answer(status)])
     sent = batch(line(1, SECRET, now_iso()))
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - any but Rejected
+    with pytest.raises((OSError, Busy)):  # anything else would be a fault of ours
         sink.send(sent, 5.0)
-    assert not isinstance(caught.value, Rejected)
     assert list(sink.send(sent, 5.0)) == []
     assert bench.lines() == [sent.records[0].line]
 
@@ -181,9 +180,8 @@ def test_broken_connection_is_transient(bench: Bench, action: Action) -> None:
     """A connection that breaks or says nothing ends the send in time, and the next send works."""
     sink = bench.open([action])
     sent = batch(line(1, SECRET, now_iso()))
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - any but Rejected
+    with pytest.raises(OSError):  # noqa: PT011 - anything else would be a fault of ours
         sink.send(sent, 0.3)
-    assert not isinstance(caught.value, Rejected)
     sink.close()
     assert list(sink.send(sent, 5.0)) == []
 

@@ -10,13 +10,48 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
+from extension.sinks import Busy, Rejected
 from extension.sinks._http import MAX_ANSWER_BYTES, Connection
+from extension.sinks.http import parse_retry_after
 from tests.faults.server import Answer, FaultServer
+from tests.sinks.helpers import batch, line, open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from extension.records import Batch
+    from extension.sinks import Sink
+
+# What may stand behind the status line, and whether the server ends the connection (RFC 9112, section 6.3).
+FRAMINGS: dict[str, tuple[bytes, bool]] = {
+    "HTTP/1.0, length": (b"HTTP/1.0 %d X\r\nContent-Length: 4\r\n\r\nbody", True),
+    "HTTP/1.0, no length": (b"HTTP/1.0 %d X\r\n\r\nbody", True),
+    "HTTP/1.0, empty": (b"HTTP/1.0 %d X\r\n\r\n", True),
+    "HTTP/1.0, kept": (b"HTTP/1.0 %d X\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody", False),
+    "close, length": (b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody", True),
+    "close, no length": (b"HTTP/1.1 %d X\r\nConnection: close\r\n\r\nbody", True),
+    "close, empty": (b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", True),
+    "close, said but not done": (b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody", False),
+    "close, chunked": (
+        b"HTTP/1.1 %d X\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        True,
+    ),
+    "no length": (b"HTTP/1.1 %d X\r\n\r\nbody", True),
+    "length": (b"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\nbody", False),
+    "empty": (b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", False),
+    "chunked": (b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", False),
+    "chunks that are none": (b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\nbody\r\n\r\n", True),
+    "chunks that are cut": (b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nbody", True),
+    "length that is cut": (b"HTTP/1.1 %d X\r\nContent-Length: 9\r\n\r\nbody", True),
+    "length that is none": (b"HTTP/1.1 %d X\r\nContent-Length: many\r\n\r\nbody", True),
+}
+BEFORE = {"": b"", "100": b"HTTP/1.1 100 Continue\r\n\r\n", "103": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"}
+BEFORE["102, 100, 103"] = b"HTTP/1.1 102 Processing\r\n\r\n" + BEFORE["100"] + BEFORE["103"]
+STATUSES = {200: None, 202: None, 204: None, 302: Rejected, 400: Rejected, 404: Rejected, 429: Busy, 500: Busy}
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -203,3 +238,41 @@ def test_close_leaves_a_request_under_way_alone() -> None:
             thread.join(10)
         assert answers == [200, 200]
         assert sorted(request.connection for request in server.requests) == [1, 2]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
+    """Taken, refused or busy is what the status says, however the answer is framed, and whatever came before it."""
+    sent = batch(line(1))
+    cases = [
+        (f"{name} {framing}", Answer(raw=before + answer % status, close=close))
+        for name, before in BEFORE.items()
+        for framing, (answer, close) in FRAMINGS.items()
+        if status != 204 or b"body" not in answer  # which has none
+        for _ in (1, 2)  # the second may be asked for on a kept connection
+    ]
+    with FaultServer([answer for _, answer in cases]) as server:
+        sink = open_sink(f"{server.url}/")
+        outcomes = [(name, _outcome(sink, sent)) for name, _ in cases]
+        sink.close()
+    assert outcomes == [(name, STATUSES[status]) for name, _ in cases]
+    assert len(server.requests) == len(cases)
+
+
+def _outcome(sink: Sink, sent: Batch) -> type[Exception] | None:
+    try:
+        sink.send(sent, 5.0)
+    except Exception as error:  # noqa: BLE001 - which one is the question
+        return type(error)
+    return None
+
+
+def test_retry_after_that_no_clock_can_hold() -> None:
+    """A date that makes no sense is as none."""
+    assert parse_retry_after("Mon, 20 Nov 2026 19:12:08 +99999999999999") == 0.0
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_retry_after_of_any_kind(value: str) -> None:
+    """Whatever a server writes into Retry-After, it is a number of seconds, 0 where it cannot be read."""
+    assert parse_retry_after(value) >= 0.0
