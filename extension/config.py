@@ -6,6 +6,7 @@ It reads variables and parses them; it opens nothing. docs/configuration.md desc
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from extension import headers, sink_url, sinks
@@ -20,6 +21,7 @@ T = TypeVar("T")
 PREFIX = "FORWARDER_"
 RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
+TRY_OPENING_S = 2.0  # to find all that is wrong at once, where something is
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 HARMLESS = re.compile(
     r"[\w.,+ -]{1,40}"
@@ -37,8 +39,8 @@ class ConfigError(Exception):
 class Config(NamedTuple):
     """What the user asked for. Times are in seconds, sizes in bytes."""
 
-    targets: tuple[sinks.Target, ...]
-    fallback: sinks.Target | None
+    sinks: tuple[SinkURL, ...]
+    fallback: SinkURL | None
     types: tuple[str, ...]
     buffer_max_items: int
     buffer_max_bytes: int
@@ -56,8 +58,8 @@ def parse(environment: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError."""
     reader = _Reader(environment)
     config = Config(
-        targets=reader.targets("FORWARDER_SINKS"),
-        fallback=next(iter(reader.targets("FORWARDER_FALLBACK", most=1)), None),
+        sinks=reader.sink_urls("FORWARDER_SINKS"),
+        fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
         types=reader.types("FORWARDER_TYPES"),
         buffer_max_items=reader.number("FORWARDER_BUFFER_MAX_ITEMS", 1000, 1000, 10_000),
         buffer_max_bytes=reader.number("FORWARDER_BUFFER_MAX_BYTES", 262_144, 262_144, MIB),
@@ -72,9 +74,9 @@ def parse(environment: Mapping[str, str]) -> Config:
     )
     reader.check_names()
     reader.check_together(config)
-    reader.check_fallback(config.targets, config.fallback)
+    reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
-        reader.try_opening((*config.targets, *filter(None, [config.fallback])))
+        reader.try_opening((*config.sinks, *filter(None, [config.fallback])))
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
 
@@ -117,9 +119,10 @@ class _Reader:
             )
             self._refuse("FORWARDER_BUFFER_TIMEOUT_MS", str(config.buffer_timeout_ms), expected)
 
-    def try_opening(self, targets: Iterable[sinks.Target]) -> None:
+    def try_opening(self, urls: Iterable[SinkURL]) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
-        self.problems += sinks.open_all(targets)[1]
+        listed = tuple(urls)
+        self.problems += sinks.wait_opened(listed, sinks.start_opening(listed), time.monotonic() + TRY_OPENING_S)
 
     def text(self, name: str, default: str) -> str:
         return self._text(name) or default
@@ -142,7 +145,7 @@ class _Reader:
     def types(self, name: str) -> tuple[str, ...]:
         return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
 
-    def targets(self, name: str, most: int | None = None) -> tuple[sinks.Target, ...]:
+    def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()
         if most is not None and len(urls) > most:
             self.problems.append(f"{name} has {len(urls)} words; expected a single sink URL")
@@ -151,15 +154,15 @@ class _Reader:
             if (first := urls.index(url) + 1) < number:
                 self.problems.append(f"sink {number} of {name} is sink {first} again; expected each sink once")
         places = [name if most == 1 else f"sink {number} of {name}" for number in range(1, len(urls) + 1)]
-        return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._target(url, place)))
+        return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._sink_url(url, place)))
 
-    def check_fallback(self, targets: Iterable[sinks.Target], fallback: sinks.Target | None) -> None:
+    def check_fallback(self, urls: Iterable[SinkURL], fallback: SinkURL | None) -> None:
         """What a sink cannot take must not go there again."""
-        for target in targets:
-            if fallback is not None and sink_url.is_same(target, fallback):
-                self.problems.append(f"{fallback.place} is {target.place} again; expected another sink")
+        for url in urls:
+            if fallback is not None and sink_url.is_same(url, fallback):
+                self.problems.append(f"{fallback.place} is {url.place} again; expected another sink")
 
-    def _target(self, url: str, place: str) -> sinks.Target | None:
+    def _sink_url(self, url: str, place: str) -> SinkURL | None:
         """A sink URL with what other settings say of it."""
         try:
             target = sink_url.take_apart(url, place)

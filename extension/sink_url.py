@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # as most lists have, but not this one
 
 
-def take_apart(url: str, place: str) -> sinks.Target:
+def take_apart(url: str, place: str) -> sinks.SinkURL:
     """What a URL itself says; `place` is where it stands. Raises BadSetting."""
     if SEPARATOR.search(url):
         raise sinks.BadSetting("expected white space between sinks, and no comma; within a URL write it as %2C")
@@ -39,7 +39,7 @@ def take_apart(url: str, place: str) -> sinks.Target:
             "expected a URL without user, password and fragment; put credentials into FORWARDER_HEADERS,"
             " and write @ as %40, # as %23"
         )
-    return sinks.Target(
+    return sinks.SinkURL(
         name=f"{parts.scheme}://{parts.netloc if sinks.HOST.fullmatch(parts.netloc) else ''}",
         scheme=parts.scheme,
         host=parts.netloc,
@@ -49,7 +49,7 @@ def take_apart(url: str, place: str) -> sinks.Target:
     )
 
 
-def is_same(one: sinks.Target, other: sinks.Target) -> bool:
+def is_same(one: sinks.SinkURL, other: sinks.SinkURL) -> bool:
     """Whether both are one destination, whichever types of records each asks for."""
     return _destination(one) == _destination(other)
 
@@ -62,6 +62,6 @@ def parse_types(text: str) -> Sequence[str]:
     return tuple(kind for kind in KINDS if kind in chosen or not chosen)
 
 
-def _destination(target: sinks.Target) -> tuple[object, ...]:
+def _destination(target: sinks.SinkURL) -> tuple[object, ...]:
     parameters = {name: value for name, value in target.parameters.items() if name != "types"}
     return target.scheme, target.host.lower(), target.path, parameters

@@ -450,7 +450,7 @@ class Queue:
         return taken
 
     def _pop_first(self) -> list[Record]:
-        return self._pop(1, 1 << 62, 0)
+        return self._pop(1, self.memory, 0)
 
     def _put_back(self, records: Sequence[Record], arrived: float) -> None:
         """Records that have a place in `memory` already wait again, in order."""

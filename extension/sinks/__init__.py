@@ -1,7 +1,7 @@
 """Where records go: the seam between delivery and one destination.
 
 A sink is one module in this folder, found by the scheme of its URL, with two names: PARAMETERS, the query parameters it
-takes; and `open_sink`, which makes a Sink of a Target and raises BadSetting for what the URL must not say. A sink
+takes; and `open_sink`, which makes a Sink of a SinkURL and raises BadSetting for what the URL must not say. A sink
 blocks: delivery calls it from a thread, one call at a time but for calls that a freeze left hanging on a dead
 connection, so `send` keeps nothing between calls but connections.
 """
@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import importlib
 import os
-from enum import Enum
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from extension.log import describe
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from extension.records import Batch
 
 COMMON_PARAMETERS = frozenset({"types"})
+MAX_OPENING = 8  # threads; more sinks wait for one of them
 # A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
@@ -109,7 +112,7 @@ class Sink(Protocol):
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Block until the destination has taken the batch, `timeout_s` at most; the records that it did not take.
 
-        Raises Rejected, or Busy; OSError where the batch may be sent again as it is. Anything else is a fault of ours.
+        Raises Refused, Throttled, Unavailable; OSError where nobody answers. Anything else is a fault of ours.
         """
         ...
 
@@ -118,7 +121,7 @@ class Sink(Protocol):
         ...
 
 
-class Target(NamedTuple):
+class SinkURL(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need.
 
     `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
@@ -148,7 +151,7 @@ def module_name(scheme: str) -> str:
     return "http" if name == "https" else name
 
 
-def load(target: Target) -> Sink:
+def load(target: SinkURL) -> Sink:
     """Import the one module that the target needs and open its sink. Raises BadSetting."""
     module = importlib.import_module(f"{__name__}.{module_name(target.scheme)}")
     allowed = COMMON_PARAMETERS | module.PARAMETERS
@@ -159,14 +162,14 @@ def load(target: Target) -> Sink:
     return sink
 
 
-def open_all(targets: Iterable[Target]) -> tuple[list[Sink], list[str]]:
-    """The sinks of the targets, and what is wrong with those that could not be opened."""
-    opened, problems = [], []
-    for target in targets:
-        try:
-            opened.append(load(target))
-        except BadSetting as error:
-            problems.append(f"{target.place}: {error}")
-        except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
-            problems.append(f"{target.place}: cannot be opened ({describe(error)})")
-    return opened, problems
+def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
+    """Open all sinks, each in a thread of its own: what takes long in one, such as credentials, delays no other."""
+    threads = ThreadPoolExecutor(MAX_OPENING, "open")
+    return [threads.submit(load, url) for url in urls]
+
+
+def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until: float) -> list[str]:
+    """Wait for the sinks, until a monotonic time at most; what is wrong with the settings of those that are done."""
+    wait(opening, max(0.0, until - time.monotonic()))
+    failed = [(url, one.exception()) for url, one in zip(urls, opening, strict=True) if one.done()]
+    return [f"{url.place}: {error}" for url, error in failed if isinstance(error, BadSetting)]

@@ -26,14 +26,15 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     ProxyConnectionError,
 )
 from botocore.session import Session
 
 from extension.log import describe
-from extension.sinks import HOST, BadSetting, Rejected
-from extension.sinks._aws_errors import EXPIRED, Unavailable, Wanted, code, translate
+from extension.sinks import HOST, BadSetting, Refused, Scope, Unavailable
+from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
-    from extension.sinks import Target
+    from extension.sinks import SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "sts"
@@ -61,7 +62,7 @@ class Client:
     `resource` says in a message what is written to, as in "bucket logs". Raises BadSetting.
     """
 
-    def __init__(self, service: str, resource: str, target: Target) -> None:
+    def __init__(self, service: str, resource: str, target: SinkURL) -> None:
         self._service = service
         self._resource = resource
         self._role = target.parameters.get("role", "")
@@ -79,10 +80,10 @@ class Client:
                 self._opened = self._open()
         except BadSetting:
             raise
-        except BotoCoreError as error:  # such as ProfileNotFound; its text quotes the setting
-            raise BadSetting(f"AWS's variables do not fit: {type(error).__name__}") from None
+        except BotoCoreError as error:  # such as ProfileNotFound; its text quotes the variable
+            raise Unavailable(f"AWS's variables do not fit: {type(error).__name__}") from None
         except ValueError:
-            raise BadSetting("AWS_ENDPOINT_URL, or the one of the service, is no URL") from None
+            raise Unavailable("AWS_ENDPOINT_URL, or the one of the service, is no URL") from None
 
     @property
     def endpoint(self) -> str:
@@ -102,9 +103,9 @@ class Client:
     ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        The service's own answers have one of the members `expect`. Raises Rejected and Busy for the errors that mean
-        so; ClientError for the code that is to `leave` to the caller, and for no other; OSError for the rest, to be
-        tried again.
+        The service's own answers have one of the members `expect`. Raises Refused, Throttled and Unavailable for the
+        errors that mean so; ClientError for the code that is to `leave` to the caller, and for no other; OSError where
+        nobody answers.
         """
         try:
             client = self._client()
@@ -121,10 +122,12 @@ class Client:
             raise translate(error, wanted) from None
         except NoCredentialsError:
             self._opened = None
-            raise Rejected("no credentials; give the function an execution role") from None
+            raise Refused("no credentials; give the function an execution role", Scope.EVERYTHING) from None
         except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError):
             message = f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
             raise ConnectionError(message) from None
+        except HTTPClientError as error:
+            raise ConnectionError(describe(error)) from None
         except BotoCoreError as error:
             raise Unavailable(describe(error)) from None
         if expect and not any(name in answer for name in expect):
@@ -170,14 +173,14 @@ class Client:
         context["read_timeout"] = self._timeout_s
 
 
-def name(target: Target, expected: str) -> str:
+def name(target: SinkURL, expected: str) -> str:
     """The host of a URL that has nothing behind it, the name of a stream. Raises BadSetting."""
     if not NAME.fullmatch(target.host) or target.path.strip("/"):
         raise BadSetting(f"expected {expected}")
     return target.host
 
 
-def choice(target: Target, parameter: str, choices: Sequence[str]) -> str:
+def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
     """A parameter that is one of `choices`, the first if it is not given. Raises BadSetting."""
     value = target.parameters.get(parameter, choices[0])
     if value not in choices:

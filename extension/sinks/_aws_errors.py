@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from extension.sinks import Busy, Rejected
+from extension.sinks import Refused, Scope, Throttled, Unavailable
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -61,13 +61,20 @@ MISSING = frozenset(
         "ResourceNotFoundException",
     }
 )
+# What a status means where the code says nothing more.
+SCOPES = {
+    400: Scope.RECORD,
+    401: Scope.EVERYTHING,
+    403: Scope.EVERYTHING,
+    404: Scope.EVERYTHING,
+    405: Scope.EVERYTHING,
+    411: Scope.EVERYTHING,
+    413: Scope.SIZE,
+    501: Scope.EVERYTHING,
+}
 ELSEWHERE = frozenset(
     {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidAddress", "PermanentRedirect"}
 )
-
-
-class Unavailable(ConnectionError):
-    """AWS failed to answer as it should, which says nothing about the batch: it may be sent again."""
 
 
 class Wanted(NamedTuple):
@@ -79,27 +86,31 @@ class Wanted(NamedTuple):
 
 
 def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911 - a table, in words
-    """What it is to delivery: Rejected, Busy or Unavailable. AWS's own text is left out, for it may quote records."""
+    """What it is to delivery: Refused, Throttled or Unavailable. AWS's own text is left out, it may quote records."""
     found = code(error)
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
     message = f"{found} ({wanted.action}, HTTP {status})"
     if found in THROTTLED or status == 429:
         after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-        return Busy(message, float(after) if after.isdecimal() else 0.0)
+        return Throttled(message, float(after) if after.isdecimal() else 0.0)
     if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
         return Unavailable(message)
     if found in FORBIDDEN:
-        return Rejected(f"{found}: allow {wanted.action} on {wanted.resource} in the function's role")
+        return _denied(f"{found}: allow {wanted.action} on {wanted.resource} in the function's role")
     if found in UNKNOWN_KEY:
-        return Rejected(f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it")
+        return _denied(f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it")
     if found in MISSING:
-        return Rejected(f"{found}: there is no {wanted.resource} in {wanted.region}; create it, or correct the URL")
+        return _denied(f"{found}: there is no {wanted.resource} in {wanted.region}; create it, or correct the URL")
     if found in ELSEWHERE or status == 301:
-        return Rejected(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
-    if status in {400, 401, 403, 404, 405, 411, 413, 501}:
-        return Rejected(message, divisible=status in {400, 413})
+        return _denied(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
+    if status in SCOPES:
+        return Refused(message, SCOPES[status])
     return Unavailable(message)
+
+
+def _denied(message: str) -> Refused:
+    return Refused(message, Scope.EVERYTHING)
 
 
 def code(error: ClientError) -> str:

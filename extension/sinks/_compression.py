@@ -44,3 +44,8 @@ def compress_zstd(data: bytes) -> bytes:
     import zstandard  # noqa: PLC0415 - 4 ms and 1 MB that most functions never need
 
     return zstandard.compress(data, 1)
+
+
+def uncompressed(data: bytes) -> bytes:
+    """The data as they are."""
+    return data

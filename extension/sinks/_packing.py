@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension.sinks import Busy, Failure, Rejected
+from extension.sinks import Failure, Outcome, Refused, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +19,9 @@ class Entry(NamedTuple):
     positions: range
     data: bytes
 
-    def failures(self, reason: str, *, permanent: bool = False) -> list[Failure]:
+    def failures(self, reason: str, outcome: Outcome = Outcome.RETRY) -> list[Failure]:
         """That none of these records was taken."""
-        return [Failure(position, reason, permanent) for position in self.positions]
+        return [Failure(position, reason, outcome) for position in self.positions]
 
 
 def single(lines: Sequence[bytes]) -> list[Entry]:
@@ -85,6 +85,6 @@ def send_each(
                 if number == 0:
                     raise
                 reason = str(error)
-                in_a_row += 2 if isinstance(error, (Busy, Rejected)) else 1
+                in_a_row += 2 if isinstance(error, (Throttled, Refused)) else 1
         failures += [failure for item in part for failure in fail(item, reason)]
     return failures

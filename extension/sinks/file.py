@@ -10,13 +10,13 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from extension.sinks import BadSetting, Limits, Rejected
+from extension.sinks import BadSetting, Limits, Refused, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Target
+    from extension.sinks import Failure, SinkURL
 
 PARAMETERS: frozenset[str] = frozenset()
 
@@ -41,7 +41,7 @@ class FileSink:
         self._shared = shared
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-        """Append the batch. Raises OSError; Rejected where the path leads to no file any more."""
+        """Append the batch. Raises OSError; Refused where the path leads to no file any more."""
         path = self._path
         if self._shared:
             stem, suffix = os.path.splitext(path)
@@ -58,7 +58,7 @@ class FileSink:
         """Nothing is kept open between batches."""
 
 
-def open_sink(target: Target) -> FileSink:
+def open_sink(target: SinkURL) -> FileSink:
     """Make a sink of file:///absolute/path."""
     path = target.path
     if target.host or not path.strip("/") or os.path.normpath("/" + path.lstrip("/")).startswith(NO_FILES):
@@ -100,11 +100,11 @@ def _open(path: str) -> int:
         descriptor = os.open(path, flags, 0o644)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a FIFO that nobody reads, a socket
-            raise Rejected("not a plain file") from None
+            raise Refused("not a plain file", Scope.EVERYTHING) from None
         raise
     if not _is_fit(os.fstat(descriptor)):
         os.close(descriptor)
-        raise Rejected("not a plain file")
+        raise Refused("not a plain file", Scope.EVERYTHING)
     return descriptor
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Target
+    from extension.sinks import Failure, SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "firehose"
@@ -39,7 +39,7 @@ class FirehoseSink:
         entries = _packing.packed(lines, MAX_RECORD_BYTES) if self._pack else _packing.single(lines)
         records = [{"Data": entry.data} for entry in entries]
         answer = self._client.call(
-            OPERATIONS[0], timeout_s, expect=["FailedPutCount"], DeliveryStreamName=self._stream, Records=records
+            "PutRecordBatch", timeout_s, expect=["FailedPutCount"], DeliveryStreamName=self._stream, Records=records
         )
         if not answer["FailedPutCount"]:
             return ()
@@ -51,7 +51,7 @@ class FirehoseSink:
         self._client.close()
 
 
-def open_sink(target: Target) -> FirehoseSink:
+def open_sink(target: SinkURL) -> FirehoseSink:
     """Make a sink of firehose://stream."""
     stream = _aws.name(target, "firehose://stream")
     pack = _aws.choice(target, "pack", ("false", "true")) == "true"

@@ -6,19 +6,20 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from extension.sinks import HOST, BadSetting, Busy, Limits, Rejected
-from extension.sinks._compression import Packed, compress_gzip, compress_zstd
+from extension.sinks import HOST, BadSetting, Limits, Refused, Scope, Throttled, Unavailable
+from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Target
+    from extension.sinks import Failure, SinkURL
     from extension.sinks._http import Response
 
 PARAMETERS = frozenset({"compression", "headers"})
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": compress_gzip, "zstd": compress_zstd, "none": bytes}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": compress_gzip, "zstd": compress_zstd, "none": uncompressed}
+SCOPES = {400: Scope.RECORD, 413: Scope.SIZE, 422: Scope.RECORD}
 RETRIABLE = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
 
 
@@ -37,7 +38,7 @@ class HttpSink:
         self._connection = Connection(url)
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-        """POST the batch. Raises Rejected for what may not be sent again, Busy where the answer names a delay."""
+        """POST the batch. Raises as check_status does, and OSError."""
         body = self._packed.body(batch)
         response = self._connection.request("POST", self._path, self._headers, body, timeout_s)
         check_status(response)
@@ -49,7 +50,7 @@ class HttpSink:
         self._connection.close()
 
 
-def open_sink(target: Target) -> HttpSink:
+def open_sink(target: SinkURL) -> HttpSink:
     """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
     url = f"{target.scheme}://{target.host}"
     if not HOST.fullmatch(target.host) or not target.path.isascii():
@@ -72,8 +73,11 @@ def check_status(response: Response) -> None:
         return
     message = f"HTTP {status}"
     if status not in RETRIABLE:
-        raise Rejected(message, divisible=status in {400, 413, 422})
-    raise Busy(message, parse_retry_after(response.headers.get("Retry-After", "")))
+        raise Refused(message, SCOPES.get(status, Scope.EVERYTHING))
+    retry_after_s = parse_retry_after(response.headers.get("Retry-After", ""))
+    if status == 429 or retry_after_s:
+        raise Throttled(message, retry_after_s)
+    raise Unavailable(message)
 
 
 def parse_retry_after(value: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from typing import TYPE_CHECKING
 
 from extension.sinks import Failure, Limits, _aws
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from extension.records import Batch, Record
-    from extension.sinks import Target
+    from extension.sinks import SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "kinesis"
@@ -26,8 +25,6 @@ MAX_RECORDS = 500
 MAX_BYTES = 5 << 20
 MAX_RECORD_BYTES = 1 << 20
 MAX_KEY = 256
-
-REQUEST_ID = re.compile(rb'"requestId":"([^"\\]{1,%d})"' % MAX_KEY)
 
 
 class KinesisSink:
@@ -47,19 +44,19 @@ class KinesisSink:
             for record in batch.records
         ]
         answer = self._client.call(
-            OPERATIONS[0], timeout_s, expect=["Records"], StreamName=self._stream, Records=records
+            "PutRecords", timeout_s, expect=["Records"], StreamName=self._stream, Records=records
         )
         if not answer.get("FailedRecordCount"):
             return ()
         answers = zip(range(len(records)), answer["Records"], strict=True)
-        return [Failure(position, code, permanent=False) for position, one in answers if (code := one.get("ErrorCode"))]
+        return [Failure(position, code) for position, one in answers if (code := one.get("ErrorCode"))]
 
     def close(self) -> None:
         """Give up the kept connection."""
         self._client.close()
 
 
-def open_sink(target: Target) -> KinesisSink:
+def open_sink(target: SinkURL) -> KinesisSink:
     """Make a sink of kinesis://stream."""
     stream = _aws.name(target, "kinesis://stream")
     key = _aws.choice(target, "partition_key", tuple(PARTITION_KEYS))
@@ -68,9 +65,7 @@ def open_sink(target: Target) -> KinesisSink:
 
 def by_request(batch: Batch, record: Record) -> str:
     """All of an invocation in one shard, in order; what belongs to none goes by its environment."""
-    stamp = record.line.rfind(b'"lambda":')
-    found = REQUEST_ID.search(record.line, max(stamp, 0))
-    return found[1].decode() if found else by_environment(batch, record)
+    return record.request_id[:MAX_KEY] or by_environment(batch, record)
 
 
 def by_environment(batch: Batch, record: Record) -> str:  # noqa: ARG001 - one signature for all

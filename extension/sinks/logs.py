@@ -12,14 +12,13 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from extension.records import member
-from extension.sinks import BadSetting, Failure, Limits, _aws, _aws_errors, _packing
+from extension.sinks import BadSetting, Failure, Limits, Outcome, Unavailable, _aws, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from extension.records import Batch, Record
-    from extension.sinks import Target
+    from extension.sinks import SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "logs"
@@ -35,7 +34,6 @@ MAX_SPAN_MS = 24 * 3600 * 1000
 
 GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 NOT_IN_A_STREAM = re.compile(r"[:*]")
-TIME_PREFIX = b'{"time":"'
 
 
 class Event(NamedTuple):
@@ -45,9 +43,9 @@ class Event(NamedTuple):
     position: int
     line: bytes
 
-    def failures(self, reason: str, *, permanent: bool = False) -> list[Failure]:
+    def failures(self, reason: str, outcome: Outcome = Outcome.RETRY) -> list[Failure]:
         """That it was not taken."""
-        return [Failure(self.position, reason, permanent)]
+        return [Failure(self.position, reason, outcome)]
 
 
 class LogsSink:
@@ -79,21 +77,21 @@ class LogsSink:
         messages = [{"timestamp": event.timestamp_ms, "message": event.line.decode()} for event in events]
         missing = "ResourceNotFoundException"
         try:
-            answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+            answer = self._client.call("PutLogEvents", timeout_s, leave=missing, **where, logEvents=messages)
         except ClientError:
             self._create(where, timeout_s)
             try:
-                answer = self._client.call(OPERATIONS[0], timeout_s, leave=missing, **where, logEvents=messages)
+                answer = self._client.call("PutLogEvents", timeout_s, leave=missing, **where, logEvents=messages)
             except ClientError as error:
-                raise _aws_errors.Unavailable(f"the log stream was made and is not there yet: {missing}") from error
+                raise Unavailable(f"the log stream was made and is not there yet: {missing}") from error
         return rejected(events, answer.get("rejectedLogEventsInfo", {}))
 
     def _create(self, where: dict[str, str], timeout_s: float) -> None:
         with suppress(ClientError):  # another was quicker
-            self._client.call(OPERATIONS[1], timeout_s, leave="ResourceAlreadyExistsException", **where)
+            self._client.call("CreateLogStream", timeout_s, leave="ResourceAlreadyExistsException", **where)
 
 
-def open_sink(target: Target) -> LogsSink:
+def open_sink(target: SinkURL) -> LogsSink:
     """Make a sink of logs://group/stream, or of logs:///group/with/slashes?stream=stream."""
     if target.host:
         group, stream = unquote(target.host), unquote(target.path).strip("/")
@@ -112,7 +110,7 @@ def open_sink(target: Target) -> LogsSink:
 def days(records: Sequence[Record]) -> Iterator[list[Event]]:
     """The records, one at least, as events in order of time, in parts that span no more than a day."""
     part: list[Event] = []
-    for event in sorted(Event(timestamp_ms(record.line), at, record.line) for at, record in enumerate(records)):
+    for event in sorted(Event(timestamp_ms(record.time), at, record.line) for at, record in enumerate(records)):
         if part and event.timestamp_ms - part[0].timestamp_ms > MAX_SPAN_MS:
             yield part
             part = []
@@ -120,16 +118,11 @@ def days(records: Sequence[Record]) -> Iterator[list[Event]]:
     yield part
 
 
-def timestamp_ms(line: bytes) -> int:
+def timestamp_ms(text: str) -> int:
     """Milliseconds since 1970 of a record's time; now where it has none that can be read."""
-    if line.startswith(TIME_PREFIX):  # as the platform writes it; a hundredth of the time that parsing takes
-        start = len(TIME_PREFIX)
-        text: Any = line[start : line.index(b'"', start)].decode()
-    else:
-        text = member(line, "time")
     try:
         return max(0, int(datetime.fromisoformat(text).timestamp() * 1000))
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return time.time_ns() // 1_000_000
 
 
@@ -137,8 +130,12 @@ def rejected(events: Sequence[Event], info: dict[str, int]) -> list[Failure]:
     """What RejectedLogEventsInfo says: the first events, up to an index exclusive, and the last, from an index on."""
     old = max(info.get("tooOldLogEventEndIndex", 0), info.get("expiredLogEventEndIndex", 0))
     new = info.get("tooNewLogEventStartIndex", len(events))
-    too_old = [failure for event in events[:old] for failure in event.failures("too old for the group", permanent=True)]
+    too_old = [
+        failure for event in events[:old] for failure in event.failures("too old for the group", Outcome.RECORD_REFUSED)
+    ]
     too_new = [
-        failure for event in events[max(old, new) :] for failure in event.failures("time in the future", permanent=True)
+        failure
+        for event in events[max(old, new) :]
+        for failure in event.failures("time in the future", Outcome.RECORD_REFUSED)
     ]
     return too_old + too_new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import zlib
 from contextlib import suppress
@@ -11,15 +12,14 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from extension.records import member
 from extension.sinks import BadSetting, Limits, _aws
-from extension.sinks._compression import Packed, compress_gzip, compress_zstd
+from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Target
+    from extension.sinks import Failure, SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "s3"
@@ -34,12 +34,12 @@ NO_TIME = ("1970-01-01", "00")
 COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
     "gzip": (compress_gzip, ".ndjson.gz", "application/gzip"),
     "zstd": (compress_zstd, ".ndjson.zst", "application/zstd"),
-    "none": (bytes, ".ndjson", "application/x-ndjson"),
+    "none": (uncompressed, ".ndjson", "application/x-ndjson"),
 }
 
 
 class S3Sink:
-    """Puts objects, and never over one that is there: a key that is taken is a batch that had already arrived."""
+    """Puts objects, and never over one that is there: for a batch that was tried before, it is that batch."""
 
     limits = Limits(records=1 << 20, bytes=16 << 20)
 
@@ -49,31 +49,44 @@ class S3Sink:
         compress, self._suffix, content_type = COMPRESSIONS[compression]
         self._packed = Packed(compress)
         self._parameters = {**parameters, "ContentType": content_type}
+        self._tried = self._key = ""  # the batch that was sent last, and its key
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Put one object. Raises as Client.call does."""
         body = self._packed.body(batch)
-        with suppress(ClientError):  # which is TAKEN
-            self._client.call(
-                OPERATIONS[0],
-                timeout_s,
-                leave=TAKEN,
-                Key=f"{self._prefix}{partition(batch)}{batch.id}{self._suffix}",
-                Body=body,
-                IfNoneMatch="*",
-                # Given here, the checksum is a header; left to botocore it is a trailer, which few other stores take.
-                ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
-                **self._parameters,
-            )
+        is_first_try = batch.id != self._tried
+        if is_first_try:
+            self._tried = batch.id
+            self._key = f"{self._prefix}{partition(batch)}{batch.id}"
+        try:
+            self._put(body, timeout_s)
+        except ClientError:  # the key is taken
+            if is_first_try:  # by another, for this batch was never sent: a copy of the same snapshot, perhaps
+                self._key += f"-{os.urandom(4).hex()}"
+                with suppress(ClientError):
+                    self._put(body, timeout_s)
         self._packed.forget()
         return ()
+
+    def _put(self, body: bytes, timeout_s: float) -> None:
+        self._client.call(
+            "PutObject",
+            timeout_s,
+            leave=TAKEN,
+            Key=f"{self._key}{self._suffix}",
+            Body=body,
+            IfNoneMatch="*",
+            # Given here, the checksum is a header; left to botocore it is a trailer, which few other stores take.
+            ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
+            **self._parameters,
+        )
 
     def close(self) -> None:
         """Give up the kept connection."""
         self._client.close()
 
 
-def open_sink(target: Target) -> S3Sink:
+def open_sink(target: SinkURL) -> S3Sink:
     """Make a sink of s3://bucket/prefix. Objects are in `prefix/function=NAME/dt=YYYY-MM-DD/hour=HH/`, in UTC."""
     if not BUCKET.fullmatch(target.host):
         raise BadSetting("expected s3://bucket/prefix with the name of a bucket")
@@ -88,21 +101,16 @@ def open_sink(target: Target) -> S3Sink:
 
 def partition(batch: Batch) -> str:
     """`dt=YYYY-MM-DD/hour=HH/` of the first record that says its time: the same when the batch is tried again."""
-    found = next((match for record in batch.records if (match := _match_time(record.line))), None)
+    found = next((match for record in batch.records if (match := TIME.match(record.time))), None)
     day, hour = found.groups() if found else NO_TIME
     return f"dt={day}/hour={hour}/"
 
 
-def _match_time(line: bytes) -> re.Match[str] | None:
-    time = member(line, "time")
-    return TIME.match(time) if isinstance(time, str) else None
-
-
-def _options(target: Target) -> dict[str, Any]:
+def _options(target: SinkURL) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for parameter, name in (("acl", "ACL"), ("storage_class", "StorageClass")):
         if target.parameters.get(parameter):
-            options[name] = _aws.choice(target, parameter, _aws.words(SERVICE, OPERATIONS[0], name))
+            options[name] = _aws.choice(target, parameter, _aws.words(SERVICE, "PutObject", name))
     if key := target.parameters.get("kms_key"):
         options |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
     return options

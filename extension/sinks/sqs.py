@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import HOST, BadSetting, Limits, _aws, _aws_errors, _packing
+from extension.sinks import BadSetting, HOST, Limits, Outcome, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Target
+    from extension.sinks import Failure, SinkURL
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "sqs"
@@ -45,7 +45,7 @@ class SqsSink:
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch; the records that the queue did not take. Raises as Client.call does."""
         if not self._url:
-            answer = self._client.call(OPERATIONS[1], timeout_s, expect=["QueueUrl"], QueueName=self._queue)
+            answer = self._client.call("GetQueueUrl", timeout_s, expect=["QueueUrl"], QueueName=self._queue)
             self._url = answer["QueueUrl"]
         lines = [printable(record.line) for record in batch.records]
         entries = _packing.packed(lines, MAX_BYTES) if self._pack else _packing.single(lines)
@@ -67,7 +67,7 @@ class SqsSink:
             for number, entry in enumerate(request)
         ]
         answer = self._client.call(
-            OPERATIONS[0],
+            "SendMessageBatch",
             timeout_s,
             action="sqs:SendMessage",
             expect=["Successful", "Failed"],
@@ -75,8 +75,9 @@ class SqsSink:
             Entries=messages,
         )
         for failed in answer.get("Failed", ()):
-            permanent = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED
-            yield from request[int(failed["Id"])].failures(failed["Code"], permanent=permanent)
+            refused = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED
+            outcome = Outcome.RECORD_REFUSED if refused else Outcome.RETRY
+            yield from request[int(failed["Id"])].failures(failed["Code"], outcome)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
         """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""
@@ -89,7 +90,7 @@ class SqsSink:
         }
 
 
-def open_sink(target: Target) -> SqsSink:
+def open_sink(target: SinkURL) -> SqsSink:
     """Make a sink of sqs://queue, or of the queue's whole URL with sqs in the place of https."""
     queue = unquote(target.path).rstrip("/").rpartition("/")[2] or target.host
     if not QUEUE.fullmatch(queue) or not HOST.fullmatch(target.host):
