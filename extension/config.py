@@ -50,8 +50,8 @@ class Config(NamedTuple):
     log_level: str
 
 
-def parse(environment: Mapping[str, str]) -> Config:
-    """Read the settings. Raises ConfigError."""
+def parse(environment: Mapping[str, str], timeout_s: float = 3.0) -> Config:
+    """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
     reader = _Reader(environment)
     config = Config(
         targets=reader.targets("FORWARDER_SINKS"),
@@ -71,7 +71,7 @@ def parse(environment: Mapping[str, str]) -> Config:
     reader.check_names()
     reader.check_together(config)
     if reader.problems:
-        reader.try_opening((*config.targets, *filter(None, [config.fallback])))
+        reader.try_opening((*config.targets, *filter(None, [config.fallback])), timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
 
@@ -126,9 +126,9 @@ class _Reader:
             )
             self._refuse("FORWARDER_BUFFER_TIMEOUT_MS", str(config.buffer_timeout_ms), expected)
 
-    def try_opening(self, targets: Iterable[sinks.Target]) -> None:
+    def try_opening(self, targets: Iterable[sinks.Target], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
-        self.problems += sinks.open_all(targets)[1]
+        self.problems += sinks.open_all(targets, timeout_s)[1]
 
     def text(self, name: str, default: str) -> str:
         return self._text(name) or default

@@ -17,6 +17,7 @@ from extension.sinks import Limits, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from concurrent.futures import Future
 
     from extension.buffer import Buffer
     from extension.records import Record
@@ -32,7 +33,7 @@ class Delivery:
     def __init__(
         self,
         name: str,
-        sink: Sink,
+        sink: Sink | Future[Sink],
         buffer: Buffer,
         types: Collection[str],
         batch_id: Callable[[], str],
@@ -134,6 +135,9 @@ class Delivery:
     async def run(self) -> None:
         """Send what is due, for ever. Cancelled when the process ends."""
         self._job = asyncio.current_task()
+        if await self.sender.open():
+            self.changed.set()
+            self.request()
         while True:
             await self._work.wait()
             self._work.clear()

@@ -17,6 +17,7 @@ from extension.spooler import Spooler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from extension.records import Record
     from extension.sinks import Sink, Target
@@ -36,7 +37,7 @@ class Fanout:
 
     def __init__(
         self,
-        sinks: Sequence[tuple[Target, Sink]],
+        sinks: Sequence[tuple[Target, Sink | Future[Sink]]],
         max_bytes: int,
         spool_folder: str,
         batch_id: Callable[[], str],

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from extension import policy, sinks
@@ -47,9 +48,12 @@ SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while re
 class Forwarder:
     """Everything put together for one execution environment."""
 
-    def __init__(self, extension: api.Extension, config: Config, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, extension: api.Extension, config: Config, environment: Mapping[str, str], init_until: float
+    ) -> None:
         self._extension = extension
         self._config = config
+        self._init_until = init_until
         self._initialization = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         self._function = identify(extension.function, environment)
         self._environment = os.urandom(8).hex()
@@ -71,7 +75,7 @@ class Forwarder:
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
         self._batches = itertools.count()
         self._fanout = Fanout(
-            _open(config),
+            _open(config, init_until - time.monotonic()),
             config.queue_bytes,
             default_folder(),
             lambda: f"{self._environment}-{next(self._batches)}",
@@ -81,7 +85,10 @@ class Forwarder:
 
     async def run(self, listening: _socket.socket) -> None:
         """From the first /next to the end of SHUTDOWN."""
-        await self._fanout.restore()
+        restoring = asyncio.create_task(self._fanout.restore())
+        await asyncio.wait({restoring}, timeout=max(0.0, self._init_until - time.monotonic()))
+        if restoring.done():
+            restoring.result()
         await self._listener.start(listening)
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
@@ -219,22 +226,31 @@ class Forwarder:
 
 
 def forward(
-    extension: api.Extension, config: Config, listening: _socket.socket, environment: Mapping[str, str]
+    extension: api.Extension,
+    config: Config,
+    listening: _socket.socket,
+    environment: Mapping[str, str],
+    init_until: float,
 ) -> None:
-    """Forward telemetry until SHUTDOWN. Raises ConfigError when a sink cannot be opened."""
+    """Forward telemetry until SHUTDOWN. Raises ConfigError when a sink cannot be opened.
+
+    What is not done by `init_until`, in monotonic time, goes on behind the first /next.
+    """
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
-    forwarder = Forwarder(extension, config, environment)
+    forwarder = Forwarder(extension, config, environment, init_until)
     runner = asyncio.Runner()  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening))
 
 
-def _open(config: Config) -> list[tuple[sinks.Target, sinks.Sink]]:
+def _open(config: Config, timeout_s: float) -> list[tuple[sinks.Target, sinks.Sink | Future[sinks.Sink]]]:
     targets = [*config.targets, *filter(None, [config.fallback])]
-    opened, problems = sinks.open_all(targets)
+    opened, problems = sinks.open_all(targets, timeout_s)
     if problems:
         raise ConfigError(problems)
+    if late := [target.url for target, sink in zip(targets, opened, strict=True) if isinstance(sink, Future)]:
+        log("WARN", "sinks are still being opened; their records wait", sinks=late)
     return list(zip(targets, opened, strict=True))
 
 

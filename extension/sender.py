@@ -9,12 +9,12 @@ import asyncio
 import math
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from extension.clock import elapsed
 from extension.log import describe, log
-from extension.sinks import Busy, Rejected
+from extension.sinks import Busy, Rejected, Unopened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,16 +38,22 @@ MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging
 class Sender:
     """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` sees freezes.
 
-    `on_distrust` is called when the sink begins to fail. Waits and latencies are in monotonic time.
+    A sink that is a future is still being opened. `on_distrust` is called when the sink begins to fail. Waits and
+    latencies are in monotonic time.
     """
 
     def __init__(
-        self, name: str, sink: Sink, on_distrust: Callable[[], None], clock: Callable[[], float] = elapsed
+        self,
+        name: str,
+        sink: Sink | Future[Sink],
+        on_distrust: Callable[[], None],
+        clock: Callable[[], float] = elapsed,
     ) -> None:
-        self.limits = sink.limits
+        self._opening = sink if isinstance(sink, Future) else None
+        self._sink: Sink = Unopened() if isinstance(sink, Future) else sink
+        self.limits = self._sink.limits
         self.latency_s = 0.0  # of recent sends, weighted to the latest
         self._name = name
-        self._sink = sink
         self._on_distrust = on_distrust
         self._clock = clock
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
@@ -59,7 +65,21 @@ class Sender:
     @property
     def trusted(self) -> bool:
         """Whether it is worth waiting for this sink."""
-        return self._failures < TRUSTED_FAILURES
+        return self._opening is None and self._failures < TRUSTED_FAILURES
+
+    async def open(self) -> bool:
+        """Wait for a sink that is still being opened; whether there was need to."""
+        if self._opening is None:
+            return False
+        try:
+            self._sink = await asyncio.wrap_future(self._opening)
+        except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
+            log("ERROR", "sink cannot be opened; it gets nothing", sink=self._name, reason=describe(error))
+        else:
+            log("INFO", "sink is open now", sink=self._name)
+        self.limits = self._sink.limits
+        self._opening = None
+        return True
 
     def distrust(self, reason: str, weight: int = TRUSTED_FAILURES) -> None:
         """Note failures; with the last straw, say so once."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+    from types import ModuleType
 
     from extension.records import Batch
 
@@ -79,6 +82,19 @@ class Sink(Protocol):
         ...
 
 
+class Unopened:
+    """Stands for a sink that is not open yet, or could not be opened: it refuses everything."""
+
+    limits = Limits()
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:  # noqa: ARG002 - the signature of a sink
+        """Raise Rejected."""
+        raise Rejected("the sink could not be opened")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 class Target(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need. `url` is safe to print: it has no user part."""
 
@@ -106,7 +122,7 @@ def module_name(scheme: str) -> str:
 
 def load(target: Target) -> Sink:
     """Import the one module that the target needs and open its sink. Raises ValueError, with what was expected."""
-    module = importlib.import_module(f"{__name__}.{module_name(target.scheme)}")
+    module = _import(target)
     allowed = COMMON_PARAMETERS | module.PARAMETERS
     if unknown := sorted(set(target.parameters) - allowed):
         message = f"unknown parameter {', '.join(unknown)}; expected one of {', '.join(sorted(allowed))}"
@@ -115,12 +131,35 @@ def load(target: Target) -> Sink:
     return sink
 
 
-def open_all(targets: Iterable[Target]) -> tuple[list[Sink], list[str]]:
-    """The sinks of the targets, and what is wrong with those that could not be opened."""
-    opened, problems = [], []
+def open_all(targets: Iterable[Target], timeout_s: float) -> tuple[list[Sink | Future[Sink]], list[str]]:
+    """The sinks of the targets, and what is wrong with those that could not be opened.
+
+    They are opened in this order. After `timeout_s` those that are not open go on being opened, each in a thread of its
+    own, and are futures.
+    """
+    from concurrent.futures import ThreadPoolExecutor, wait  # noqa: PLC0415 - asyncio's import, when its turn comes
+
+    targets = list(targets)
     for target in targets:
+        with suppress(Exception):  # which load raises again
+            _import(target)  # here, so that no thread waits for another's imports
+    in_order, at_once = ThreadPoolExecutor(1, "open"), ThreadPoolExecutor(len(targets) or 1, "open")
+    opening = [in_order.submit(load, target) for target in targets]
+    wait(opening, timeout_s)
+    opening = [
+        at_once.submit(load, target) if future.cancel() else future
+        for target, future in zip(targets, opening, strict=True)
+    ]
+    for threads in (in_order, at_once):
+        threads.shutdown(wait=False)  # when they are done
+    opened, problems = [], []
+    for target, future in zip(targets, opening, strict=True):
         try:
-            opened.append(load(target))
+            opened.append(future.result() if future.done() else future)
         except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
             problems.append(f"sink {target.url}: {error}")
     return opened, problems
+
+
+def _import(target: Target) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{module_name(target.scheme)}")
