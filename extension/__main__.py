@@ -10,12 +10,15 @@ import os
 import sys
 import time
 
-from extension import api
+from extension.lambda_api import client
 
 TYPE_CHECKING = False  # as in api
 if TYPE_CHECKING:
+    from typing import Any
+
     from extension.config import Config
 
+INIT_S = 3.0  # for all of ours before the first /next; all extensions and the runtime have 10 s together
 RETRY_S = 0.1
 MANAGED_INSTANCES = "lambda-managed-instances"
 
@@ -36,36 +39,37 @@ def main() -> int:
     return 0
 
 
-def _register(name: str) -> api.Extension:
+def _register(name: str) -> client.Extension:
     """Register, however often it takes: without it Lambda waits for us, and exiting would fail the function as well."""
     managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
-    for pause_s in api.backoff():
+    for pause_s in client.backoff():
         try:
-            return api.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
+            return client.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
         except Exception as error:  # noqa: BLE001 - as above
-            if pause_s < api.MAX_RETRY_S:
+            if pause_s < client.MAX_RETRY_S:
                 _say("ERROR", "cannot register, trying again", error)
         time.sleep(pause_s)
     raise AssertionError("backoff never ends")
 
 
-def _start(extension: api.Extension) -> int:
+def _start(extension: client.Extension) -> int:
     """Read the settings, listen, subscribe, and only then import the rest; the runtime starts beside us by now."""
+    until = time.monotonic() + INIT_S
     from extension import config as settings  # noqa: PLC0415 - see above
     from extension import log  # noqa: PLC0415
 
     try:
-        config = settings.parse(os.environ)
+        config = settings.parse(os.environ, INIT_S)
         log.set_level(config.log_level)
-        if not config.targets:
+        if not config.sinks:
             log.log(
                 "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
             )
-        elif (listening := _subscribe(extension, config)) is not None:
+        elif (listening := _subscribe(extension, config, until)) is not None:
             from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
 
             try:
-                lifecycle.forward(extension, config, listening, os.environ)
+                lifecycle.forward(extension, config, listening, os.environ, until)
             finally:
                 listening.close()  # where nobody reads it any more
             return 0
@@ -78,53 +82,76 @@ def _start(extension: api.Extension) -> int:
     return 0
 
 
-def _subscribe(extension: api.Extension, config: Config) -> _socket.socket | None:
+def _subscribe(extension: client.Extension, config: Config, until: float) -> _socket.socket | None:
     """A socket that listens, and to which the platform has agreed to send; None where there is no telemetry."""
     from extension import log  # noqa: PLC0415 - after register
 
-    listening = _listen(config.listen_host, config.listen_port)
+    listening = _listen(config.listen_host, config.listen_port, until)
     # platform events are needed for request ids and the end of invocations even where they are not delivered
     types = sorted({*config.types, "platform"})
     buffering = (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms)
-    try:
-        version = extension.subscribe(listening.getsockname()[1], types, *buffering)
-    except Exception as error:  # noqa: BLE001 - once more, since without it there is nothing to forward
-        _say("WARN", "cannot subscribe, trying again", error)
-        time.sleep(RETRY_S)
-        version = extension.subscribe(listening.getsockname()[1], types, *buffering)
-    if version is None:
+    for tries_left in (1, 0):
+        try:
+            version = extension.subscribe(listening.getsockname()[1], types, *buffering, until)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the function must not notice
+            if tries_left and time.monotonic() + RETRY_S < until:
+                _say("WARN", "cannot subscribe, trying again", error)
+                time.sleep(RETRY_S)
+                continue
+            _say("ERROR", "not subscribed to telemetry; nothing is forwarded", error)
+            break
+        if version is not None:
+            log.log("DEBUG", "subscribed", schemaVersion=version)
+            return listening
         log.log("WARN", "there is no Telemetry API here; nothing is forwarded")
-        listening.close()
-        return None
-    log.log("DEBUG", "subscribed", schemaVersion=version)
-    return listening
+        break
+    listening.close()
+    return None
 
 
-def _listen(host: str, port: int) -> _socket.socket:
+def _listen(host: str, port: int, until: float) -> _socket.socket:
+    """Listen there, or on another port of the same host. Raises ConfigError where the host is none of this machine."""
+    from extension import config as settings  # noqa: PLC0415 - after register
+
     listening = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
     listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
-    except OSError as error:
-        _say(
-            "WARN", f"FORWARDER_LISTEN_HOST {host} with FORWARDER_LISTEN_PORT {port} is not free, taking another", error
-        )
-        listening.bind(("", 0))  # of IPv4 or IPv6, as the socket
+        address, _, *scope = _resolve(host, listening.family, until)
+        try:
+            listening.bind((address, port, *scope))
+        except OSError as error:
+            listening.bind((address, 0, *scope))
+            _say("WARN", f"FORWARDER_LISTEN_PORT {port} of {host} is not free, taking another", error)
+    except (OSError, ValueError):  # ValueError for what is no name at all
+        listening.close()
+        expected = "an address of this machine, or a name of one"
+        raise settings.ConfigError([f"FORWARDER_LISTEN_HOST is {host!r}; expected {expected}"]) from None
     listening.listen(16)
     return listening
 
 
-def _idle(extension: api.Extension) -> None:
+def _resolve(host: str, family: int, until: float) -> tuple[Any, ...]:
+    """The address of a host, a port, and for IPv6 more. Raises OSError, TimeoutError among it, or ValueError."""
+    try:
+        return _socket.getaddrinfo(host, 0, family, _socket.SOCK_STREAM, 0, _socket.AI_NUMERICHOST)[0][4]
+    except OSError:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - for a name, whose server may be silent
+
+        looking = ThreadPoolExecutor(1).submit(_socket.getaddrinfo, host, 0, family, _socket.SOCK_STREAM)
+        return looking.result(until - time.monotonic())[0][4]
+
+
+def _idle(extension: client.Extension) -> None:
     """Keep asking for the next event until SHUTDOWN: what every failure ends in, so that the function never notices."""
-    pauses = api.backoff()
+    pauses = client.backoff()
     while True:
         try:
             if b'"SHUTDOWN"' in extension.next_event():
                 return
-            pauses = api.backoff()
+            pauses = client.backoff()
         except Exception as error:  # noqa: BLE001 - there is nothing left to do but to ask again
             pause_s = next(pauses)
-            if pause_s < api.MAX_RETRY_S:
+            if pause_s < client.MAX_RETRY_S:
                 _say("ERROR", "event/next failed, asking again", error)
             time.sleep(pause_s)
 

@@ -16,6 +16,8 @@ from extension.records import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from extension.sinks import SinkURL
+
 T = TypeVar("T")
 
 PREFIX = "FORWARDER_"
@@ -23,9 +25,8 @@ RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry liste
 MIB = 1 << 20
 TRY_OPENING_S = 2.0  # to find all that is wrong at once, where something is
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
-HARMLESS = re.compile(
-    r"[\w.,+ -]{1,40}"
-)  # words and numbers; a URL, a header or the like in the wrong place is not shown
+# Words and numbers; a URL, a header or the like in the wrong place is not shown.
+HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
 
 
 class ConfigError(Exception):
@@ -54,8 +55,8 @@ class Config(NamedTuple):
     log_level: str
 
 
-def parse(environment: Mapping[str, str]) -> Config:
-    """Read the settings. Raises ConfigError."""
+def parse(environment: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
+    """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
     reader = _Reader(environment)
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
@@ -76,7 +77,7 @@ def parse(environment: Mapping[str, str]) -> Config:
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
-        reader.try_opening((*config.sinks, *filter(None, [config.fallback])))
+        reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
 
@@ -114,15 +115,14 @@ class _Reader:
     def check_together(self, config: Config) -> None:
         """What does not go together, though each of it is good alone."""
         if config.flush == "invocation" and config.buffer_timeout_ms > MAX_HELD_BUFFER_MS:
-            expected = (
-                f"{MAX_HELD_BUFFER_MS} at most with FORWARDER_FLUSH=invocation, which holds invocations for so long"
+            self.problems.append(
+                f"FORWARDER_BUFFER_TIMEOUT_MS is '{config.buffer_timeout_ms}'; expected {MAX_HELD_BUFFER_MS} at most"
+                " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
-            self._refuse("FORWARDER_BUFFER_TIMEOUT_MS", str(config.buffer_timeout_ms), expected)
 
-    def try_opening(self, urls: Iterable[SinkURL]) -> None:
+    def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
-        listed = tuple(urls)
-        self.problems += sinks.wait_opened(listed, sinks.start_opening(listed), time.monotonic() + TRY_OPENING_S)
+        self.problems += sinks.wait_opened(urls, sinks.start_opening(urls), time.monotonic() + timeout_s)
 
     def text(self, name: str, default: str) -> str:
         return self._text(name) or default

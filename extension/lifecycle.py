@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 LEDGER_INTERVAL_S = 60.0
 QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 60 ms
 SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while records pour in; a tenth of the default
+SNAP_START = "snap-start"
 RESTORED = frozenset({"platform.restoreStart", "platform.restoreReport", "platform.start"})
 
 
@@ -62,8 +63,8 @@ class Forwarder:
         self._config = config
         self._function = identify(extension.function, variables)
         self._environment_id = os.urandom(8).hex()
-        self._has_snapshot = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
-        self._awaits_restore = False
+        self._has_snapshot = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == SNAP_START
+        self._is_initialised = self._is_restored = False
         self._held: list[Line] = []  # what came after the snapshot may have been taken, and before the restore
         self._last: Invoke | None = None
         self._invocations = Invocations()
@@ -109,7 +110,7 @@ class Forwarder:
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(self._listener.run(listening))]
             jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
-            self._awaits_restore = self._has_snapshot
+            self._is_initialised = True
             async for event in events(self._extension):
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
@@ -223,11 +224,7 @@ class Forwarder:
 
     def _receive(self, lines: Sequence[Line]) -> None:
         """Lines came in: from here on they are records, offered to every sink."""
-        if self._awaits_restore:
-            self._held += lines
-            held_bytes = sum(len(line.text) for line in self._held)
-            if held_bytes > self._config.queue_bytes or any(line.type in RESTORED for line in lines):
-                self._restored()
+        if not self._is_restored and self._holds(lines):
             return
         self._invocations.observe(lines)
         try:
@@ -241,14 +238,27 @@ class Forwarder:
                 return
         self._fanout.offer(records)
 
+    def _holds(self, lines: Sequence[Line]) -> bool:
+        """Whether lines have to wait: a snapshot may have been taken, and this copy has no name of its own yet."""
+        self._has_snapshot = self._has_snapshot or any(map(_tells_of_snapshot, lines))
+        if not self._has_snapshot or not self._is_initialised:
+            return False
+        self._held += lines
+        if any(line.type in RESTORED for line in lines) or self._held_bytes() > self._config.queue_bytes:
+            self._restored()
+        return True
+
+    def _held_bytes(self) -> int:
+        return sum(len(line.text) for line in self._held)
+
     def _restored(self) -> None:
-        """A copy was made of the environment's snapshot, and this is it: nothing that is unique may be as it was there.
+        """This is a copy of the environment that the snapshot was taken of: nothing unique may be as it was there.
 
         Source: AWS Lambda Developer Guide, "Handling uniqueness with Lambda SnapStart".
         """
-        if not self._awaits_restore:
+        if self._is_restored or not self._has_snapshot:
             return
-        self._awaits_restore = False
+        self._is_restored = True
         random.seed()
         if "ssl" in sys.modules:
             import ssl  # noqa: PLC0415 - only where it is there already
@@ -299,10 +309,19 @@ def forward(
     problems = sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
+    if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
+        log("WARN", "sinks are still being opened; their records wait", sinks=late)
     forwarder = Forwarder(extension, config, opening, variables)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening))
+
+
+def _tells_of_snapshot(line: Line) -> bool:
+    """Whether a line says that this is SnapStart; it is not known whether extensions get the variable that does."""
+    if line.type == "platform.initStart" and isinstance(line.content, dict):
+        return bool(line.content.get("initializationType") == SNAP_START)
+    return line.type in {"platform.restoreStart", "platform.restoreReport"}
 
 
 def _names(names: list[str]) -> list[str]:

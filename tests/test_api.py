@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,28 @@ def test_an_answer_that_is_cut_short_or_endless_is_an_error(answer: bytes) -> No
     """No answer is taken for whole that is not, and none without bound."""
     with answering(answer) as address, pytest.raises(ConnectionError):
         api.register(address, "name", managed_instances=False)
+
+
+def test_an_answer_has_a_deadline_as_a_whole() -> None:
+    """An answer that comes byte by byte, each in time, is given up when the time for all of it is over."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        extension = api.Extension(address, "id-1", b"{}", invoked=True)
+
+        def trickle() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(0.05)  # what makes it slow, and is not waited for
+
+        serving = threading.Thread(target=trickle)
+        serving.start()
+        with pytest.raises(TimeoutError):
+            extension.subscribe(1, ["platform"], 1000, 262_144, 25, time.monotonic() + 0.5)
+        serving.join(10)
+    assert not serving.is_alive()
 
 
 def test_a_refusal_says_what_was_answered() -> None:

@@ -173,6 +173,9 @@ def test_an_http_url_that_no_request_can_be_made_of(url: str) -> None:
     """It is refused at once, instead of failing with each batch for ever."""
     [problem] = open_all(parse({"FORWARDER_SINKS": url}).targets)[1]
     assert "expected https://host/path" in problem
+    assert [
+        "expected https://host/path" in problem for problem in open_all(parse({"FORWARDER_SINKS": url}).targets, 10)[1]
+    ]
 
 
 def test_a_password_in_a_url_is_refused() -> None:

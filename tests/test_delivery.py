@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,8 @@ from extension.sinks import Busy, Failure, Limits, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    from extension.sinks import Sink
 
 WAIT_S = 5.0
 
@@ -57,7 +60,7 @@ class Started:
 
     def delivery(
         self,
-        sink: ScriptedSink,
+        sink: ScriptedSink | Future[Sink],
         types: Sequence[str] = KINDS,
         max_bytes: int = 1 << 20,
         clock: Callable[[], float] = lambda: 0.0,
@@ -196,6 +199,38 @@ async def test_a_refusal_is_final(started: Started) -> None:
     assert await delivery.flush(WAIT_S)
     assert (sink.batches, delivery.buffer.dropped) == ([], {"HTTP 403": 3})
     assert_balanced(delivery, 3)
+
+
+async def test_a_sink_that_is_opened_late_gets_what_waited(started: Started) -> None:
+    """Until its sink is open, records wait, and nobody waits for them; then they leave, in batches of its size."""
+    opening: Future[Sink] = Future()
+    sink = ScriptedSink(limits=Limits(records=2))
+    delivery = started.delivery(opening)
+    offer(delivery, 5)
+    assert not await delivery.flush(WAIT_S)
+    assert not delivery.sender.trusted
+    opening.set_result(sink)
+    async with asyncio.timeout(WAIT_S):
+        while delivery.pending:
+            await asyncio.sleep(0)
+    assert [len(batch.records) for batch in sink.batches] == [2, 2, 1]
+    assert delivery.sender.trusted
+
+
+async def test_a_sink_that_cannot_be_opened_is_told_and_counted(
+    started: Started, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What waited for a sink that turns out to be none is dropped with that reason, and the log says why."""
+    opening: Future[Sink] = Future()
+    delivery = started.delivery(opening)
+    offer(delivery, 3)
+    opening.set_exception(ValueError("no such profile"))
+    async with asyncio.timeout(WAIT_S):
+        while delivery.pending:
+            await asyncio.sleep(0)
+    assert delivery.buffer.dropped == {"the sink could not be opened": 3}
+    assert_balanced(delivery, 3)
+    assert "no such profile" in capfd.readouterr().err
 
 
 async def test_the_age_of_what_waits_is_told(started: Started) -> None:

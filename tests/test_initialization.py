@@ -6,8 +6,6 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.fake_lambda import HANG
 from tests.faults.aws import ContainerCredentials, Service
 from tests.faults.server import Action, FaultServer, Hang, Request
@@ -44,7 +42,6 @@ async def ready(lambda_: FakeLambda) -> None:
         await lambda_.ready()
 
 
-@pytest.mark.xfail(strict=True, reason="27 s")
 async def test_slow_credentials_do_not_delay_the_first_next(lambda_: FakeLambda, tmp_path: Path) -> None:
     """Three sinks whose credentials do not come are opened behind /next; a sink after them works meanwhile."""
     path = tmp_path / "out"
@@ -60,7 +57,6 @@ async def test_slow_credentials_do_not_delay_the_first_next(lambda_: FakeLambda,
     assert_balanced(lambda_.ledger)
 
 
-@pytest.mark.xfail(strict=True, reason="init takes as long as the credentials")
 async def test_records_wait_for_a_sink_that_is_opened_late(lambda_: FakeLambda) -> None:
     """What came before its sink was opened is delivered when it is, in batches that it takes."""
     service = Service()
@@ -80,7 +76,6 @@ async def test_records_wait_for_a_sink_that_is_opened_late(lambda_: FakeLambda) 
     assert_balanced(lambda_.ledger)
 
 
-@pytest.mark.xfail(strict=True, reason="10.15 s")
 async def test_a_subscription_that_hangs_does_not_delay_the_first_next(lambda_: FakeLambda, tmp_path: Path) -> None:
     """Where the Telemetry API does not answer, that is said, and the function lives without telemetry."""
     lambda_.answers["telemetry"] = [HANG] * 6
@@ -91,7 +86,6 @@ async def test_a_subscription_that_hangs_does_not_delay_the_first_next(lambda_: 
     assert lambda_.log[-1]["message"] == "not subscribed to telemetry; nothing is forwarded"
 
 
-@pytest.mark.xfail(strict=True, reason="sinks are opened to look for more mistakes")
 async def test_bad_settings_beside_slow_credentials_do_not_delay_the_first_next(lambda_: FakeLambda) -> None:
     """Looking for all mistakes at once takes no longer than a good start."""
     with FaultServer(otherwise=Hang()) as container:
@@ -102,7 +96,6 @@ async def test_bad_settings_beside_slow_credentials_do_not_delay_the_first_next(
     assert [problem.partition(" ")[0] for problem in line["problems"]] == ["FORWARDER_FLUSH"]
 
 
-@pytest.mark.xfail(strict=True, reason="9 s")
 async def test_strict_is_about_settings_not_about_time(lambda_: FakeLambda) -> None:
     """With FORWARDER_ON_ERROR=strict too, a sink that is slow to open is opened behind /next; init does not fail."""
     with FaultServer(otherwise=Hang()) as container:

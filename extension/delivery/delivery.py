@@ -258,18 +258,16 @@ class Delivery:
         found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
         self.queue.restore(found or ())
         self._changed.set()
+        is_late = not self._opening.done()
         try:
             sink = await asyncio.wrap_future(self._opening)
         except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
-            reason = describe(error)
-            log(
-                "ERROR",
-                "sink cannot be opened; its records go to the fallback or are dropped",
-                sink=self.name,
-                reason=reason,
-            )
+            log("ERROR", "sink cannot be opened; it gets nothing", sink=self.name, reason=describe(error))
             self._apply(self.queue.refuse("the sink cannot be opened"))
             return
+        if is_late:
+            log("INFO", "sink is open now", sink=self.name)
+        self.health.opened = True
         self.queue.set_limits(sink.limits)
         self._sending = Sending(sink, self._clock)
         self._changed.set()

@@ -32,6 +32,7 @@ class Health:
         self.latency_s = 0.0  # of recent sends, weighted to the latest
         self.ready_at = 0.0  # by the clock; not before it is the sink to be tried
         self.reason = ""  # of the last failure
+        self.opened = False  # nobody waits for a sink that is not
         self.denied_for = ""  # why it refuses everything; empty where it does not
         self.failed_in_closing = False
         self._clock = clock
@@ -49,7 +50,12 @@ class Health:
     @property
     def healthy(self) -> bool:
         """Whether it is worth waiting for this sink."""
-        return self._failures < UNHEALTHY_FAILURES and self._held_s < UNHEALTHY_HELD_S and not self._denials
+        return (
+            self.opened
+            and self._failures < UNHEALTHY_FAILURES
+            and self._held_s < UNHEALTHY_HELD_S
+            and not self._denials
+        )
 
     @property
     def ready(self) -> bool:
@@ -60,7 +66,9 @@ class Health:
     def probe_due(self) -> bool:
         """Whether an invocation is to be held for a moment, to see whether an unhealthy sink answers again."""
         asked_for = self._asked_for and not self.ready
-        return not self.healthy and not self._denials and not asked_for and self._clock() >= self._probe_at
+        if not self.opened or self.healthy or self._denials or asked_for:
+            return False
+        return self._clock() >= self._probe_at
 
     def note(self, reply: Reply, duration_s: float, failed_share: float = 0.0) -> None:
         """The sink said something to a batch, or nothing, in `duration_s`; of one taken, so large a share failed."""

@@ -1,7 +1,7 @@
 """TCP in: reads what connections bring, as fast as there is room for it, and hands the decoded lines on.
 
 Telemetry over TCP is not acknowledged and not redialled: a connection is never closed by us, since what is not read is
-lost at the platform. Where there is no room nothing is read for a moment: the platform holds back, or drops and says so.
+lost at the platform. Where there is no room nothing is read for a moment; the platform holds back, or drops and tells.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Listener:
         """Accept and read for ever; `listening` was bound by extension.__main__ before asyncio was there."""
         loop = asyncio.get_running_loop()
         with socket.socket(fileno=listening.detach()) as server:
-            server.setblocking(False)  # noqa: FBT003 - the socket's own signature
+            server.setblocking(False)
             async with asyncio.TaskGroup() as group:
                 while True:
                     connection, _ = await loop.sock_accept(server)
@@ -73,7 +73,7 @@ class Listener:
                     group.create_task(self._read(connection))
 
     async def wait_quiet(self, quiet_s: float, until: float) -> bool:
-        """Wait until nothing has come for `quiet_s`, beginning now; False where it still comes at `until`, loop's time."""
+        """Wait until nothing comes for `quiet_s`; False where it still comes at `until`, by the loop's time."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:

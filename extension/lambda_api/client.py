@@ -11,6 +11,7 @@ reference"; RFC 9112 for the framing of a response.
 from __future__ import annotations
 
 import _socket  # `socket` adds 3 ms of enum and selectors to every cold start
+import time
 
 TYPE_CHECKING = False  # importing typing for its constant of this name costs 2 ms here
 if TYPE_CHECKING:
@@ -66,10 +67,13 @@ class Extension:
             raise Unexpected("event/next", response.status, response.body)
         return response.body
 
-    def subscribe(self, port: int, types: Sequence[str], max_items: int, max_bytes: int, timeout_ms: int) -> str | None:
+    def subscribe(
+        self, port: int, types: Sequence[str], max_items: int, max_bytes: int, timeout_ms: int, until: float
+    ) -> str | None:
         """Have the records of `types` sent to TCP `port`; the schema version that was agreed on.
 
-        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises Unexpected.
+        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises Unexpected, and
+        OSError where there is no answer `until` that monotonic time.
         """
         names = ",".join(f'"{name}"' for name in types)
         headers = self._headers() + "Content-Type: application/json\r\n"
@@ -79,7 +83,7 @@ class Extension:
                 f'"buffering":{{"maxItems":{max_items},"maxBytes":{max_bytes},"timeoutMs":{timeout_ms}}},'
                 f'"destination":{{"protocol":"TCP","port":{port}}}}}'
             )
-            response = call(self.runtime_api, "PUT", TELEMETRY, headers, body.encode(), CALL_TIMEOUT_S)
+            response = call(self.runtime_api, "PUT", TELEMETRY, headers, body.encode(), until - time.monotonic())
             if response.status == 200:
                 return version
             if response.status == 202:
@@ -123,7 +127,11 @@ def backoff() -> Iterator[float]:
 
 
 def call(host_port: str, method: str, path: str, headers: str, body: bytes, timeout: float | None) -> Response:
-    """One request on a connection of its own: after a freeze a kept one would be one more thing that may be dead."""
+    """One request on a connection of its own: after a freeze a kept one would be one more thing that may be dead.
+
+    `timeout` is for all of it, in seconds; None is for ever. Raises OSError, TimeoutError among it.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
     request = (
         f"{method} {path} HTTP/1.1\r\nHost: {host_port}\r\nConnection: close\r\n"
         f"Content-Length: {len(body)}\r\n{headers}\r\n"
@@ -132,50 +140,61 @@ def call(host_port: str, method: str, path: str, headers: str, body: bytes, time
     family = _socket.AF_INET6 if host.startswith("[") else _socket.AF_INET
     connection = _socket.socket(family, _socket.SOCK_STREAM)
     try:
-        connection.settimeout(timeout)
+        _limit(connection, until)
         connection.connect((host.strip("[]"), int(port)))
+        _limit(connection, until)
         connection.sendall(request.encode() + body)
-        return _read_response(connection)
+        return _read_response(connection, until)
     finally:
         connection.close()
 
 
-def _read_response(connection: _socket.socket) -> Response:
+def _limit(connection: _socket.socket, until: float | None) -> None:
+    """What is done next on the connection ends `until` then."""
+    if until is not None:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        connection.settimeout(left_s)
+
+
+def _read_response(connection: _socket.socket, until: float | None) -> Response:
     received = bytearray()
     while (end := received.find(b"\r\n\r\n")) < 0:
-        _receive(connection, received)
+        _receive(connection, received, until)
     status_line, *lines = bytes(received[:end]).decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     del received[: end + 4]
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        body = _read_chunks(connection, received)
+        body = _read_chunks(connection, received, until)
     elif "content-length" in headers:
         length = int(headers["content-length"])
         while len(received) < length:
-            _receive(connection, received)
+            _receive(connection, received, until)
         body = bytes(received[:length])
     else:
-        while _receive(connection, received, may_end=True):
+        while _receive(connection, received, until, may_end=True):
             pass
         body = bytes(received)
     return Response(int(status_line.split(" ", 2)[1]), headers, body)
 
 
-def _read_chunks(connection: _socket.socket, received: bytearray) -> bytes:
+def _read_chunks(connection: _socket.socket, received: bytearray, until: float | None) -> bytes:
     body = bytearray()
     while True:
         while (end := received.find(b"\r\n")) < 0:
-            _receive(connection, received)
+            _receive(connection, received, until)
         size = int(received[:end].split(b";")[0], 16)
         while len(received) < end + 2 + size + 2:
-            _receive(connection, received)
+            _receive(connection, received, until)
         if size == 0:
             return bytes(body)
         body += received[end + 2 : end + 2 + size]
         del received[: end + 2 + size + 2]
 
 
-def _receive(connection: _socket.socket, received: bytearray, *, may_end: bool = False) -> bool:
+def _receive(connection: _socket.socket, received: bytearray, until: float | None, *, may_end: bool = False) -> bool:
+    _limit(connection, until)
     chunk = connection.recv(65536)
     received += chunk
     if not chunk and not may_end:

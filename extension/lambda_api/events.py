@@ -6,7 +6,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import api, lenient
+from extension import lenient
+from extension.lambda_api import client
 from extension.log import describe, log
 
 if TYPE_CHECKING:
@@ -28,24 +29,24 @@ class Shutdown(NamedTuple):
     reason: str
 
 
-async def events(extension: api.Extension) -> AsyncIterator[Invoke | Shutdown]:
+async def events(extension: client.Extension) -> AsyncIterator[Invoke | Shutdown]:
     """Each event when it comes, Shutdown being the last; to ask for the next is to be done with the one before.
 
     It never raises: an API that fails is asked again, since to stop asking would fail the function.
     """
     loop = asyncio.get_running_loop()
     thread = ThreadPoolExecutor(1, "next")  # for one call that blocks for hours
-    pauses = api.backoff()
+    pauses = client.backoff()
     while True:
         try:
             event = _parse(lenient.loads(await loop.run_in_executor(thread, extension.next_event)))
         except Exception as error:  # noqa: BLE001 - there is nothing better to do than to ask again
             pause_s = next(pauses)
-            if pause_s < api.MAX_RETRY_S:
+            if pause_s < client.MAX_RETRY_S:
                 log("ERROR", "event/next failed, asking again", reason=describe(error))
             await asyncio.sleep(pause_s)
             continue
-        pauses = api.backoff()
+        pauses = client.backoff()
         yield event
         if isinstance(event, Shutdown):
             return

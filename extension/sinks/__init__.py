@@ -13,6 +13,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from extension.records import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
+    from types import ModuleType
 
     from extension.records import Batch
 
@@ -153,7 +155,7 @@ def module_name(scheme: str) -> str:
 
 def load(target: SinkURL) -> Sink:
     """Import the one module that the target needs and open its sink. Raises BadSetting."""
-    module = importlib.import_module(f"{__name__}.{module_name(target.scheme)}")
+    module = _import(target)
     allowed = COMMON_PARAMETERS | module.PARAMETERS
     for number, name in enumerate(target.parameters, 1):
         if name not in allowed:
@@ -165,7 +167,12 @@ def load(target: SinkURL) -> Sink:
 def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
     """Open all sinks, each in a thread of its own: what takes long in one, such as credentials, delays no other."""
     threads = ThreadPoolExecutor(MAX_OPENING, "open")
-    return [threads.submit(load, url) for url in urls]
+    opening = []
+    for url in urls:
+        with suppress(Exception):  # which load raises again
+            _import(url)  # here, so that no thread waits for another's imports
+        opening.append(threads.submit(load, url))
+    return opening
 
 
 def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until: float) -> list[str]:
@@ -173,3 +180,7 @@ def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until:
     wait(opening, max(0.0, until - time.monotonic()))
     failed = [(url, one.exception()) for url, one in zip(urls, opening, strict=True) if one.done()]
     return [f"{url.place}: {error}" for url, error in failed if isinstance(error, BadSetting)]
+
+
+def _import(url: SinkURL) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{module_name(url.scheme)}")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import BadSetting, HOST, Limits, Outcome, _aws, _aws_errors, _packing
+from extension.sinks import HOST, BadSetting, Limits, Outcome, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

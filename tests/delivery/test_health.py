@@ -30,7 +30,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def health(clock: Clock) -> Health:
-    return Health(clock, lambda _, high: high)
+    made = Health(clock, lambda _, high: high)
+    made.opened = True
+    return made
 
 
 def fail(health: Health, times: int, reply: Reply = DOWN) -> None:
