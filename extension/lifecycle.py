@@ -105,11 +105,12 @@ class Forwarder:
         fallback = make(len(urls) - 1, None) if config.fallback else None
         return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
 
-    async def run(self, listening: _socket.socket) -> None:
-        """From the first /next to the end of SHUTDOWN."""
+    async def run(self, listening: _socket.socket, left_s: float) -> None:
+        """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(self._listener.run(listening))]
             jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
+            await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             self._is_initialised = True
             async for event in events(self._extension):
                 try:
@@ -314,7 +315,7 @@ def forward(
     forwarder = Forwarder(extension, config, opening, variables)
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
-    runner.run(forwarder.run(listening))
+    runner.run(forwarder.run(listening, until - time.monotonic()))
 
 
 def _tells_of_snapshot(line: Line) -> bool:

@@ -27,7 +27,6 @@ EXCLUDED_MODULES = [
     "curses",
     "distutils",
     "lzma",
-    "multiprocessing",
     "optparse",
     "packaging",
     "pdb",
@@ -44,7 +43,7 @@ EXCLUDED_MODULES = [
 # What extension modules in C import: PyInstaller can't see it.
 IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
 WANTED_DATA = (".pyc", "botocore/cacert.pem")
-UNWANTED_DATA = ("botocore/", "isal/", "zstandard/")
+UNWANTED_DATA = ("boto3/", "botocore/", "isal/", "uvloop/", "zstandard/")
 
 
 def hidden_imports(root: Path) -> list[str]:

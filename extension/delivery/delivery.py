@@ -66,6 +66,11 @@ class Delivery:
         self._closing = self._stopped = self._drains_disk = False
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the sink is open, or will never be."""
+        return self._sending is not None or self.queue.is_refused
+
+    @property
     def age_s(self) -> float:
         """How long the oldest record has waited."""
         arrival = self.queue.oldest_arrival

@@ -47,6 +47,10 @@ class Fanout:
         """What has to run for records to be delivered."""
         return [delivery.run for delivery in self._all]
 
+    async def wait_opened(self, until: float) -> None:
+        """Wait until every sink is open, or known to be none, until the loop's time `until` at most."""
+        await self._progress.until(lambda: all(delivery.is_ready for delivery in self._all), until)
+
     def offer(self, records: Sequence[Record]) -> None:
         """Hand records to every sink."""
         if records:

@@ -132,6 +132,11 @@ class Queue:
         return max(0, self.max_bytes - self.memory)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the sink will never take anything."""
+        return bool(self._refusal)
+
+    @property
     def is_spilling(self) -> bool:
         """Whether records are on their way to disk."""
         return self._spilling is not None

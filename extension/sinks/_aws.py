@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import boto3.session
 from botocore import xform_name
 from botocore.config import Config
 from botocore.credentials import (
@@ -164,7 +165,9 @@ class Client:
                 raise NoCredentialsError
             provider = _Role(session, source, self._role, config)
             session.register_component("credential_provider", CredentialResolver([provider]))
-        client = session.create_client(self._service, region_name=self._region, config=config)
+        client = boto3.session.Session(botocore_session=session).client(
+            self._service, region_name=self._region, config=config
+        )
         client.meta.events.register("before-call", self._limit)
         return client
 
