@@ -437,7 +437,6 @@ def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: 
     assert list(found.sink.send(batch(line(1)), 5.0)) == []
 
 
-@pytest.mark.xfail(strict=True, reason="it is taken for a refusal")
 @pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])
 def test_throttled_keys_are_throttling(strict: Callable[..., Strict], code: str) -> None:
     """What KMS has no room for is sent again: SQS, Kinesis and S3 each have a word of their own for it."""

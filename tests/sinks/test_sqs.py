@@ -177,13 +177,7 @@ def test_url_without_a_queue(open_for_test: Callable[[str], Sink]) -> None:
 @pytest.mark.parametrize(
     ("parameters", "how"),
     [
-        pytest.param(
-            "?pack=true",
-            "",
-            marks=pytest.mark.xfail(
-                strict=True, reason="one message of 1 MiB is refused for good, with all that is in it"
-            ),
-        ),
+        ("?pack=true", ""),
         ("?pack=true", "whole"),
         ("?pack=true", "sum"),
         ("", ""),
@@ -211,7 +205,6 @@ async def _deliver(sink: Sink, records: Batch) -> Delivery:
     return delivery
 
 
-@pytest.mark.xfail(strict=True, reason="it goes on for as long as the requests take")
 def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> None:
     """A queue that is slow gets as many requests as fit into the time; what they did not hold is to be sent again."""
     found = strict(f"sqs://{QUEUE}", Slow())
