@@ -137,3 +137,20 @@ async def test_an_intake_that_ends_each_connection_gets_each_record_once(
     account, fallback = lambda_.ledger["sinks"].values()
     assert (account["delivered"], account["fellBack"]) == (lambda_.ledger["received"], 0)
     assert fallback["delivered"] == 0
+
+
+@pytest.mark.xfail(strict=True, reason="after 64 refusals the rest of the batch is given up")
+async def test_an_intake_that_takes_little_gets_everything(lambda_: FakeLambda) -> None:
+    """An intake that takes but a few records in a request gets all of them, and soon no more at once than it takes."""
+    lines = [f"line {number}" for number in range(1000)]
+    with FaultServer(lambda request: Answer(413 if request.text.count(b"\n") > 8 else 200)) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/?types=function", FORWARDER_FLUSH="interval")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", *lines, timeout_s=30.0)
+        assert await lambda_.shut_down(timeout_s=9.0) == 0
+        taken = [request for request in server.requests if request.text.count(b"\n") <= 8]
+    texts = [json.loads(line)["record"] for request in taken for line in request.text.splitlines()]
+    assert sorted(texts) == sorted(lines)
+    [account] = lambda_.ledger["sinks"].values()
+    assert account["dropped"] == {}
+    assert_balanced(lambda_.ledger)

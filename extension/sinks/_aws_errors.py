@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
+        "KMS.ThrottlingException",  # SQS
         "KMSThrottlingException",
+        "KmsThrottled",  # the shape of the former in SQS's model
         "LimitExceededException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
@@ -37,6 +39,7 @@ FORBIDDEN = frozenset(
         "AllAccessDisabled",
         "KMS.AccessDeniedException",
         "KMSAccessDeniedException",
+        "KmsAccessDenied",
         "NotAuthorized",
         "UnauthorizedOperation",
     }

@@ -65,20 +65,27 @@ def send_each(
     send: Callable[[Sequence[T], float], Iterable[Failure]],
     fail: Callable[[T, str], Iterable[Failure]],
     timeout_s: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[Failure]:
     """Send one request after the other, all inside `timeout_s`; the records that were not taken.
+
+    A request that would not be done in time, going by the slowest so far, is not begun: left hanging, the whole batch
+    would be sent again, with all that was taken.
 
     What the first request raises is raised. What a later one raises only fails its records, to be sent again: some were
     taken, so the batch as a whole must not be. After two failures in a row, or one that is AWS's own word, the rest
     fails too.
     """
-    deadline = time.monotonic() + timeout_s
+    now = clock()
+    deadline = now + timeout_s
     failures: list[Failure] = []
-    reason, in_a_row = "", 0
+    reason, in_a_row, slowest_s = "no time left", 0, 0.0
     for number, part in enumerate(parts):
-        if in_a_row < 2:
+        began, now = now, clock()
+        slowest_s = max(slowest_s, now - began)
+        if in_a_row < 2 and (number == 0 or now + slowest_s < deadline):
             try:
-                failures += send(part, deadline - time.monotonic())
+                failures += send(part, deadline - now)
                 in_a_row = 0
                 continue
             except Exception as error:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import HOST, BadSetting, Limits, Outcome, _aws, _aws_errors, _packing
+from extension.sinks import HOST, BadSetting, Limits, Outcome, Refused, Scope, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +23,8 @@ PARAMETERS = _aws.PARAMETERS | {"pack"}
 # "SendMessageBatch", Amazon SQS API Reference: the sum of all messages has the same limit as one of them.
 MAX_ENTRIES = 10
 MAX_BYTES = 1 << 20
+SMALL_BYTES = 1 << 18  # the same of a queue made before August 2025; that it is one shows when a message is refused
+TOO_LONG = "InvalidParameterValue"
 QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?")  # "CreateQueue"
 REGION = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}-[a-z-]+-\d+)\.")
 MAX_REQUESTS = 50  # in one send, since ten records alone would be waited for too often
@@ -41,6 +43,7 @@ class SqsSink:
         self._url = url
         self._fifo = queue.endswith(".fifo")
         self._pack = pack
+        self._max_bytes = MAX_BYTES
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch; the records that the queue did not take. Raises as Client.call does."""
@@ -48,13 +51,13 @@ class SqsSink:
             answer = self._client.call("GetQueueUrl", timeout_s, expect=["QueueUrl"], QueueName=self._queue)
             self._url = answer["QueueUrl"]
         lines = [printable(record.line) for record in batch.records]
-        entries = _packing.packed(lines, MAX_BYTES) if self._pack else _packing.single(lines)
+        entries = _packing.packed(lines, self._max_bytes) if self._pack else _packing.single(lines)
 
         def send(request: Sequence[_packing.Entry], left_s: float) -> Iterable[Failure]:
             return self._send(batch, request, left_s)
 
         return _packing.send_each(
-            _packing.requests(entries, MAX_ENTRIES, MAX_BYTES), send, _packing.Entry.failures, timeout_s
+            _packing.requests(entries, MAX_ENTRIES, self._max_bytes), send, _packing.Entry.failures, timeout_s
         )
 
     def close(self) -> None:
@@ -66,18 +69,26 @@ class SqsSink:
             {"Id": str(number), "MessageBody": entry.data[:-1].decode(), **self._order(batch, entry)}
             for number, entry in enumerate(request)
         ]
-        answer = self._client.call(
-            "SendMessageBatch",
-            timeout_s,
-            action="sqs:SendMessage",
-            expect=["Successful", "Failed"],
-            QueueUrl=self._url,
-            Entries=messages,
-        )
+        try:
+            answer = self._client.call(
+                "SendMessageBatch",
+                timeout_s,
+                action="sqs:SendMessage",
+                expect=["Successful", "Failed"],
+                QueueUrl=self._url,
+                Entries=messages,
+            )
+        except Refused as error:
+            if error.scope is not Scope.EVERYTHING and sum(len(entry.data) for entry in request) > SMALL_BYTES:
+                self._max_bytes = SMALL_BYTES  # the halves of the batch are packed so
+            raise
         for failed in answer.get("Failed", ()):
+            entry = request[int(failed["Id"])]
             refused = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED
-            outcome = Outcome.RECORD_REFUSED if refused else Outcome.RETRY
-            yield from request[int(failed["Id"])].failures(failed["Code"], outcome)
+            if failed["Code"] == TOO_LONG and len(entry.data) > SMALL_BYTES and len(entry.positions) > 1:
+                refused = False
+                self._max_bytes = SMALL_BYTES
+            yield from entry.failures(failed["Code"], Outcome.RECORD_REFUSED if refused else Outcome.RETRY)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
         """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""

@@ -54,7 +54,7 @@ class Service:
     """One service with one stream, queue, group or bucket, which exists. `taken` holds the data of its records.
 
     `first` are actions for the first requests. `fail` says of each entry, by its number over all requests, whether it
-    fails by itself. `missing` is the code for a resource that is not there.
+    fails by itself. `message_bytes` is the MaximumMessageSize of a queue: 262,144 in those made before August 2025.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Service:
         first: Sequence[Action] = (),
         fail: Callable[[int], bool] = lambda _number: False,
         partial_code: str = "",
+        message_bytes: int = MIB,
     ) -> None:
         self.taken: list[bytes] = []
         self.calls: list[Call] = []
@@ -73,6 +74,7 @@ class Service:
         self._first = list(first)
         self._fail = fail
         self._partial_code = partial_code
+        self._message_bytes = message_bytes
         self._entries = 0
 
     def __call__(self, request: Request) -> Action:
@@ -149,17 +151,24 @@ class Service:
             len({entry["Id"] for entry in entries}) == len(entries), "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"
         )
         check(size <= MIB, "AWS.SimpleQueueService.BatchRequestTooLong")
+        if self._partial_code == "sum":
+            check(size <= self._message_bytes, "AWS.SimpleQueueService.BatchRequestTooLong")
         if body["QueueUrl"].endswith(".fifo"):
             check(all(entry.get("MessageGroupId") for entry in entries), "MissingParameter")
         failing = self._failing(len(entries))
+        long = [len(message.encode()) > self._message_bytes for message in messages]
+        if any(long) and self._partial_code == "whole":
+            raise Refused("InvalidParameterValue")
         bad = [bool(NOT_XML.search(message)) for message in messages]
         self.bodies.append(body)
         self.calls.append(Call("SendMessageBatch", len(entries), size))
         answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
-        for entry, failed, unprintable in zip(entries, failing, bad, strict=True):
-            if failed or unprintable:
+        for entry, failed, unprintable, too_long in zip(entries, failing, bad, long, strict=True):
+            if failed or unprintable or too_long:
                 code = "InvalidMessageContents" if unprintable else self._partial_code or "InternalError"
-                answer["Failed"].append({"Id": entry["Id"], "SenderFault": unprintable, "Code": code, "Message": "No."})
+                code = "InvalidParameterValue" if too_long else code
+                fault = unprintable or too_long
+                answer["Failed"].append({"Id": entry["Id"], "SenderFault": fault, "Code": code, "Message": "No."})
             else:
                 data = entry["MessageBody"].encode()
                 self.taken.append(data)

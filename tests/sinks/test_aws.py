@@ -472,3 +472,10 @@ def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: 
     with pytest.raises(OSError):  # noqa: PT011 - the seam's word for "send it again"
         found.sink.send(batch(line(1)), 5.0)
     assert list(found.sink.send(batch(line(1)), 5.0)) == []
+
+
+@pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])
+def test_throttled_keys_are_throttling(strict: Callable[..., Strict], code: str) -> None:
+    """What KMS has no room for is sent again: SQS, Kinesis and S3 each have a word of their own for it."""
+    with pytest.raises(Busy):
+        strict("sqs://sqs.x/1/telemetry", Refusing(code)).sink.send(batch(line(1)), 5.0)

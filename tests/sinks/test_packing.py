@@ -94,3 +94,21 @@ def test_partial_failures_are_collected() -> None:
     """What each request says of its records is kept."""
     failed = Failure(0, "throttled", permanent=False)
     assert run([failed], None) == ([0, 1], [failed])
+
+
+def test_nothing_is_sent_after_the_deadline() -> None:
+    """What would not be done in time, going by the slowest request so far, is left to be sent again."""
+    now = 0.0
+    sent: list[int] = []
+
+    def send(part: Sequence[Entry], left_s: float) -> list[Failure]:
+        nonlocal now
+        sent.append(part[0].positions[0])
+        assert left_s > 0
+        now += 2.0
+        return []
+
+    parts = [[entry] for entry in single([b"x"] * 5)]
+    failures = send_each(parts, send, Entry.failures, 5.0, lambda: now)
+    assert sent == [0, 1]
+    assert [(failure.position, failure.permanent) for failure in failures] == [(2, False), (3, False), (4, False)]

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from extension.buffer import Buffer
+from extension.delivery import Delivery
+from extension.records import KINDS
 from extension.sinks import Failure, Rejected
 from tests.faults.aws import Refused, Service, refuse
+from tests.faults.server import Answer
 from tests.sinks.helpers import ENVIRONMENT, batch, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from extension.records import Batch
     from extension.sinks import Sink
     from tests.faults.server import Request
     from tests.sinks.conftest import Strict
@@ -166,3 +172,56 @@ def test_url_without_a_queue(open_for_test: Callable[[str], Sink]) -> None:
     """A URL must name a queue."""
     with pytest.raises(ValueError, match="expected sqs://queue or sqs://sqs"):
         open_for_test("sqs://")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "how"),
+    [
+        ("?pack=true", ""),
+        ("?pack=true", "whole"),
+        ("?pack=true", "sum"),
+        ("", ""),
+        ("", "whole"),
+        ("", "sum"),
+    ],
+)
+def test_queue_that_takes_256_kib(strict: Callable[..., Strict], parameters: str, how: str) -> None:
+    """On a queue made before August 2025 every line arrives that fits into a message; one that does not is refused."""
+    found = strict(f"sqs://{QUEUE}{parameters}", Service(partial_code=how, message_bytes=262_144))
+    lines = [line(number, "x" * 50_000) for number in range(40)]
+    delivery = asyncio.run(_deliver(found.sink, batch(*lines, line(40, "x" * 300_000))))
+    assert sorted(found.service.lines()) == sorted(lines)
+    assert (delivery.delivered, sum(delivery.buffer.dropped.values())) == (40, 1)
+    assert delivery.sender.trusted
+
+
+async def _deliver(sink: Sink, records: Batch) -> Delivery:
+    delivery = Delivery("sqs://1", sink, Buffer(64 << 20), KINDS, lambda: f"{ENVIRONMENT}-b")
+    running = asyncio.create_task(delivery.run())
+    for record in records.records:
+        delivery.offer(record)
+    await delivery.flush(30.0)
+    running.cancel()
+    return delivery
+
+
+def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> None:
+    """A queue that is slow gets as many requests as fit into the time; what they did not hold is to be sent again."""
+    found = strict(f"sqs://{QUEUE}", Slow())
+    lines = [line(number) for number in range(200)]
+    failures = list(found.sink.send(batch(*lines), 0.5))
+    taken = found.service.lines()
+    assert len(found.service.calls) < 10
+    assert taken == lines[: len(taken)]
+    assert [failure.position for failure in failures] == list(range(len(taken), 200))
+    assert not any(failure.permanent for failure in failures)
+
+
+class Slow(Service):
+    """Needs 0.1 s for each request."""
+
+    def __call__(self, request: Request) -> Any:
+        """Take it, and wait before saying so."""
+        answer = super().__call__(request)
+        assert isinstance(answer, Answer)
+        return answer._replace(after_s=0.1)
