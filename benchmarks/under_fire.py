@@ -112,7 +112,7 @@ async def throughput(executable: Path, count: int) -> None:
             seconds, cpu = time.perf_counter() - began, cpu_s(pid) - used
             peak = status(pid, "VmHWM")
             assert await lambda_.shut_down() == 0
-            account: dict[str, Any] = lambda_.ledger["sinks"][f"file://{path}"]
+            account: dict[str, Any] = lambda_.ledger["sinks"]["file://"]
     print("\n| records | delivered | a second | us of CPU a record | highest RSS |\n|---|---|---|---|---|")
     print(f"| {count} | {account['delivered']} | {count / seconds:,.0f} | {cpu / count * 1e6:.1f} | {peak:.1f} MiB |")
 

@@ -51,8 +51,11 @@ class Response:
 class Extension:
     """A registered extension: who it is to the platform, and what register said of the function (JSON, `function`)."""
 
-    def __init__(self, runtime_api: str, identifier: str, function: bytes, *, invoked: bool) -> None:
+    def __init__(
+        self, runtime_api: str, identifier: str, function: bytes, *, invoked: bool, name: str = "telemetry-forwarder"
+    ) -> None:
         self.runtime_api = runtime_api
+        self.name = name
         self.identifier = identifier
         self.function = function
         self.invoked = invoked  # False where INVOKE cannot be asked for: Managed Instances
@@ -109,7 +112,7 @@ def register(runtime_api: str, name: str, *, managed_instances: bool) -> Extensi
         response = call(runtime_api, "POST", REGISTER, headers, body, CALL_TIMEOUT_S)
         if response.status == 200:
             identifier = response.headers.get("lambda-extension-identifier", "")
-            return Extension(runtime_api, identifier, response.body, invoked=invoked)
+            return Extension(runtime_api, identifier, response.body, invoked=invoked, name=name)
         if b"INVOKE" not in response.body:
             break
     raise Unexpected("register", response.status, response.body)

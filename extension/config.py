@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from extension import sinks
+from extension import headers, sink_url, sinks
 from extension.log import LEVELS
 from extension.records import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -22,10 +21,13 @@ PREFIX = "FORWARDER_"
 RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
+HARMLESS = re.compile(
+    r"[\w.,+ -]{1,40}"
+)  # words and numbers; a URL, a header or the like in the wrong place is not shown
 
 
 class ConfigError(Exception):
-    """All that is wrong with the settings: `problems` are sentences that name variable, value and what was expected."""
+    """All that is wrong with the settings: `problems` are sentences that name the variable and what was expected."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -70,6 +72,7 @@ def parse(environment: Mapping[str, str], timeout_s: float = 3.0) -> Config:
     )
     reader.check_names()
     reader.check_together(config)
+    reader.check_fallback(config.targets, config.fallback)
     if reader.problems:
         reader.try_opening((*config.targets, *filter(None, [config.fallback])), timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
@@ -79,19 +82,6 @@ def parse(environment: Mapping[str, str], timeout_s: float = 3.0) -> Config:
 def is_strict(environment: Mapping[str, str]) -> bool:
     """Whether a bad setting shall fail init; asked when there is no Config because of one."""
     return environment.get("FORWARDER_ON_ERROR", "").strip().lower() == "strict"
-
-
-def printable(url: str) -> str:
-    """The URL as it may be logged: without user and password, and without what looks like a token.
-
-    That is a long path segment with digits, and the value of any query parameter that is not ours.
-    """
-    scheme, rest = url.split("://", 1) if "://" in url else ("", url)
-    rest = re.sub(r"^[^/?#]*@", "", rest)
-    if scheme.endswith(("http", "https")) or scheme not in sinks.known():
-        rest = re.sub(r"([?&](?!(?:types|compression|headers)=))([^=&#]*=)?[^&#]+", r"\1\2...", rest.partition("#")[0])
-        rest = re.sub(r"(?<=/)[\w=+.-]{4}(?=[\w=+.-]*\d)[\w=+.-]{20,}", "...", rest)
-    return f"{scheme}://{rest}" if scheme else rest
 
 
 def _default_queue_bytes(environment: Mapping[str, str]) -> int:
@@ -108,23 +98,24 @@ class _Reader:
         self.problems: list[str] = []
         self._environment = environment
         self._asked = {"FORWARDER_HEADERS"}
+        self._named: set[str] = set()  # by headers=; not among the settings that are listed
 
     def check_names(self) -> None:
         """Every variable of ours must be one that was asked for: a typo must not go unnoticed."""
         for name in sorted(self._environment):
-            if name.startswith(PREFIX) and name not in self._asked:
+            if name.startswith(PREFIX) and name not in self._asked | self._named:
                 known = ", ".join(sorted(self._asked))
                 self.problems.append(f"{name} is not a setting; the settings are {known}")
-            elif name in self._asked and re.search(r"\$\{(secretsmanager|ssm):", self._environment[name]):
+            elif name in self._asked | self._named and re.search(r"\$\{(secretsmanager|ssm):", self._environment[name]):
                 self.problems.append(f"{name} refers to a secret; expected plain text, references are not there yet")
 
     def check_together(self, config: Config) -> None:
         """What does not go together, though each of it is good alone."""
         if config.flush == "invocation" and config.buffer_timeout_ms > MAX_HELD_BUFFER_MS:
-            expected = (
-                f"{MAX_HELD_BUFFER_MS} at most with FORWARDER_FLUSH=invocation, which holds invocations for so long"
+            self.problems.append(
+                f"FORWARDER_BUFFER_TIMEOUT_MS is '{config.buffer_timeout_ms}'; expected {MAX_HELD_BUFFER_MS} at most "
+                "with FORWARDER_FLUSH=invocation, which holds each invocation for so long"
             )
-            self._refuse("FORWARDER_BUFFER_TIMEOUT_MS", str(config.buffer_timeout_ms), expected)
 
     def try_opening(self, targets: Iterable[sinks.Target], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
@@ -148,64 +139,57 @@ class _Reader:
         names = {choice.lower(): choice for choice in choices}
         return self._read(name, default, f"one of {', '.join(choices)}", lambda text: names[text.lower()])
 
-    def types(self, name: str, parameter: str | None = None) -> tuple[str, ...]:
-        text = self._text(name) if parameter is None else parameter
-        chosen = [part for part in (part.strip().lower() for part in text.split(",")) if part]
-        if unknown := [part for part in chosen if part not in KINDS]:
-            where = name if parameter is None else f"types= in {name}"
-            self._refuse(where, ",".join(unknown), f"some of {', '.join(KINDS)}, separated by commas")
-        return tuple(kind for kind in KINDS if kind in chosen or not chosen)
+    def types(self, name: str) -> tuple[str, ...]:
+        return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
 
     def targets(self, name: str, most: int | None = None) -> tuple[sinks.Target, ...]:
         urls = self._text(name).split()
-        if len(set(urls)) < len(urls):
-            self._refuse(name, " ".join(map(printable, urls)), "each sink once")
         if most is not None and len(urls) > most:
-            self._refuse(name, " ".join(map(printable, urls)), "a single sink URL")
-        return tuple(target for url in urls if (target := self._target(name, url)))
+            self.problems.append(f"{name} has {len(urls)} words; expected a single sink URL")
+            return ()
+        for number, url in enumerate(urls, 1):
+            if (first := urls.index(url) + 1) < number:
+                self.problems.append(f"sink {number} of {name} is sink {first} again; expected each sink once")
+        places = [name if most == 1 else f"sink {number} of {name}" for number in range(1, len(urls) + 1)]
+        return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._target(url, place)))
 
-    def _target(self, name: str, url: str) -> sinks.Target | None:
-        known = sinks.known()
+    def check_fallback(self, targets: Iterable[sinks.Target], fallback: sinks.Target | None) -> None:
+        """What a sink cannot take must not go there again."""
+        for target in targets:
+            if fallback is not None and sink_url.is_same(target, fallback):
+                self.problems.append(f"{fallback.place} is {target.place} again; expected another sink")
+
+    def _target(self, url: str, place: str) -> sinks.Target | None:
+        """A sink URL with what other settings say of it."""
         try:
-            parts = urlsplit(url)
-            port_is_bad = parts.port == 0
-        except ValueError as error:
-            self._refuse(name, printable(url), f"a URL ({error})")
+            target = sink_url.take_apart(url, place)
+        except sinks.BadSetting as error:
+            self.problems.append(f"{place}: {error}")
             return None
-        if sinks.module_name(parts.scheme) not in known or port_is_bad:
-            shown = ", ".join(f"{scheme}://" for scheme in known)
-            self._refuse(name, printable(url), f"a sink URL that begins with one of {shown} (https counts as http)")
-            return None
-        if parts.username is not None or parts.fragment:
-            expected = "a URL without user, password and fragment; put credentials into FORWARDER_HEADERS"
-            self._refuse(name, printable(url), expected)
-            return None
-        parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return sinks.Target(
-            url=printable(url),
-            scheme=parts.scheme,
-            host=parts.netloc,
-            path=unquote(parts.path) if parts.scheme == "file" else parts.path,
-            parameters=parameters,
-            types=self.types(name, parameters.get("types", "")),
-            headers=self._headers(parameters.get("headers", "FORWARDER_HEADERS")),
+        types: Sequence[str] = ()
+        try:
+            types = sink_url.parse_types(target.parameters.get("types", ""))
+        except sinks.BadSetting as error:
+            self.problems.append(f"{place}, types=: {error}")
+        return target._replace(
+            types=types,
+            headers=self._headers(target.parameters.get("headers"), place),
             function_name=self._environment.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
         )
 
-    def _headers(self, name: str) -> tuple[tuple[str, str], ...]:
-        headers = []
-        if name != "FORWARDER_HEADERS" and name not in self._environment:
-            self.problems.append(f"{name}, named by headers=, is not set; expected lines of `Name: value`")
-        for line in filter(str.strip, self._text(name).splitlines()):
-            header, _, value = line.partition(":")
-            name_is_good = re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header.strip())
-            # RFC 9110, section 5.5; http.client would refuse each request with other characters
-            if not name_is_good or not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]+", value.strip()):
-                # The line is not shown: it most likely holds a secret.
-                self.problems.append(f"{name} has a line that is no header; expected lines of `Name: value`")
-                continue
-            headers.append((header.strip(), value.strip()))
-        return tuple(headers)
+    def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
+        """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""
+        if named is None:
+            named, where = "FORWARDER_HEADERS", "FORWARDER_HEADERS"
+        elif named in self._environment:
+            self._named.add(named)
+            where = f"the variable that headers= of {place} names"
+        else:
+            self.problems.append(f"{place}, headers=: expected the name of a variable that is set")
+            return ()
+        parsed, problems = headers.parse(self._environment.get(named, ""), where)
+        self.problems += problems
+        return parsed
 
     def _text(self, name: str) -> str:
         self._asked.add(name)
@@ -218,8 +202,6 @@ class _Reader:
         try:
             return convert(text)
         except (ValueError, KeyError):
-            self._refuse(name, text, expected)
+            shown = f"is {text!r}" if HARMLESS.fullmatch(text) else "is something else"
+            self.problems.append(f"{name} {shown}; expected {expected}")
             return default
-
-    def _refuse(self, name: str, value: str, expected: str) -> None:
-        self.problems.append(f"{name} is {value!r}; expected {expected}")

@@ -46,7 +46,7 @@ class Fanout:
         has_fallback: bool,
     ) -> None:
         share = max_bytes // len(sinks)
-        names = _names([target.url for target, _ in sinks])
+        names = _names([target.name for target, _ in sinks])
         self._all = [
             Delivery(name, sink, Buffer(share), target.types, batch_id)
             for name, (target, sink) in zip(names, sinks, strict=True)
@@ -133,8 +133,9 @@ class Fanout:
         return {delivery.name: spooler.account() for delivery, spooler in pairs}
 
 
-def _names(urls: list[str]) -> list[str]:
-    """The URLs, numbered where several are printed alike: ledger and disk tell sinks by their names."""
+def _names(names: list[str]) -> list[str]:
+    """The names, numbered where several are alike: ledger and disk tell sinks by them."""
     return [
-        url if urls.count(url) == 1 else f"{url} ({urls[: index + 1].count(url)})" for index, url in enumerate(urls)
+        name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
+        for index, name in enumerate(names)
     ]

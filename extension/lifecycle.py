@@ -77,7 +77,7 @@ class Forwarder:
         self._fanout = Fanout(
             _open(config, init_until - time.monotonic()),
             config.queue_bytes,
-            default_folder(),
+            default_folder(extension.name),
             lambda: f"{self._environment}-{next(self._batches)}",
             lambda: next(sequence),
             has_fallback=config.fallback is not None,
@@ -249,7 +249,7 @@ def _open(config: Config, timeout_s: float) -> list[tuple[sinks.Target, sinks.Si
     opened, problems = sinks.open_all(targets, timeout_s)
     if problems:
         raise ConfigError(problems)
-    if late := [target.url for target, sink in zip(targets, opened, strict=True) if isinstance(sink, Future)]:
+    if late := [target.name for target, sink in zip(targets, opened, strict=True) if isinstance(sink, Future)]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     return list(zip(targets, opened, strict=True))
 

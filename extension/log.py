@@ -70,5 +70,23 @@ def write(**fields: object) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Name and text of an error on one line: what an operator needs, without a traceback per failed request."""
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+    """Name of an error on one line, with its text where that is ours or the system's, else with where it was raised.
+
+    A library's text may quote URLs, headers and records, and the system's a file's name: neither is shown.
+    """
+    name = type(error).__name__
+    if type(error).__module__.startswith("extension"):
+        return _line(f"{name}: {error}")
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None and (text := cause.strerror or ("" if type(cause) is OSError else str(cause))):
+        return _line(f"{name}: {text}")
+    raised = error.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    return f"{name} in {raised.tb_frame.f_code.co_name}, line {raised.tb_lineno}" if raised else name
+
+
+def _line(text: str) -> str:
+    return text.replace("\n", " ")[:500]

@@ -38,8 +38,8 @@ MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging
 class Sender:
     """Sends batches to `sink`, one after the other. `name` is its URL as printed; `clock` sees freezes.
 
-    A sink that is a future is still being opened. `on_distrust` is called when the sink begins to fail. Waits and
-    latencies are in monotonic time.
+    A sink that is a future is still being opened. `on_distrust` is called when the sink begins to fail. `jitter` draws
+    a pause between its two arguments. Waits and latencies are in monotonic time.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Sender:
         sink: Sink | Future[Sink],
         on_distrust: Callable[[], None],
         clock: Callable[[], float] = elapsed,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._opening = sink if isinstance(sink, Future) else None
         self._sink: Sink = Unopened() if isinstance(sink, Future) else sink
@@ -56,6 +57,7 @@ class Sender:
         self._name = name
         self._on_distrust = on_distrust
         self._clock = clock
+        self.jitter = jitter
         self._threads = ThreadPoolExecutor(MAX_SENDS, "send")
         self._failures = 0
         self._last_success = self._last_attempt = -math.inf
@@ -136,7 +138,7 @@ class Sender:
     async def pause(self, tries: int, asked_s: float = 0.0) -> None:
         """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short."""
         longest_s = min(MAX_PAUSE_S, 0.1 * 2 ** min(tries, 10))
-        until = self._clock() + max(asked_s, random.uniform(0.0, longest_s))  # noqa: S311 - nothing secret about it
+        until = self._clock() + max(asked_s, self.jitter(0.0, longest_s))
         self._hurry.clear()
         if self._deadline is None and not await wait(self._hurry, until - self._clock()):
             return

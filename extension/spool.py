@@ -6,6 +6,7 @@ delivers what it finds first. Everything here blocks; files appear whole or not 
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zlib
@@ -22,9 +23,17 @@ SET_ASIDE = ".bad"
 PART = ".part"
 
 
-def default_folder() -> str:
-    """Where the files are: Lambda has /tmp; TMPDIR moves it elsewhere."""
-    return os.path.join(os.environ.get("TMPDIR") or "/tmp", "telemetry-forwarder")  # noqa: S108 - Lambda has no other
+class Damaged(Exception):
+    """A file is not as it was written."""
+
+
+def default_folder(extension_name: str) -> str:
+    """Where the files are: Lambda has /tmp; TMPDIR moves it elsewhere.
+
+    Two layers in one environment share /tmp, and may have the same sinks; the names of their extensions differ.
+    """
+    temporary = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - Lambda has no other
+    return os.path.join(temporary, "telemetry-forwarder", extension_name)
 
 
 class Spool:
@@ -66,7 +75,7 @@ class Spool:
         body = b"\n".join(lines) + b"\n"
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         if not self.has_room(len(body)):
-            raise OSError(f"more than {self._max_bytes} bytes would be spooled")
+            raise OSError(errno.ENOSPC, f"more than {self._max_bytes} bytes would be spooled")
         header = {"telemetry-forwarder": FORMAT, "sink": self._name, "records": len(lines), "crc32": zlib.crc32(body)}
         file = f"{self._prefix}{time.time_ns():020d}{SUFFIX}"
         path = os.path.join(self._folder, file)
@@ -92,7 +101,7 @@ class Spool:
         try:
             with open(os.path.join(self._folder, file), "rb") as content:
                 lines = self._parse(content.readline(), content.read())
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, Damaged, ValueError, KeyError, TypeError) as error:
             log("ERROR", "spooled file set aside", file=file, reason=describe(error))
             self._set_aside(file)
             return file, [], own
@@ -111,10 +120,10 @@ class Spool:
     def _parse(self, header: bytes, body: bytes) -> list[bytes]:
         said = orjson.loads(header)
         if said["telemetry-forwarder"] != FORMAT or said["sink"] != self._name:
-            raise ValueError("written by another program, or for another sink")
+            raise Damaged("written by another program, or for another sink")
         lines = body.split(b"\n")[:-1]
         if said["crc32"] != zlib.crc32(body) or said["records"] != len(lines):
-            raise ValueError("not as it was written")
+            raise Damaged("not as it was written")
         return lines
 
     def _set_aside(self, file: str) -> None:

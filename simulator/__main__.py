@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--handler", default="app.handler", help="for Python; a file called bootstrap is run in its place")
     add("--invocations", type=int, default=1, help="how many times to invoke")
     add("--event", type=json.loads, default=None, help='the event, JSON; without one {"n": 1}, {"n": 2} ...')
+    add("--request-id", help="of every invocation, as of Lambda's retries of one; without it each has its own")
     add("--env", nargs="+", action="extend", default=[], metavar="K=V", help="environment variables of the function")
     add("--env-file", type=Path, help="a file of K=V lines")
     add("--timeout", type=float, default=3.0, help="of the function, in seconds")
@@ -98,7 +99,8 @@ def _scenario(options: argparse.Namespace) -> Scenario:
         "mount_opt": options.mount_opt,
     }
     events = ({"n": number} if options.event is None else options.event for number in range(1, options.invocations + 1))
-    return Scenario(settings, [{"invoke": event} for event in events])
+    more = {"request_id": options.request_id} if options.request_id else {}
+    return Scenario(settings, [{"invoke": event, **more} for event in events])
 
 
 def variables(pairs: Sequence[str], file: Path | None) -> dict[str, str]:

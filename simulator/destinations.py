@@ -28,7 +28,9 @@ class NotSent(Exception):
 
 
 class Destination(Protocol):
-    """One subscriber's address."""
+    """One subscriber's address, which `address` tells from others."""
+
+    address: str
 
     async def open(self) -> None:
         """Get ready; NotSent where the subscriber does not listen."""
@@ -47,6 +49,7 @@ class Tcp:
     """NDJSON over one connection; what the kernel has taken is sent, as there is no acknowledgement."""
 
     def __init__(self, port: int, faults: Faults) -> None:
+        self.address = f"127.0.0.1:{port}"
         self._port = port
         self._faults = faults
         self._writer: asyncio.StreamWriter | None = None
@@ -59,10 +62,9 @@ class Tcp:
                 _, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         except (OSError, TimeoutError) as error:
             reason = "connection refused" if isinstance(error, ConnectionRefusedError) else str(error) or "timeout"
-            address = f"127.0.0.1:{self._port}"
             raise NotSent(
-                f"Invalid destination: could not TCP dial provided address {address}: "
-                f"dial tcp {address}: connect: {reason}"
+                f"Invalid destination: could not TCP dial provided address {self.address}: "
+                f"dial tcp {self.address}: connect: {reason}"
             ) from error
         self._writer.transport.set_write_buffer_limits(high=0)  # drain() returns when the kernel has taken all
 
@@ -100,7 +102,7 @@ class Http:
     """POSTs of JSON arrays. A failed one is tried again, and so may arrive twice."""
 
     def __init__(self, port: int, path: str) -> None:
-        self._url = f"http://127.0.0.1:{port}{path or '/'}"
+        self.address = f"http://127.0.0.1:{port}{path or '/'}"
         self._session: aiohttp.ClientSession | None = None
         self._body = b""
 
@@ -125,7 +127,7 @@ class Http:
                 await asyncio.sleep(HTTP_BACKOFF_S * 2**attempt)
             try:
                 # No time limit of its own: the subscriber may be frozen in the middle; the end of its process ends it.
-                async with self._session.post(self._url, data=self._body, headers=headers) as response:
+                async with self._session.post(self.address, data=self._body, headers=headers) as response:
                     if response.status < 400:
                         return
                     failure = f"status {response.status}"

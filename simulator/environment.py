@@ -125,18 +125,24 @@ class Environment:
         self._report = {"restoreDurationMs": reports.ms_since(began)}
 
     async def invoke(
-        self, event: Any = None, *, trace_id: str | None = None, tenant_id: str | None = None
+        self,
+        event: Any = None,
+        *,
+        trace_id: str | None = None,
+        tenant_id: str | None = None,
+        request_id: str | None = None,
     ) -> Invocation:
         """Invoke the function with a JSON value (None: {}) and wait until runtime and extensions are done with it.
 
-        On Managed Instances several may run at once; on demand a second one waits for the first.
+        On Managed Instances several may run at once; on demand a second one waits for the first. A `request_id` that
+        was there before makes it what Lambda's retry of an asynchronous invocation is.
         """
         async with self._turn:
             if self._sandbox is None and self._phase == "init":
                 await self._try_init()
             if not self.settings.managed:
-                return await self._invoke(event, trace_id, tenant_id)
-        return await self._invoke(event, trace_id, tenant_id)
+                return await self._invoke(event, trace_id, tenant_id, request_id)
+        return await self._invoke(event, trace_id, tenant_id, request_id)
 
     async def shutdown(self, reason: str = "spindown") -> Shutdown:
         """End this life of the environment as Lambda does; the next invocation starts another."""
@@ -170,10 +176,14 @@ class Environment:
         await phases.initialise(self._current(), self._phase, limit_s)
         self._report = {"initDurationMs": reports.ms_since(began)}
 
-    async def _invoke(self, event: Any, trace_id: str | None, tenant_id: str | None) -> Invocation:
+    async def _invoke(
+        self, event: Any, trace_id: str | None, tenant_id: str | None, request_id: str | None
+    ) -> Invocation:
         if self._sandbox is not None:
             await self._thaw(self._sandbox)
-        request_id = str(uuid.uuid4())
+        request_id = request_id or str(uuid.uuid4())
+        if request_id in self._current().runtime.work:
+            raise SimulatorError(f"request {request_id} is still running: a retry comes after its end")
         deadline_ms = self.clock.now_ms() + int(self.settings.timeout_s * 1000)
         headers = invocation.headers(self.settings, request_id, deadline_ms, trace_id, tenant_id)
         work = Work(request_id, json.dumps({} if event is None else event).encode(), headers)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from simulator.runtime_api import Work
     from simulator.sandbox import Sandbox
 
+FLUSH_LIMIT_S = 1.0  # as at SHUTDOWN
+
 
 async def initialise(sandbox: Sandbox, phase: str, limit_s: float) -> None:
     """Extensions, then the runtime, then everyone's first next. Failed or TimeoutError, with the records sent."""
@@ -88,10 +90,12 @@ async def invoke(sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str
     }
     if trace := work.headers.get("Lambda-Runtime-Trace-Id"):
         event["tracing"] = {"type": "X-Amzn-Trace-Id", "value": trace}
-    for agent in counted:
+    number = len(sandbox.timeline.named("platform.start"))
+    told_late = number in sandbox.settings.faults.invoke_after_done
+    for agent in counted if not told_late else ():
         agent.deliver(event)
     sandbox.runtime.offer(work)
-    _make_trouble(sandbox, counted)
+    _make_trouble(sandbox, counted, number)
     if sandbox.settings.managed:
         await sandbox.until(lambda: work.responded is not None)
         return
@@ -99,16 +103,22 @@ async def invoke(sandbox: Sandbox, work: Work, deadline_ms: int, start: dict[str
     sandbox.drain()
     reports.runtime_done(sandbox, work, start, {"status": "success"})
     work.runtime_done = True
+    if told_late:
+        await sandbox.telemetry.flush(FLUSH_LIMIT_S)
+        for agent in counted:
+            agent.deliver(event)
     await sandbox.until(lambda: all(agent.state == "Ready" for agent in counted))
 
 
-def _make_trouble(sandbox: Sandbox, agents: list[Agent]) -> None:
-    """The faults that belong into an invocation."""
+def _make_trouble(sandbox: Sandbox, agents: list[Agent], number: int) -> None:
+    """The faults that belong into an invocation, the one of this number."""
     faults = sandbox.settings.faults
-    if faults.burst:
-        lines = [f"burst {number}".encode() for number in range(faults.burst)]
+    if faults.burst and number in (faults.burst_in or (number,)):
+        lines = [f"burst {line}".encode() for line in range(faults.burst)]
+        if faults.burst_bytes:
+            lines = [b"x" * faults.burst_bytes] * faults.burst
         sandbox.telemetry.printed("function", Printed(lines))
-    if faults.kill_extension and len(sandbox.timeline.named("platform.start")) in faults.kill_extension:
+    if number in faults.kill_extension:
         for agent in agents:
             sandbox.timeline.note("fault", what="SIGKILL", name=agent.name)
             sandbox.processes[agent.name].kill()

@@ -27,9 +27,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "Path": (str,),
     "float | None": (int, float),
 }
+_LISTS: dict[str, tuple[tuple[type, ...], str]] = {
+    "tuple[int, ...]": ((int,), "whole numbers"),
+    "tuple[float, ...]": ((int, float), "numbers"),
+}
 _NOT_HERE = ("layers", "env", "faults", "network", "snapshot")  # read by themselves, or only for Python
 # A step is a table with one of these, and what else it may hold.
-_STEPS = {"init": (), "invoke": ("times", "concurrency"), "wait_s": (), "shutdown": ()}
+_STEPS = {"init": (), "invoke": ("times", "concurrency", "request_id"), "wait_s": (), "shutdown": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ async def _invoke(environment: Environment, step: Mapping[str, Any]) -> None:
     while left > 0:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_once, left)):
-                group.create_task(environment.invoke(step["invoke"]))
+                group.create_task(environment.invoke(step["invoke"], request_id=step.get("request_id")))
         left -= at_once
 
 
@@ -110,8 +114,10 @@ def _check(kind: type, table: Any, prefix: str, problems: list[str]) -> None:
         expected = _KINDS.get(known[key])
         if expected and (not isinstance(value, expected) or (isinstance(value, bool) and known[key] != "bool")):
             problems.append(f"{prefix}{key} = {value!r} is not of type {known[key]}")
-        if known[key] == "tuple[int, ...]" and not (isinstance(value, list) and all(type(one) is int for one in value)):
-            problems.append(f"{prefix}{key} = {value!r} is not a list of whole numbers")
+        if of := _LISTS.get(known[key]):
+            kinds, words = of
+            if not (isinstance(value, list) and all(type(one) in kinds for one in value)):
+                problems.append(f"{prefix}{key} = {value!r} is not a list of {words}")
 
 
 def _check_steps(steps: Any, problems: list[str]) -> None:
@@ -129,6 +135,8 @@ def _check_steps(steps: Any, problems: list[str]) -> None:
             problems.append(f"step {number}: wait_s is not a number")
         elif any(not isinstance(step.get(name, 1), int) or step.get(name, 1) < 1 for name in ("times", "concurrency")):
             problems.append(f"step {number}: times and concurrency are whole numbers from 1")
+        elif not isinstance(step.get("request_id", ""), str) or ("request_id" in step and "concurrency" in step):
+            problems.append(f"step {number}: request_id is a string, and no two run at once with the same")
 
 
 def _tuple(value: Any) -> Any:

@@ -6,15 +6,17 @@ Source: Developer Guide, "Understanding the Lambda execution environment lifecyc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from simulator.output import Printed
 from simulator.sandbox import RUNTIME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from simulator.agents import Agent
     from simulator.sandbox import Sandbox
@@ -60,11 +62,13 @@ async def shut_down(sandbox: Sandbox, reason: str) -> Shutdown:
             await _within(sandbox, budget_s, lambda: not sandbox.running(RUNTIME))
         sandbox.drain()
         await sandbox.telemetry.flush(max(0.0, min(FLUSH_LIMIT_S, deadline - time.monotonic())))
+        await asyncio.sleep(sandbox.settings.faults.silence_s)
         event = {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason}
         for agent in sandbox.external:
             _tell(sandbox, agent, event)
         alive = [agent.name for agent in sandbox.external]
-        await _within(sandbox, deadline - time.monotonic(), lambda: not any(map(sandbox.running, alive)))
+        with _last_words(sandbox):
+            await _within(sandbox, deadline - time.monotonic(), lambda: not any(map(sandbox.running, alive)))
         for name in filter(sandbox.running, alive):
             sandbox.timeline.note("shutdown.kill", name=name)
     finally:
@@ -85,6 +89,26 @@ def _tell(sandbox: Sandbox, agent: Agent, event: dict[str, Any]) -> None:
         agent.deliver(event)
     elif sandbox.running(agent.name):
         sandbox.processes[agent.name].kill()
+
+
+@contextlib.contextmanager
+def _last_words(sandbox: Sandbox) -> Iterator[None]:
+    """The fault of lines that come after SHUTDOWN, as long as there is somebody to read them."""
+    faults = sandbox.settings.faults
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(delay_s, _speak, sandbox, delay_s) for delay_s in faults.after_shutdown_s]
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _speak(sandbox: Sandbox, delay_s: float) -> None:
+    sandbox.timeline.note("fault", what="lines after SHUTDOWN", seconds=delay_s)
+    count = sandbox.settings.faults.after_shutdown
+    lines = [f"{delay_s} s after SHUTDOWN, line {number}".encode() for number in range(count)]
+    sandbox.telemetry.printed("function", Printed(lines))
 
 
 async def _within(sandbox: Sandbox, limit_s: float, condition: Callable[[], bool]) -> None:

@@ -2,12 +2,14 @@
 
 As in AWS's emulator (subscriber.go, batch.go): the limits are looked at after a record is added, time runs from the
 first record of a batch, and a batch that is due while the one before it is still being sent is dropped whole, which the
-subscriber learns from platform.logsDropped.
+subscriber learns from platform.logsDropped. With Faults.hold_back_bytes it waits for its turn instead, while there is
+room, so that a slow reader slows down the platform: Lambda's own bound is not documented.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from simulator import records
@@ -16,6 +18,7 @@ from simulator.destinations import NotSent
 if TYPE_CHECKING:
     from simulator.clock import Clock
     from simulator.destinations import Destination
+    from simulator.faults import Faults
     from simulator.records import Record
     from simulator.subscription import Subscription
     from simulator.timeline import Timeline
@@ -34,22 +37,25 @@ class Subscriber:
         clock: Clock,
         timeline: Timeline,
         sent: list[bytes],
-        stall_s: float,
-        coalesce: int,
+        faults: Faults,
     ) -> None:
         self.name = name
+        self.address = destination.address
         self._wanted = wanted
         self._destination = destination
         self._clock = clock
         self._timeline = timeline
         self._sent = sent
-        self._stall_s = stall_s
-        self._coalesce = max(1, coalesce)
+        self._stall_s = faults.stall_s
+        self._coalesce = max(1, faults.coalesce_writes)
+        self._hold_back_bytes = faults.hold_back_bytes
         self._lines: list[bytes] = []
         self._bytes = 0
         self._held: list[bytes] = []  # what waits to be coalesced, and of how many batches it is
         self._batches = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._queue: deque[list[bytes]] = deque()  # batches that are due while another is in flight
+        self._queued_bytes = 0
         self._flight: list[bytes] = []
         self._takeoff = asyncio.Event()
         self._landed = asyncio.Event()
@@ -74,7 +80,10 @@ class Subscriber:
     def freeze(self, *, frozen: bool) -> None:
         """While frozen nothing is sent: the Telemetry API is part of the environment."""
         self._frozen = frozen
-        if not frozen and self._due:
+        if frozen:
+            return
+        self._go_on()
+        if self._due:
             self._ripe()
 
     async def run(self) -> None:
@@ -91,23 +100,25 @@ class Subscriber:
                 self._failed(error)
             else:
                 self._landed_well()
+            self._go_on()
             if self._dropped:
                 self._ripe()
 
     async def flush(self) -> None:
         """Send what is buffered and wait until it has gone; the caller bounds the wait."""
-        await self._landed.wait()
+        await self._all_landed()
         if self._lines or self._held or self._dropped:
             self._batches = self._coalesce - 1
             self._ripe()
-            await self._landed.wait()
+            await self._all_landed()
 
     async def close(self) -> None:
         """Stop the clock and let go of the connection."""
         if self._timer:
             self._timer.cancel()
-        left = [*self._flight, *self._held, *self._lines]
+        left = [*self._flight, *(line for batch in self._queue for line in batch), *self._held, *self._lines]
         self._flight, self._held, self._lines = [], [], []
+        self._queue.clear()
         if left:
             self._timeline.note("telemetry.undelivered", name=self.name, records=len(left), bytes=sum(map(len, left)))
         await self._destination.close()
@@ -126,10 +137,24 @@ class Subscriber:
         if self._batches < self._coalesce:
             return
         lines, self._held, self._batches = self._held, [], 0
-        if not self._landed.is_set():
+        size = sum(map(len, lines))
+        if not self._landed.is_set() and self._queued_bytes + size > self._hold_back_bytes:
             self._drop(lines, SLOW)
             return
-        self._take_off([*self._reports(), *lines])
+        self._queue.append(lines)
+        self._queued_bytes += size
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send what is due, batch after batch, until one is in flight."""
+        while self._queue and self._landed.is_set() and not self._frozen:
+            lines = self._queue.popleft()
+            self._queued_bytes -= sum(map(len, lines))
+            self._take_off([*self._reports(), *lines])
+
+    async def _all_landed(self) -> None:
+        while not self._landed.is_set():  # a batch that was held back may have taken off at once
+            await self._landed.wait()
 
     def _take_off(self, lines: list[bytes]) -> None:
         if not lines:

@@ -46,7 +46,7 @@ class Telemetry:
         tasks: asyncio.TaskGroup,
         copy: Copy | None = None,
     ) -> None:
-        self.subscribers: dict[str, Subscriber] = {}
+        self.subscribers: list[Subscriber] = []
         self._settings = settings
         self._clock = clock
         self._timeline = timeline
@@ -83,23 +83,29 @@ class Telemetry:
         if self._replay is not None:
             self._forgotten += len(self._replay) == REPLAY_RECORDS
             self._replay.append(record)
-        for subscriber in self.subscribers.values():
+        for subscriber in self.subscribers:
             subscriber.add(record)
 
     async def subscribe(self, name: str, body: bytes) -> None:
-        """Add a subscriber, with all that it has missed. Refused as the service would."""
+        """Add a subscriber, with all that it has missed. Refused as the service would.
+
+        An extension may subscribe another destination, too, but on Managed Instances; with the same one again it gets
+        what AWS's emulator gives for any second subscription.
+        """
         faults = self._settings.faults
         wanted, destination = parse(body, faults, managed=self._settings.managed)
         try:
             await destination.open()
         except NotSent as error:
             raise Refused(400, "ValidationError", str(error)) from error
-        if name in self.subscribers or not self.open:
+        addresses = [subscriber.address for subscriber in self.subscribers if subscriber.name == name]
+        taken = destination.address in addresses or (self._settings.managed and bool(addresses))
+        if taken or not self.open:
             await destination.close()
         if not self.open:
             raise Refused(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed")
-        if name in self.subscribers:
-            raise internal_error()  # what AWS's emulator does with a second subscription
+        if taken:
+            raise internal_error()
         subscriber = Subscriber(
             name,
             wanted,
@@ -107,8 +113,7 @@ class Telemetry:
             self._clock,
             self._timeline,
             self._sent.setdefault(name, []),
-            faults.stall_s,
-            faults.coalesce_writes,
+            faults,
         )
         if self._forgotten:
             lost = {"droppedRecords": self._forgotten, "droppedBytes": 0, "reason": SLOW}
@@ -116,7 +121,7 @@ class Telemetry:
         missed = self._copy.records if self._copy else None
         for record in self._replay or () if missed is None else missed:
             subscriber.add(record)
-        self.subscribers[name] = subscriber
+        self.subscribers.append(subscriber)
         self._running.append(self._tasks.create_task(subscriber.run(), name=f"telemetry to {name}"))
         subscribed = {"name": name, "state": "Subscribed", "types": list(wanted.types)}
         self.platform("platform.telemetrySubscription", subscribed)
@@ -127,14 +132,14 @@ class Telemetry:
 
     def freeze(self, *, frozen: bool) -> None:
         """Stop or go on sending."""
-        for subscriber in self.subscribers.values():
+        for subscriber in self.subscribers:
             subscriber.freeze(frozen=frozen)
 
     async def flush(self, limit_s: float) -> None:
         """Send everything buffered, within a time limit."""
         try:
             async with asyncio.timeout(limit_s):
-                for subscriber in self.subscribers.values():
+                for subscriber in self.subscribers:
                     await subscriber.flush()
         except TimeoutError:
             self._timeline.note("telemetry.flush_timeout", seconds=limit_s)
@@ -144,7 +149,7 @@ class Telemetry:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        for subscriber in self.subscribers.values():
+        for subscriber in self.subscribers:
             await subscriber.close()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from tests.fake_lambda import FakeLambda
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 os.environ["PYTHONASYNCIODEBUG"] = "1"  # read by each event loop when it is made
+
+# A busy machine is no reason to fail, and one commit has the same examples everywhere; CONTRIBUTING.md has others.
+settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
+settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,6 +21,7 @@ REGISTERED = {
     "handler": "app.handler",
     "accountId": "123456789012",
 }
+LATE_S = 2.0  # a busy machine may be so late; what hangs is later than that
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 
 
@@ -54,6 +55,7 @@ class FakeLambda:
         self.sent: list[bytes] = []
         self.process: asyncio.subprocess.Process | None = None
         self.log: list[dict[str, Any]] = []
+        self.ahead_s = 0.0  # so far the wall clock of this world is ahead of the machine's
         self._executable = executable
         self._temporary = temporary
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -113,6 +115,11 @@ class FakeLambda:
         """Wait until the extension asks for the next event."""
         await self._parked.wait()
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether the extension has asked for the next event, and none is there: Lambda would freeze it now."""
+        return self._parked.is_set()
+
     def send(self, data: bytes) -> None:
         """Write to the telemetry connection."""
         assert self._writer is not None
@@ -132,7 +139,7 @@ class FakeLambda:
 
     def record(self, type_: str, record: object) -> None:
         """Send one record as the platform would."""
-        now = time.time()
+        now = time.time() + self.ahead_s
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
         line = json.dumps({"time": stamp, "type": type_, "record": record}, ensure_ascii=False).encode()
         self.sent.append(line)
@@ -142,7 +149,7 @@ class FakeLambda:
         """One invocation that logs `lines`; returns when the extension has asked for the next event."""
         await self.ready()
         self._parked.clear()
-        deadline_ms = int((time.time() + timeout_s) * 1000)
+        deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
         event = {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": request_id, "invokedFunctionArn": ARN}
         self._events.put_nowait(event)
         if self._writer is not None:
@@ -154,13 +161,13 @@ class FakeLambda:
         await self.ready()
 
     async def shut_down(self, reason: str = "spindown", timeout_s: float = 2.0) -> int:
-        """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it was still there at the deadline."""
+        """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it is there LATE_S after its deadline."""
         assert self.process is not None
         await self.ready()
-        deadline_ms = int((time.time() + timeout_s) * 1000)
+        deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
         self._events.put_nowait({"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason})
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s + LATE_S):
                 await self.process.wait()
         except TimeoutError:
             self.process.send_signal(signal.SIGKILL)

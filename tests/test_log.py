@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from extension import log
+from extension.sinks import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +66,29 @@ def test_nobody_reading_stderr_stops_nothing() -> None:
             os.close(descriptor)
 
 
+class LibraryError(Exception):
+    """As libraries make them: with the URL in its text, and the system's own error behind it."""
+
+
+def test_a_librarys_text_is_not_shown() -> None:
+    """Of an error that is not ours its name is told, with what the system said, or with where it was raised."""
+    error = LibraryError("https://h/token")
+    error.__context__ = FileNotFoundError(2, "No such file or directory", "/home/token")
+    assert log.describe(error) == "LibraryError: No such file or directory"
+    with pytest.raises(ValueError, match="token") as caught:
+        int("token")
+    assert re.fullmatch(r"ValueError in test_\w+, line \d+", log.describe(caught.value))
+
+
+def test_our_own_text_is_shown() -> None:
+    """What we say ourselves quotes nothing."""
+    assert log.describe(Rejected("HTTP 403")) == "Rejected: HTTP 403"
+
+
 def test_an_error_is_one_line_without_end() -> None:
     """An error's text is cut, and has no line breaks that would end a header or a log line."""
-    described = log.describe(ValueError("a\nb" * 1000))
-    assert described.startswith("ValueError: a b")
+    described = log.describe(ConnectionError("a\nb" * 1000))
+    assert described.startswith("ConnectionError: a b")
     assert len(described) == 500
 
 

@@ -1,7 +1,7 @@
 """Where records go: the seam between delivery and one destination.
 
 A sink is one module in this folder, found by the scheme of its URL, with two names: PARAMETERS, the query parameters it
-takes; and `open_sink`, which makes a Sink of a Target and raises ValueError for what the URL must not say. A sink
+takes; and `open_sink`, which makes a Sink of a Target and raises BadSetting for what the URL must not say. A sink
 blocks: delivery calls it from a thread, one call at a time but for calls that a freeze left hanging on a dead
 connection, so `send` keeps nothing between calls but connections.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from extension.log import describe
 from extension.records import KINDS
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from extension.records import Batch
 
 COMMON_PARAMETERS = frozenset({"types"})
+# A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
+HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+class BadSetting(ValueError):
+    """What a setting asks for cannot be done. The text says what was expected, and quotes nothing that was given."""
 
 
 class Limits(NamedTuple):
@@ -96,9 +104,13 @@ class Unopened:
 
 
 class Target(NamedTuple):
-    """A sink URL taken apart, and what of the settings a sink may need. `url` is safe to print: it has no user part."""
+    """A sink URL taken apart, and what of the settings a sink may need.
 
-    url: str
+    `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
+    as in "sink 2 of FORWARDER_SINKS".
+    """
+
+    name: str
     scheme: str
     host: str
     path: str
@@ -106,6 +118,7 @@ class Target(NamedTuple):
     types: Sequence[str] = KINDS
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
+    place: str = "the sink"
 
 
 def known() -> list[str]:
@@ -121,12 +134,12 @@ def module_name(scheme: str) -> str:
 
 
 def load(target: Target) -> Sink:
-    """Import the one module that the target needs and open its sink. Raises ValueError, with what was expected."""
+    """Import the one module that the target needs and open its sink. Raises BadSetting."""
     module = _import(target)
     allowed = COMMON_PARAMETERS | module.PARAMETERS
-    if unknown := sorted(set(target.parameters) - allowed):
-        message = f"unknown parameter {', '.join(unknown)}; expected one of {', '.join(sorted(allowed))}"
-        raise ValueError(message)
+    for number, name in enumerate(target.parameters, 1):
+        if name not in allowed:
+            raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
     sink: Sink = module.open_sink(target)
     return sink
 
@@ -156,8 +169,10 @@ def open_all(targets: Iterable[Target], timeout_s: float) -> tuple[list[Sink | F
     for target, future in zip(targets, opening, strict=True):
         try:
             opened.append(future.result() if future.done() else future)
+        except BadSetting as error:
+            problems.append(f"{target.place}: {error}")
         except Exception as error:  # noqa: BLE001 - a library may raise anything for a setting it does not like
-            problems.append(f"sink {target.url}: {error}")
+            problems.append(f"{target.place}: cannot be opened ({describe(error)})")
     return opened, problems
 
 

@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore import xform_name
 from botocore.config import Config
@@ -30,7 +31,7 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
-from extension.sinks import Rejected
+from extension.sinks import HOST, BadSetting, Rejected
 from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ SERVICE = "sts"
 OPERATIONS = ("AssumeRole",)
 
 PARAMETERS = frozenset({"region", "role"})
-ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/\S+")
+ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # of a stream
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 CONNECT_S = 2.0
@@ -56,33 +57,37 @@ READ_S = 10.0  # where no send gives its own: STS and the like
 class Client:
     """A botocore client whose calls have a deadline and whose errors are those of the sink seam.
 
-    `resource` says in a message what is written to, as in "bucket logs". Raises ValueError where no region is known.
+    `resource` says in a message what is written to, as in "bucket logs". Raises BadSetting.
     """
 
     def __init__(self, service: str, resource: str, target: Target) -> None:
         self._service = service
         self._resource = resource
         self._role = target.parameters.get("role", "")
-        self._region = next(filter(None, (target.parameters.get("region"), *map(os.environ.get, REGIONS))), "")
+        self._chosen_region = target.parameters.get("region", "")
+        self._region = next(filter(None, (self._chosen_region, *map(os.environ.get, REGIONS))), "")
         self._timeout_s = READ_S
         self._opened: BaseClient | None = None
         if self._role and not ROLE.fullmatch(self._role):
-            message = f"role={self._role}: expected the ARN of a role"
-            raise ValueError(message)
+            raise BadSetting("role= is no ARN of a role; expected arn:aws:iam::ACCOUNT:role/NAME")
         if not self._region:
-            message = "the region is not known; expected region=... or AWS_REGION"
-            raise ValueError(message)
+            raise BadSetting("the region is not known; expected region=... or AWS_REGION")
         # SnapStart's credentials come over HTTP; when they cannot be had now, the first call asks again.
         try:
             with suppress(CredentialRetrievalError, NoCredentialsError):
                 self._opened = self._open()
-        except BotoCoreError as error:
-            raise ValueError(str(error)) from None  # a region or a profile that is none
+        except BadSetting:
+            raise
+        except BotoCoreError as error:  # such as ProfileNotFound; its text quotes the setting
+            raise BadSetting(f"AWS's variables do not fit: {type(error).__name__}") from None
+        except ValueError:
+            raise BadSetting("AWS_ENDPOINT_URL, or the one of the service, is no URL") from None
 
     @property
     def endpoint(self) -> str:
-        """Where requests go."""
-        return self._client().meta.endpoint_url
+        """Where requests go, without what AWS_ENDPOINT_URL may say beside the host."""
+        url = urlsplit(self._client().meta.endpoint_url)
+        return f"{url.scheme}://{url.netloc if HOST.fullmatch(url.netloc) else '...'}"
 
     def call(
         self, operation: str, timeout_s: float, *, action: str = "", leave: str = "", **parameters: Any
@@ -125,6 +130,8 @@ class Client:
 
     def _open(self) -> BaseClient:
         session = Session()
+        if self._chosen_region:
+            check_region(self._chosen_region, session)
         resolver = session.get_component("credential_provider")
         resolver.remove("iam-role")  # a Lambda has no instance metadata, and asking for it takes seconds
         config = Config(
@@ -151,18 +158,32 @@ class Client:
 
 
 def name(target: Target, expected: str) -> str:
-    """The host of a URL that has nothing behind it, the name of a stream. Raises ValueError."""
+    """The host of a URL that has nothing behind it, the name of a stream. Raises BadSetting."""
     if not NAME.fullmatch(target.host) or target.path.strip("/"):
-        raise ValueError(f"expected {expected}")
+        raise BadSetting(f"expected {expected}")
     return target.host
 
 
 def choice(target: Target, parameter: str, choices: Sequence[str]) -> str:
-    """A parameter that is one of `choices`, the first if it is not given. Raises ValueError."""
+    """A parameter that is one of `choices`, the first if it is not given. Raises BadSetting."""
     value = target.parameters.get(parameter, choices[0])
     if value not in choices:
-        raise ValueError(f"{parameter}={value}: expected one of {', '.join(choices)}")
+        raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
     return value
+
+
+def words(service: str, operation: str, member: str) -> Sequence[str]:
+    """What an operation takes for one of its members, as far as botocore's data knows."""
+    shape: Any = Session().get_service_model(service).operation_model(operation).input_shape
+    enum: Sequence[str] = shape.members[member].enum
+    return enum
+
+
+def check_region(region: str, session: Session) -> None:
+    """Raise BadSetting unless a partition has the region, or could have it: new ones look like the others."""
+    partitions = session.get_component("data_loader").load_data("partitions")["partitions"]
+    if not any(region in part["regions"] or re.fullmatch(part["regionRegex"], region) for part in partitions):
+        raise BadSetting("region= names no region of AWS")
 
 
 class _Role(CredentialProvider):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import re
 import select
 import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from extension.sinks import _tls
+from extension.sinks import BadSetting, _tls
 
 if TYPE_CHECKING:
     import socket
@@ -38,7 +39,7 @@ class Connection:
     """A connection to the server of a URL, straight or through the proxy that the environment names for it."""
 
     def __init__(self, url: str) -> None:
-        """Open nothing yet. Raises ValueError for a proxy or for certificates that cannot be used."""
+        """Open nothing yet. Raises BadSetting for a proxy or for certificates that cannot be used."""
         self._url = urlsplit(url)
         self._proxy = _proxy(self._url)
         self._context = _tls.open_context() if self._url.scheme == "https" else None
@@ -96,7 +97,13 @@ class Connection:
             connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
             if self._proxy is not None:
                 connection.set_tunnel(self._url.hostname or "", self._url.port, _authorization(self._proxy))
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError as error:
+            if type(error) is OSError and error.errno is None:  # http.client's, with the proxy's own words
+                refused = re.search(r"\b\d{3}\b", str(error))
+                raise ConnectionError(f"the proxy makes no tunnel: HTTP {refused[0] if refused else 'error'}") from None
+            raise
         return connection
 
 
@@ -123,10 +130,13 @@ def _proxy(url: SplitResult) -> SplitResult | None:
     named = proxies.get(url.scheme) or proxies.get("all")
     if not named or urllib.request.proxy_bypass(url.netloc):
         return None
-    proxy = urlsplit(named if "://" in named else f"http://{named}")
-    if proxy.scheme != "http" or not proxy.hostname:
-        raise ValueError(f"the proxy for {url.scheme} is {proxy.scheme}://{proxy.hostname}; expected http://host:port")
-    return proxy
+    try:
+        proxy = urlsplit(named if "://" in named else f"http://{named}")
+        if proxy.scheme == "http" and proxy.hostname and proxy.port != 0:
+            return proxy
+    except ValueError:  # its text quotes the URL, password and all
+        pass
+    raise BadSetting(f"the proxy for {url.scheme} is none that can be used; expected http://host:port")
 
 
 def _authorization(proxy: SplitResult | None) -> dict[str, str]:

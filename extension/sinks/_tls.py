@@ -10,6 +10,8 @@ import os
 import ssl
 from pathlib import Path
 
+from extension.sinks import BadSetting
+
 # Mozilla's list, written by layer/certificates.py. OpenSSL reads of it what it meets; a whole file would cost 14 ms.
 BUNDLED = Path(__file__).parent.parent / "certificates"
 
@@ -17,11 +19,10 @@ BUNDLED = Path(__file__).parent.parent / "certificates"
 def open_context() -> ssl.SSLContext:
     """What verifies servers: SSL_CERT_FILE where it is set, else the layer's certificates; from source, the system's.
 
-    Raises ValueError for a file that holds no certificates.
+    Raises BadSetting for a file that holds no certificates.
     """
     path = os.environ.get("SSL_CERT_FILE")
     try:
         return ssl.create_default_context(cafile=path, capath=BUNDLED if not path and BUNDLED.is_dir() else None)
     except OSError as error:
-        message = f"SSL_CERT_FILE is {path}, which holds no certificates: {error}"
-        raise ValueError(message) from None
+        raise BadSetting(f"SSL_CERT_FILE names no file that holds certificates ({error.strerror})") from None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from extension.sinks import Busy, Limits, Rejected
+from extension.sinks import HOST, BadSetting, Busy, Limits, Rejected
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from extension.records import Batch
     from extension.sinks import Failure, Target
@@ -28,9 +27,10 @@ class HttpSink:
 
     limits = Limits()
 
-    def __init__(self, url: str, path: str, headers: dict[str, str], compression: str) -> None:
+    def __init__(self, url: str, path: str, headers: Iterable[tuple[str, str]], compression: str) -> None:
         self._path = path
-        self._headers = {"Content-Type": "application/x-ndjson", "User-Agent": "telemetry-forwarder", **headers}
+        ours = (("Content-Type", "application/x-ndjson"), ("User-Agent", "telemetry-forwarder"))
+        self._headers = merge_headers((*ours, *headers))
         self._packed = Packed(COMPRESSIONS[compression])
         if compression != "none":
             self._headers["Content-Encoding"] = compression
@@ -52,14 +52,17 @@ class HttpSink:
 def open_sink(target: Target) -> HttpSink:
     """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
     url = f"{target.scheme}://{target.host}"
-    if not urlsplit(url).hostname or not target.path.isascii():
-        message = "expected https://host/path, with what is not ASCII as %XX"
-        raise ValueError(message)
+    if not HOST.fullmatch(target.host) or not target.path.isascii():
+        raise BadSetting("expected https://host/path, with what is not ASCII as %XX in the path, as xn-- in the host")
     compression = target.parameters.get("compression", "gzip")
     if compression not in COMPRESSIONS:
-        message = f"compression={compression}: expected one of {', '.join(COMPRESSIONS)}"
-        raise ValueError(message)
-    return HttpSink(url, target.path or "/", dict(target.headers), compression)
+        raise BadSetting(f"compression= is none of {', '.join(COMPRESSIONS)}")
+    return HttpSink(url, target.path or "/", target.headers, compression)
+
+
+def merge_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The last header of each name, which is the same in any case (RFC 9110, section 5.1)."""
+    return dict({name.lower(): (name, value) for name, value in headers}.values())
 
 
 def check_status(response: Response) -> None:

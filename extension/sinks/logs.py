@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 
 from extension.records import member
-from extension.sinks import Failure, Limits, _aws, _packing
+from extension.sinks import BadSetting, Failure, Limits, _aws, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,11 +98,11 @@ def open_sink(target: Target) -> LogsSink:
         group, stream = unquote(target.path).rstrip("/"), ""
     stream = target.parameters.get("stream") or stream
     if not GROUP.fullmatch(group) or NOT_IN_A_STREAM.search(stream) or len(stream) > 512:
-        message = "expected logs://group, logs://group/stream or logs:///group/with/slashes?stream=stream"
-        raise ValueError(message)
+        raise BadSetting("expected logs://group, logs://group/stream or logs:///group/with/slashes?stream=stream")
     if group in {f"/aws/lambda/{target.function_name}", os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")}:
-        message = f"{group} is this function's own log group, where its logs are already; expected another group"
-        raise ValueError(message)
+        raise BadSetting(
+            f"{group} is this function's own log group, where its logs are already; expected another group"
+        )
     return LogsSink(_aws.Client(SERVICE, f"log group {group}", target), group, stream, target.function_name)
 
 

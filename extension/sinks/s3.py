@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 
 from extension.records import member
-from extension.sinks import Limits, _aws
+from extension.sinks import BadSetting, Limits, _aws
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ class S3Sink:
 def open_sink(target: Target) -> S3Sink:
     """Make a sink of s3://bucket/prefix. Objects are in `prefix/function=NAME/dt=YYYY-MM-DD/hour=HH/`, in UTC."""
     if not BUCKET.fullmatch(target.host):
-        message = "expected s3://bucket/prefix with the name of a bucket"
-        raise ValueError(message)
+        raise BadSetting("expected s3://bucket/prefix with the name of a bucket")
     compression = _aws.choice(target, "compression", tuple(COMPRESSIONS))
     prefix = "".join(
         f"{part}/" for part in (*unquote(target.path).split("/"), f"function={target.function_name}") if part
     )
+    options = _options(target)
     client = _aws.Client(SERVICE, f"bucket {target.host}", target)
-    return S3Sink(client, prefix, compression, {"Bucket": target.host, **_options(target)})
+    return S3Sink(client, prefix, compression, {"Bucket": target.host, **options})
 
 
 def partition(batch: Batch) -> str:
@@ -99,7 +99,10 @@ def _match_time(line: bytes) -> re.Match[str] | None:
 
 
 def _options(target: Target) -> dict[str, Any]:
-    options = {"ACL": target.parameters.get("acl"), "StorageClass": target.parameters.get("storage_class")}
+    options: dict[str, Any] = {}
+    for parameter, name in (("acl", "ACL"), ("storage_class", "StorageClass")):
+        if target.parameters.get(parameter):
+            options[name] = _aws.choice(target, parameter, _aws.words(SERVICE, OPERATIONS[0], name))
     if key := target.parameters.get("kms_key"):
         options |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
-    return {name: value for name, value in options.items() if value}
+    return options

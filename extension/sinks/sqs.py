@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import Limits, _aws, _aws_errors, _packing
+from extension.sinks import HOST, BadSetting, Limits, _aws, _aws_errors, _packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,8 @@ PARAMETERS = _aws.PARAMETERS | {"pack"}
 # "SendMessageBatch", Amazon SQS API Reference: the sum of all messages has the same limit as one of them.
 MAX_ENTRIES = 10
 MAX_BYTES = 1 << 20
-REGION = re.compile(r"(?:^|\.)sqs\.([a-z0-9-]+)\.")
+QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?")  # "CreateQueue"
+REGION = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}-[a-z-]+-\d+)\.")
 MAX_REQUESTS = 50  # in one send, since ten records alone would be waited for too often
 
 # Of what XML 1.0 leaves out ("Char", section 2.2), a line of JSON can hold but these; as escapes they mean the same.
@@ -86,9 +87,8 @@ class SqsSink:
 def open_sink(target: Target) -> SqsSink:
     """Make a sink of sqs://queue, or of the queue's whole URL with sqs in the place of https."""
     queue = unquote(target.path).rstrip("/").rpartition("/")[2] or target.host
-    if not queue:
-        message = "expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue"
-        raise ValueError(message)
+    if not QUEUE.fullmatch(queue) or not HOST.fullmatch(target.host):
+        raise BadSetting("expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue")
     url = f"https://{target.host}{target.path}" if queue != target.host else ""
     if found := REGION.search(target.host) if url else None:
         target = target._replace(parameters={"region": found[1], **target.parameters})

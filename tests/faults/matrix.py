@@ -1,6 +1,7 @@
 """The fault matrix: the frozen layer in the simulator, in every combination of sink, load, freeze and ending.
 
-`python -m tests.faults.matrix` runs all cells and writes docs/faults.md; test_matrix.py runs a pairwise cover.
+Request ids that come twice and lines after SHUTDOWN are dimensions, too, of which every pair is covered. `python -m
+tests.faults` runs all this and writes docs/faults.md; test_matrix.py runs a pairwise cover of everything.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.environment import Environment
 from simulator.faults import Faults
+from tests.faults.pairwise import cover
 from tests.faults.server import OK, Action, Answer, FaultServer, Hang, Request, Reset, refused_port
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ SINKS: dict[str, Action | None] = {
 LOADS = ("3 invocations", "300 invocations", "100000 lines", "none")
 FREEZES = ("no freeze", "1 s freeze", "20 min jump", "stopped in a send")
 ENDINGS = ("spindown", "timeout", "failure", "SIGKILL and restart")
+IDS = ("own ids", "retries", "retries done before INVOKE")
+LATE = ("quiet SHUTDOWN", "lines after SHUTDOWN")
+LATE_S, LATE_LINES = (0.005, 0.03, 0.06), 20
+SILENCE_S = 0.2  # before that SHUTDOWN
 
 
 class Cell(NamedTuple):
@@ -56,6 +62,8 @@ class Cell(NamedTuple):
     load: str
     freeze: str
     ending: str
+    ids: str = IDS[0]
+    late: str = LATE[0]
 
 
 class Event(NamedTuple):
@@ -67,6 +75,22 @@ class Event(NamedTuple):
 
 
 CELLS = [Cell(*cell) for cell in itertools.product(SINKS, LOADS, FREEZES, ENDINGS)]
+WORLD = [cell._replace(ids=ids, late=late) for cell in CELLS for ids in IDS for late in LATE]
+# Lines after SHUTDOWN are lost where all is well and the forwarder leaves early, which pairs alone would hardly meet.
+AIMED = [
+    Cell("ok", load, "no freeze", ending, late=LATE[1]) for load in ("3 invocations", "none") for ending in ENDINGS
+]
+COVER = cover(WORLD) + AIMED
+
+
+def known(cell: Cell) -> str:
+    """Why a cell fails today; empty for one that must not."""
+    repeated = cell.ids != IDS[0] and cell.load == "300 invocations"  # the last of three is no retry
+    report_awaited = cell.load != "none" and cell.ending in {"timeout", "failure"} and not repeated
+    told = cell.load != "none" or cell.ending != "SIGKILL and restart"
+    if cell.late == LATE[1] and cell.sink == "ok" and told and not report_awaited:
+        return "SHUTDOWN: silence is counted from the last data, so that it has lasted long enough already"
+    return ""
 
 
 class Sink:
@@ -131,6 +155,10 @@ async def run(cell: Cell, layer: Path) -> list[str]:
         clock_jump_s=1200.0 if cell.freeze == "20 min jump" else 0.0,
         kill_extension=(killed,) if killed else (),
         vanish=cell.ending == "SIGKILL and restart" and not planned,
+        invoke_after_done=tuple(range(2, len(planned) + 1, 2)) if cell.ids == IDS[2] else (),
+        silence_s=SILENCE_S if cell.late == LATE[1] else 0.0,
+        after_shutdown_s=LATE_S if cell.late == LATE[1] else (),
+        after_shutdown=LATE_LINES,
     )
     sink = Sink(cell)
     with tempfile.TemporaryDirectory(prefix="cell-") as temporary, sink.open(cell) as url:
@@ -146,12 +174,13 @@ async def run(cell: Cell, layer: Path) -> list[str]:
             invocations = await _drive(environment, cell, planned, sink)
     problems = _check_invocations(planned, invocations, killed)
     problems += _check_tails(environment, killed, burst=cell.load == "100000 lines")
-    problems += _check_ends(environment, killed)
+    problems += check_ends(environment, killed)
+    problems += _check_late(environment, killed)
     return problems + _check_ledgers(environment, sink, killed=bool(killed) or faults.vanish)
 
 
 async def _drive(environment: Environment, cell: Cell, planned: Sequence[Event], sink: Sink) -> list[Invocation]:
-    done = []
+    done: list[Invocation] = []
     if not planned:
         await environment.init()
     for event in planned:
@@ -162,7 +191,8 @@ async def _drive(environment: Environment, cell: Cell, planned: Sequence[Event],
             sink.stop_pid = next((pid for pid, name in zip(pids[::-1], names[::-1], strict=True) if name == NAME), 0)
         if cell.freeze == "1 s freeze" and event.number == len(planned) // 2 + 1:
             await asyncio.sleep(1.0)
-        done.append(await environment.invoke(event._asdict()))
+        again = done[-1].request_id if cell.ids != IDS[0] and event.number % 2 == 0 else None
+        done.append(await environment.invoke(event._asdict(), request_id=again))
     if cell.ending in {"timeout", "failure"} and not planned:
         await environment.shutdown(cell.ending)
     return done
@@ -195,17 +225,26 @@ def _check_tails(environment: Environment, killed: int, *, burst: bool) -> list[
     return problems
 
 
-def _check_ends(environment: Environment, killed: int) -> list[str]:
+def check_ends(environment: Environment, killed: int = 0) -> list[str]:
     """Each SHUTDOWN ends with status 0 before its deadline."""
     ends = [(shutdown.reason, shutdown.extensions.get(NAME)) for shutdown in environment.shutdowns]
     lives = ends[1:] if killed else ends  # the first life was ended by us
     return [f"SHUTDOWN for {reason}: {end}" for reason, end in lives if end and (end.killed or end.returncode != 0)]
 
 
+def _check_late(environment: Environment, killed: int) -> list[str]:
+    """Whoever gets SHUTDOWN is still there for the lines that come soon after it."""
+    faults = environment.settings.faults
+    ends = len(environment.shutdowns[1:] if killed else environment.shutdowns)
+    wanted = ends * len(faults.after_shutdown_s) * faults.after_shutdown
+    taken = sum(b"s after SHUTDOWN, line" in line for line in environment.sent.get(NAME, []))
+    return [f"{taken} of {wanted} lines after SHUTDOWN were taken"] if taken != wanted else []
+
+
 def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> list[str]:
     """Every record is delivered, dropped and counted, or pending; what is said to be delivered is there."""
     problems = []
-    ledgers = _ledgers(environment)
+    ledgers = last_ledgers(environment)
     delivered = ended = came = 0
     for ledger in ledgers:
         [account] = ledger["sinks"].values()
@@ -234,7 +273,7 @@ def _check_ledgers(environment: Environment, sink: Sink, *, killed: bool) -> lis
     return problems
 
 
-def _ledgers(environment: Environment) -> list[dict[str, Any]]:
+def last_ledgers(environment: Environment) -> list[dict[str, Any]]:
     """The last ledger of each life."""
     printed = [line for moment in environment.timeline.named("printed") for line in moment.details["lines"]]
     lines = [json.loads(line) for line in printed if line.startswith('{"forwarder":true')]

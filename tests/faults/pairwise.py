@@ -18,10 +18,11 @@ def pairs(cell: tuple[str, ...]) -> set[tuple[int, str, int, str]]:
 
 def cover(cells: Sequence[T]) -> list[T]:
     """Take greedily the combination that covers most of what is not covered yet; the same for every run."""
-    missing = {pair for cell in cells for pair in pairs(cell)}
+    covered = {cell: pairs(cell) for cell in cells}
+    missing = {pair for cell in cells for pair in covered[cell]}
     chosen = []
     while missing:
-        best = max(cells, key=lambda cell: len(pairs(cell) & missing))
-        missing -= pairs(best)
+        best = max(cells, key=lambda cell: len(covered[cell] & missing))
+        missing -= covered[best]
         chosen.append(best)
     return chosen

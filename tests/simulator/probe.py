@@ -45,11 +45,11 @@ def call(
         return error.code, dict(error.headers), error.read()
 
 
-def take_tcp(server: socket.socket) -> None:
-    """Append all that comes over one connection to the file."""
+def take_tcp(server: socket.socket, file: Path) -> None:
+    """Append all that comes over one connection to a file."""
     connection, _ = server.accept()
     time.sleep(PLAN.get("accept_delay_s", 0))
-    with OUT.open("ab", buffering=0) as out:
+    with file.open("ab", buffering=0) as out:
         while data := connection.recv(1 << 16):
             out.write(data)
             time.sleep(PLAN.get("read_delay_s", 0))
@@ -77,14 +77,14 @@ class Posts(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def listen() -> dict[str, Any]:
-    """Listen as planned; the destination to subscribe with."""
+def listen(file: Path) -> dict[str, Any]:
+    """Listen as planned, and write what comes to a file; the destination to subscribe with."""
     if PLAN.get("protocol") == "HTTP":
         server = HTTPServer(("127.0.0.1", 0), Posts)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return {"protocol": "HTTP", "URI": f"http://sandbox.localdomain:{server.server_port}/telemetry"}
     listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=take_tcp, args=(listener,), daemon=True).start()
+    threading.Thread(target=take_tcp, args=(listener, file), daemon=True).start()
     PORT[0] = listener.getsockname()[1]
     return {"protocol": "TCP", "port": listener.getsockname()[1]}
 
@@ -120,12 +120,19 @@ def ask_late(identity: dict[str, str]) -> None:
 
 
 def subscribe(identity: dict[str, str]) -> None:
-    """Subscribe as planned, and say what came back."""
+    """Subscribe as planned, and with `second` other types to another destination."""
+    subscribe_one(identity, PLAN.get("types", ["platform", "function", "extension"]), OUT)
+    if "second" in PLAN:
+        subscribe_one(identity, PLAN["second"], Path(f"{OUT}.second"))
+
+
+def subscribe_one(identity: dict[str, str], types: list[str], file: Path) -> None:
+    """Subscribe, and say what came back."""
     body = {
         "schemaVersion": PLAN.get("schema", "2025-01-29"),
-        "types": PLAN.get("types", ["platform", "function", "extension"]),
+        "types": types,
         "buffering": PLAN.get("buffering", {"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 25}),
-        "destination": listen(),
+        "destination": listen(file),
     }
     status, _, answer = call("PUT", "/2022-07-01/telemetry", identity, json.dumps(body).encode())
     say("subscribed", status=status, answer=answer.decode())

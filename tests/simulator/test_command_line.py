@@ -22,7 +22,7 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     words = [word for key, value in env.items() for word in (f"{key}={value}",)]
     command = [sys.executable, "-m", "simulator", *map(str, arguments), *(["--env", *words] if words else [])]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S, check=False)
-    assert not left_running(env.get("PROBE_OUT", "none"))
+    assert "PROBE_OUT" not in env or not left_running(env["PROBE_OUT"])
     return done
 
 
@@ -133,6 +133,8 @@ def test_handler_that_does_not_import_is_an_error(probe: Path, plan: Plan, funct
         ("function = 'f'\ntimeout_s = 'long'", "timeout_s = 'long' is not of type float"),
         ("function = 'f'\n[faults]\nnext500 = [1]", "unknown faults.next500"),
         ("function = 'f'\n[faults]\nnext_500 = 1", "faults.next_500 = 1 is not a list of whole numbers"),
+        ("function = 'f'\n[faults]\nafter_shutdown_s = ['5']", "after_shutdown_s = ['5'] is not a list of numbers"),
+        ("function = 'f'\n[[steps]]\ninvoke = {}\nrequest_id = 1", "step 1: request_id is a string"),
         ("function = 'f'\n[[steps]]\ninvok = {}", "step 1 is not one of init, invoke, wait_s, shutdown"),
         ("function = 'f'\n[[steps]]\ninvoke = {}\ntime = 2", "step 1: unknown time"),
         ("layer = 'l'", "function is missing"),
@@ -173,6 +175,21 @@ invoke = {{ n = 6 }}
     document = json.loads(done.stdout)
     assert [one["payload"]["n"] for one in document["invocations"]] == [5, 5, 6]
     assert [one["reason"] for one in document["shutdowns"]] == ["spindown", "spindown"]
+
+
+@pytest.mark.parametrize("way", ["command line", "scenario"])
+def test_request_id_may_come_twice(probe: Path, plan: Plan, tmp_path: Path, way: str) -> None:
+    """--request-id, and request_id of a step, make invocations that have one id, as Lambda's retries."""
+    if way == "command line":
+        done = run(
+            *("--layer", probe, "--function", EXAMPLE, "--invocations", "2", "--request-id", "again", "--json"),
+            **plan(),
+        )
+    else:
+        text = f"layer = '{probe}'\nfunction = '{EXAMPLE}'\n[env]\nPROBE_OUT = '{plan()['PROBE_OUT']}'\n"
+        text += "[[steps]]\ninvoke = {}\ntimes = 2\nrequest_id = 'again'\n"
+        done = run("--scenario", scenario(tmp_path, text), "--json")
+    assert [one["requestId"] for one in json.loads(done.stdout)["invocations"]] == ["again", "again"]
 
 
 @pytest.mark.usefixtures("layer")  # which says so where the layer has not been built

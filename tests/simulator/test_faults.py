@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.environment import Environment
+from simulator.errors import SimulatorError
 from simulator.faults import Faults
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
-from tests.simulator.reading import events, records, said, sent
+from simulator.invocation import Invocation
+from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan, write_probe
+from tests.simulator.reading import events, order, records, said, sent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.faults import FreezeClocks
+    from simulator.settings import InitType
 
 
 async def test_register_is_refused_on_request(probe: Path, plan: Plan) -> None:
@@ -65,12 +68,82 @@ async def test_burst_is_seen_as_function_records(probe: Path, plan: Plan) -> Non
     assert records(environment, "function").count("burst 99") == 2
 
 
+async def test_burst_may_be_of_some_invocations_and_of_a_size(probe: Path, plan: Plan) -> None:
+    """burst_in names the invocations, burst_bytes says how long each text is."""
+    faults = Faults(burst=100, burst_in=(2,), burst_bytes=7)
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        for _ in range(3):
+            await environment.invoke()
+    assert records(environment, "function").count("x" * 7) == 100
+
+
 async def test_extension_is_killed_in_the_named_invocation(probe: Path, plan: Plan) -> None:
     """kill_extension fails that invocation with Extension.Crash, and the next one starts anew."""
     faults = Faults(kill_extension=(2,))
     async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
         done = [await environment.invoke() for _ in range(3)]
     assert [one.error_type for one in done] == ["", "Extension.Crash", ""]
+
+
+async def test_lines_come_after_shutdown_on_request(probe: Path, plan: Plan, tmp_path: Path) -> None:
+    """after_shutdown_s makes function records so long after SHUTDOWN was sent, for whoever is still there to read."""
+    faults = Faults(silence_s=0.2, after_shutdown_s=(0.005, 0.03, 0.06, 1.9), after_shutdown=3)
+    env = plan(types=["function"], shutdown_s=0.6)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults) as environment:
+        await environment.init()
+        shutdown = await environment.shutdown()
+    lines = [f"{delay_s} s after SHUTDOWN, line {number}" for delay_s in (0.005, 0.03, 0.06) for number in range(3)]
+    assert [line for line in records(environment, "function") if "SHUTDOWN" in line] == lines
+    assert (await asyncio.to_thread((tmp_path / "received.ndjson").read_text)).count("SHUTDOWN, line") == 9
+    silent, told = environment.timeline.named("process.exit")[0].at, environment.timeline.named("extension.event")[0].at
+    assert told - silent >= 0.2
+    assert not shutdown.extensions["probe"].killed
+
+
+async def test_what_another_extension_prints_after_shutdown_is_delivered(probe: Path, plan: Plan) -> None:
+    """Lines that come from a process after SHUTDOWN flow as ever, to an extension that is still there."""
+    write_probe(probe, "other")
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(shutdown_s=0.6)) as environment:
+        await environment.init()
+        await environment.shutdown()
+    for name in ("probe", "other"):
+        assert [event["eventType"] for event in events(environment, name)] == ["SHUTDOWN"]
+    assert len([line for line in records(environment, "extension") if "SHUTDOWN" in line]) == 2
+
+
+async def test_request_id_may_come_twice(probe: Path, plan: Plan) -> None:
+    """A retry has the id of the invocation before it: events, records and the caller's answer say so."""
+    async with Environment(layer=probe, function=EXAMPLE, env=plan()) as environment:
+        done = [await environment.invoke({"n": number}, request_id="retried") for number in (1, 2)]
+    assert [(one.request_id, one.payload["n"]) for one in done] == [("retried", 1), ("retried", 2)]
+    assert [event.get("requestId") for event in events(environment)] == ["retried", "retried", None]
+    for type_ in ("platform.start", "platform.runtimeDone", "platform.report"):
+        assert [record["requestId"] for record in records(environment, type_)] == ["retried"] * 2
+
+
+async def test_no_two_run_at_once_with_one_id(probe: Path, plan: Plan) -> None:
+    """On Managed Instances a retry of what still runs is refused: Lambda makes none."""
+    env = plan(events=["SHUTDOWN"])
+    init_type: InitType = "lambda-managed-instances"
+    async with Environment(layer=probe, function=EXAMPLE, env=env, init_type=init_type) as environment:
+        both = (environment.invoke(request_id="retried") for _ in range(2))
+        first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(first, Invocation)
+    assert first.status == "success"
+    assert isinstance(second, SimulatorError)
+
+
+async def test_invoke_comes_after_runtime_done_on_request(probe: Path, plan: Plan) -> None:
+    """invoke_after_done hands INVOKE to the extension when the invocation's platform.runtimeDone was sent to it."""
+    faults = Faults(invoke_after_done=(2,))
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(), faults=faults) as environment:
+        for number in (1, 2):
+            await environment.invoke({"n": number})
+    told = order(environment, "extension.event", "platform.runtimeDone", "telemetry.batch")
+    first, second = told.index("platform.runtimeDone"), len(told) - 1 - told[::-1].index("platform.runtimeDone")
+    assert "extension.event" in told[:first]
+    assert "extension.event" not in told[first:second]
+    assert told[second : second + 3] == ["platform.runtimeDone", "telemetry.batch", "extension.event"]
 
 
 async def test_freeze_lasts_as_long_as_requested(probe: Path, plan: Plan) -> None:

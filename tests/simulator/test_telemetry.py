@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from simulator.environment import Environment
 from simulator.faults import Faults
 from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
-from tests.simulator.reading import records, sent
+from tests.simulator.reading import records, said, sent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +21,9 @@ def batches(environment: Environment) -> list[int]:
     return [moment.details["records"] for moment in environment.timeline.named("telemetry.batch")]
 
 
-def arrived(folder: Path) -> list[str]:
+def arrived(folder: Path, file: str = "received.ndjson") -> list[str]:
     """The types of the records that the probe wrote down."""
-    return [json.loads(line)["type"] for line in (folder / "received.ndjson").read_text().splitlines()]
+    return [json.loads(line)["type"] for line in (folder / file).read_text().splitlines()]
 
 
 async def test_batch_is_sent_when_it_has_max_items(probe: Path, plan: Plan) -> None:
@@ -69,6 +70,54 @@ async def test_slow_subscriber_loses_whole_batches_and_is_told_how_many(probe: P
     own = len(records(environment, "platform.logsDropped"))
     published = 5 + burst + 5 + 3  # init, the burst, the example's lines, the invocation's own records
     assert len(sent(environment)) - own + dropped == published
+
+
+async def test_slow_subscriber_is_waited_for_on_request(probe: Path, plan: Plan, tmp_path: Path) -> None:
+    """With hold_back_bytes what a subscriber does not read in time waits for it: nothing is dropped."""
+    env = plan(types=["platform", "function"], accept_delay_s=1.0, hold_s=1.5, shutdown_s=0.5)
+    faults = Faults(burst=100_000, hold_back_bytes=64 << 20)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults, timeout_s=30) as environment:
+        await environment.invoke()
+    assert environment.timeline.named("telemetry.dropped") == []
+    bursts = [record for record in records(environment, "function") if record.startswith("burst")]
+    assert bursts == [f"burst {number}" for number in range(100_000)]
+    received = await asyncio.to_thread((tmp_path / "received.ndjson").read_bytes)
+    assert received == b"".join(environment.sent["probe"])
+
+
+async def test_what_is_held_back_is_bounded(probe: Path, plan: Plan) -> None:
+    """Beyond hold_back_bytes batches are dropped, and their records counted, as ever."""
+    env = plan(types=["platform", "function"], accept_delay_s=1.0, hold_s=1.5)
+    faults = Faults(burst=100_000, burst_bytes=100, hold_back_bytes=1 << 20)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults, timeout_s=30) as environment:
+        await environment.invoke()
+    lost = sum(moment.details["records"] for moment in environment.timeline.named("telemetry.dropped"))
+    assert records(environment, "function").count("x" * 100) == 100_000 - lost
+    assert 0 < lost < 100_000
+    assert sum(record["droppedRecords"] for record in records(environment, "platform.logsDropped")) == lost
+
+
+async def test_one_extension_may_subscribe_two_destinations(probe: Path, plan: Plan, tmp_path: Path) -> None:
+    """Each destination gets the types that were asked for it, what came before its subscription among them."""
+    env = plan(types=["platform"], second=["platform", "function", "extension"], shutdown_s=0.3)
+    async with Environment(layer=probe, function=EXAMPLE, env=env) as environment:
+        await environment.invoke()
+    first, second = arrived(tmp_path), arrived(tmp_path, "received.ndjson.second")
+    assert [type_ for type_ in second if type_.startswith("platform.")] == first
+    assert first.count("platform.telemetrySubscription") == 2
+    assert first.count("platform.report") == 1
+    assert {"function", "extension"} <= set(second)
+    assert len(sent(environment)) >= len(first) + len(second)
+
+
+async def test_managed_instances_take_one_subscription_only(probe: Path, plan: Plan, tmp_path: Path) -> None:
+    """There a second subscription is answered 500, to whatever destination; the first is served."""
+    env = plan(events=["SHUTDOWN"], types=["platform"], second=["platform"], shutdown_s=0.3)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, init_type="lambda-managed-instances") as environment:
+        await environment.invoke()
+    assert [line["status"] for line in said(environment) if line["probe"] == "subscribed"] == [200, 500]
+    assert "platform.report" in arrived(tmp_path)
+    assert arrived(tmp_path, "received.ndjson.second") == []
 
 
 async def test_json_lines_are_objects_only_under_the_json_format(

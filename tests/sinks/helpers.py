@@ -38,7 +38,13 @@ def target(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.Target:
     parts = urlsplit(url)
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
     return sinks.Target(
-        url, parts.scheme, parts.netloc, parts.path, parameters, headers=tuple(headers), function_name="demo"
+        f"{parts.scheme}://{parts.netloc}",
+        parts.scheme,
+        parts.netloc,
+        parts.path,
+        parameters,
+        headers=tuple(headers),
+        function_name="demo",
     )
 
 

@@ -393,10 +393,10 @@ def test_authority_of_ones_own(
 @pytest.mark.parametrize(
     ("url", "variable", "said"),
     [
-        ("s3://logs?region=eu_west", "", "'eu_west' doesn't match a supported format"),
-        ("s3://logs", "AWS_PROFILE", "The config profile"),
-        ("s3://logs", "AWS_ENDPOINT_URL", "Invalid endpoint: no such thing"),
-        ("s3://logs?role=arn:aws:iam::1:role/x", "", "expected the ARN of a role"),
+        ("s3://logs?region=eu_west", "", "region= names no region of AWS"),
+        ("s3://logs", "AWS_PROFILE", "ProfileNotFound"),
+        ("s3://logs", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL, or the one of the service, is no URL"),
+        ("s3://logs?role=arn:aws:iam::1:role/x", "", "role= is no ARN of a role"),
         ("kinesis://a%20b", "", "expected kinesis://stream"),
     ],
 )
@@ -426,3 +426,42 @@ def test_declared_operations_are_those_of_the_service() -> None:
     modules: list[Any] = [_aws, *(importlib.import_module(f"extension.sinks.{name}") for name in SERVICES)]
     for module in modules:
         assert set(module.OPERATIONS) <= set(session.get_service_model(module.SERVICE).operation_names)
+
+
+# --- what botocore's data knows
+
+
+@pytest.mark.parametrize("url", ["s3://logs", "firehose://s", "kinesis://s", "sqs://q", "logs://g"])
+@pytest.mark.parametrize("region", ["eu-wst-1x", "eu_west_1", "Frankfurt", "eu-west-1a", "us-east"])
+def test_regions_that_are_none(url: str, region: str, open_for_test: Callable[[str], Sink]) -> None:
+    """A region that is in no partition, nor looks like those of one, is refused."""
+    with pytest.raises(ValueError, match="region= names no region of AWS"):
+        open_for_test(f"{url}?region={region}")
+
+
+@pytest.mark.parametrize(
+    "region", ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "eu-north-7", "mx-west-2"]
+)
+def test_regions_of_any_partition(region: str, open_for_test: Callable[[str], Sink]) -> None:
+    """A region of any partition is known, and so is a new one that looks like the others."""
+    open_for_test(f"firehose://s?region={region}").close()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("storage_class=GLACIAL", "storage_class= is none of STANDARD, .*INTELLIGENT_TIERING"),
+        ("storage_class=standard_ia", "storage_class= is none of"),
+        ("acl=public", "acl= is none of private, .*bucket-owner-full-control"),
+    ],
+)
+def test_words_that_s3_does_not_know(query: str, said: str, open_for_test: Callable[[str], Sink]) -> None:
+    """A storage class or an ACL that S3 would refuse each object for is refused at start."""
+    with pytest.raises(ValueError, match=said):
+        open_for_test(f"s3://logs?{query}")
+
+
+@pytest.mark.parametrize("query", ["storage_class=STANDARD_IA", "acl=bucket-owner-full-control", "storage_class=&acl="])
+def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -> None:
+    """Those that it knows are taken, and none is the bucket's own."""
+    open_for_test(f"s3://logs?{query}").close()

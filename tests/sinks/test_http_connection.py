@@ -113,11 +113,19 @@ def test_no_proxy_excepts_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
             assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
 
 
+def test_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that makes no tunnel is told by its status, without its words: they may quote what it was sent."""
+    with FaultServer(otherwise=Answer(407)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:secret@"))
+        with pytest.raises(ConnectionError, match=r"^the proxy makes no tunnel: HTTP 407$"):
+            Connection("https://intake.example").request("POST", "/", {}, b"", 5.0)
+
+
 def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that is no http proxy is a problem of the settings, and its password is not shown."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@127.0.0.1:1080")
     with pytest.raises(
-        ValueError, match=r"the proxy for https is socks5://127\.0\.0\.1; expected http://host:port"
+        ValueError, match="the proxy for https is none that can be used; expected http://host:port"
     ) as caught:
         Connection("https://intake.test")
     assert "secret" not in str(caught.value)
@@ -167,7 +175,7 @@ def test_body_that_never_ends_does_not_hold_an_answer() -> None:
         with connected(server.url) as connection:
             for _ in range(2):
                 answer = connection.request("POST", "/", {}, b"", 5.0)
-                assert (answer.status, 0 < len(answer.body) < 1000) == (200, True)
+                assert (answer.status, len(answer.body) < 1000) == (200, True)
         assert [request.connection for request in server.requests] == [1, 2]
 
 

@@ -78,5 +78,5 @@ def test_certificates_of_the_layer_are_trusted(
 def test_file_without_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A SSL_CERT_FILE that holds none is a problem of the settings, said in words."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with pytest.raises(ValueError, match=r"SSL_CERT_FILE is .*none\.pem, which holds no certificates"):
+    with pytest.raises(ValueError, match="SSL_CERT_FILE names no file that holds certificates"):
         _tls.open_context()

@@ -1,0 +1,67 @@
+"""One sink URL taken apart, strictly: a URL that is not as it should be may hold a secret in any part of it.
+
+So what is said of one that is refused quotes nothing, and a sink is called by its scheme and its host alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from extension import sinks
+from extension.records import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # as most lists have, but not this one
+
+
+def take_apart(url: str, place: str) -> sinks.Target:
+    """What a URL itself says; `place` is where it stands. Raises BadSetting."""
+    if SEPARATOR.search(url):
+        raise sinks.BadSetting("expected white space between sinks, and no comma; within a URL write it as %2C")
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port != 0
+    except ValueError:  # its text quotes the URL
+        port_is_good = False
+    if not port_is_good:
+        raise sinks.BadSetting("expected a URL, scheme://host:port/path")
+    schemes = sorted({*sinks.known(), "https"})
+    if parts.scheme not in schemes:
+        shown = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise sinks.BadSetting(f"expected a sink URL that begins with one of {shown}")
+    is_file = parts.scheme == "file"
+    if "@" in parts.netloc or parts.fragment or ("@" in parts.path and not is_file):
+        raise sinks.BadSetting(
+            "expected a URL without user, password and fragment; put credentials into FORWARDER_HEADERS,"
+            " and write @ as %40, # as %23"
+        )
+    return sinks.Target(
+        name=f"{parts.scheme}://{parts.netloc if sinks.HOST.fullmatch(parts.netloc) else ''}",
+        scheme=parts.scheme,
+        host=parts.netloc,
+        path=unquote(parts.path) if is_file else parts.path,
+        parameters=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        place=place,
+    )
+
+
+def is_same(one: sinks.Target, other: sinks.Target) -> bool:
+    """Whether both are one destination, whichever types of records each asks for."""
+    return _destination(one) == _destination(other)
+
+
+def parse_types(text: str) -> Sequence[str]:
+    """The kinds of records that a list names, all of them where it is empty. Raises BadSetting."""
+    chosen = {part.strip().lower() for part in text.split(",")} - {""}
+    if not chosen <= set(KINDS):
+        raise sinks.BadSetting(f"expected some of {', '.join(KINDS)}, separated by commas")
+    return tuple(kind for kind in KINDS if kind in chosen or not chosen)
+
+
+def _destination(target: sinks.Target) -> tuple[object, ...]:
+    parameters = {name: value for name, value in target.parameters.items() if name != "types"}
+    return target.scheme, target.host.lower(), target.path, parameters
