@@ -14,7 +14,7 @@ from extension.buffer import Buffer
 from extension.delivery import MAX_REFUSALS, Delivery
 from extension.records import KINDS, Batch, Record
 from extension.sender import TRUSTED_FAILURES
-from extension.sinks import Busy, Failure, Limits, Rejected
+from extension.sinks import BadSetting, Busy, Failure, Limits, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -242,13 +242,13 @@ async def test_a_sink_that_cannot_be_opened_is_told_and_counted(
     opening: Future[Sink] = Future()
     delivery = started.delivery(opening)
     offer(delivery, 3)
-    opening.set_exception(ValueError("no such profile"))
+    opening.set_exception(BadSetting("expected another one"))
     async with asyncio.timeout(WAIT_S):
         while delivery.pending:
             await asyncio.sleep(0)
     assert delivery.buffer.dropped == {"the sink could not be opened": 3}
     assert_balanced(delivery, 3)
-    assert "no such profile" in capfd.readouterr().err
+    assert "expected another one" in capfd.readouterr().err
 
 
 async def test_the_age_of_what_waits_is_told(started: Started) -> None:
