@@ -124,8 +124,9 @@ def _listen(host: str, port: int, until: float) -> _socket.socket:
             _say("WARN", f"FORWARDER_LISTEN_PORT {port} of {host} is not free, taking another", error)
     except (OSError, ValueError):  # ValueError for what is no name at all
         listening.close()
+        shown = f"is {host!r}" if settings.HARMLESS.fullmatch(host) else "is something else"
         expected = "an address of this machine, or a name of one"
-        raise settings.ConfigError([f"FORWARDER_LISTEN_HOST is {host!r}; expected {expected}"]) from None
+        raise settings.ConfigError([f"FORWARDER_LISTEN_HOST {shown}; expected {expected}"]) from None
     listening.listen(16)
     return listening
 

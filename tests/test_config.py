@@ -171,11 +171,8 @@ def test_the_name_of_a_variable_of_headers_is_not_shown() -> None:
 @pytest.mark.parametrize("url", ["http://:8080/", "https://h/\u00fc"])
 def test_an_http_url_that_no_request_can_be_made_of(url: str) -> None:
     """It is refused at once, instead of failing with each batch for ever."""
-    [problem] = open_all(parse({"FORWARDER_SINKS": url}).targets)[1]
+    [problem] = open_all(parse({"FORWARDER_SINKS": url}).targets, 10)[1]
     assert "expected https://host/path" in problem
-    assert [
-        "expected https://host/path" in problem for problem in open_all(parse({"FORWARDER_SINKS": url}).targets, 10)[1]
-    ]
 
 
 def test_a_password_in_a_url_is_refused() -> None:

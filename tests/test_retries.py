@@ -38,7 +38,6 @@ def delivered(folder: Path, text: bytes) -> int:
     return sum(text in line for line in (folder / "out.ndjson").read_bytes().splitlines())
 
 
-@pytest.mark.xfail(strict=True, reason="a request id that was done once is done for good: its retry is not held")
 async def test_a_retry_is_held_until_its_records_are_delivered(layer: Path, tmp_path: Path) -> None:
     """When attempt number n ends, the records of n attempts are in the sink."""
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,8 +38,9 @@ def problems(variables: Mapping[str, str]) -> list[str]:
         config = parse(variables)
     except ConfigError as error:
         return error.problems
-    opened, found = sinks.open_all([*config.targets, *filter(None, [config.fallback])])
+    opened, found = sinks.open_all([*config.targets, *filter(None, [config.fallback])], 60.0)
     for sink in opened:
+        assert not isinstance(sink, Future)
         sink.close()
     return found
 

@@ -13,6 +13,8 @@ from extension.sinks import Busy
 from tests.test_delivery import ScriptedSink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from extension.sinks import Failure
 
 BATCH = Batch("e-0", [Record(0, "function", b"{}")])
@@ -31,9 +33,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def sender(sink: ScriptedSink) -> Sender:
-    """One whose clock stands still, and which draws the longest of all pauses."""
-    return Sender("test://sink", sink, lambda: None, lambda: 0.0, lambda _shortest, longest: longest)
+def sender(sink: ScriptedSink, clock: Callable[[], float] = lambda: 0.0) -> Sender:
+    """One whose clock stands still if no other is given, and which draws the longest of all pauses."""
+    return Sender("test://sink", sink, lambda: None, clock, lambda _shortest, longest: longest)
 
 
 async def test_retry_after_is_honoured(pauses: list[float]) -> None:
