@@ -108,7 +108,12 @@ class Delivery:
         if await self._progress.until(lambda: self.queue.is_flushed(goal) or not self.health.healthy, until):
             return
         if self.queue.delivered == delivered:
-            self._note(lambda: self.health.held_in_vain(until - began))
+            self.waited_in_vain(until - began)
+
+    def waited_in_vain(self, seconds: float) -> None:
+        """An invocation, or reading, waited so long for this sink, and it took nothing."""
+        if self.queue.pending:
+            self._note(lambda: self.health.held_in_vain(seconds))
 
     async def probe(self, until: float) -> None:
         """Wait for the answer of an unhealthy sink to what is sent to it now."""
@@ -237,6 +242,7 @@ class Delivery:
 
     async def _send(self, batch: Batch) -> Reply:
         assert self._sending is not None
+        self.health.attempts()
         reply = await self._sending.attempt(batch, self._until)
         failed_share = len(reply.failures) / len(batch.records)
         latency_s = self._sending.latency_s

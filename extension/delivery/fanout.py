@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from extension.records import Record
 
 ROOM_SHARE = 0.25  # of a healthy sink's memory is free, or nothing is read
-GROWTH = 10  # so much larger than its line may a short record be in memory
+GROWTH = 16  # so much larger than its line may a short record be in memory
 MIN_READ, MAX_READ = 4096, 65_536  # bytes
-BACKPRESSURE_PAUSE_S = 1.0  # the longest that reading waits for room; then records are evicted, and counted
+BACKPRESSURE_PAUSE_S = 2.0  # the longest that reading waits for room; a sink that took nothing meanwhile is unhealthy
 
 
 class Fanout:
@@ -61,7 +61,7 @@ class Fanout:
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 
-        It waits for healthy sinks alone, which make room, and not for ever: what comes too fast is evicted and counted.
+        It waits for healthy sinks alone, which make room; not long for one that takes nothing.
         """
 
         def has_room() -> bool:
@@ -69,8 +69,12 @@ class Fanout:
             pairs = zip(self._sinks, wanted, strict=True)
             return all(d.queue.room >= least or not d.health.healthy for d, least in pairs)
 
-        if not has_room():
-            await self._progress.until(has_room, asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S)
+        delivered = [delivery.queue.delivered for delivery in self._sinks]
+        until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
+        if not has_room() and not await self._progress.until(has_room, until):
+            for delivery, before in zip(self._sinks, delivered, strict=True):
+                if delivery.queue.delivered == before:
+                    delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)
         room = min((d.queue.room for d in self._sinks if d.health.healthy), default=MAX_READ * GROWTH)
         return max(MIN_READ, min(MAX_READ, room // GROWTH))
 

@@ -70,9 +70,12 @@ class Health:
             return False
         return self._clock() >= self._probe_at
 
+    def attempts(self) -> None:
+        """The sink is being tried."""
+        self._attempted_at = self._clock()
+
     def note(self, reply: Reply, duration_s: float, failed_share: float = 0.0) -> None:
         """The sink said something to a batch, or nothing, in `duration_s`; of one taken, so large a share failed."""
-        self._attempted_at = self._clock()
         if reply.outcome is Outcome.TAKEN:
             self._answered(duration_s)
             self._partial = self._partial + 1 if failed_share > 0.5 else 1 if failed_share else 0
@@ -129,7 +132,7 @@ class Health:
         self.reason = self.denied_for = reason
         self.failed_in_closing = self._closing_at is not None
         self._asked_for = True
-        self.ready_at = self._clock() + min(MAX_DENIED_S, FIRST_DENIED_S * 2 ** min(before, 10))
+        self.ready_at = self._attempted_at + min(MAX_DENIED_S, FIRST_DENIED_S * 2 ** min(before, 10))
         self._denials = before + 1
 
     def _pause(self, tries: int) -> None:

@@ -100,7 +100,7 @@ class Overflow:
                 os.unlink(path + PART)  # /tmp is the function's as well
             raise
         memory = sum(record.size for record in records)
-        return File(name, records[0].sequence, len(records), len(body), memory, 0.0)
+        return File(name, records[0].sequence, len(records), len(header) + 1 + len(body), memory, 0.0)
 
     def read(self, file: File) -> list[Record]:
         """The records of the file, which stays until it is forgotten; none where it is not as it was written."""

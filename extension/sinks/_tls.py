@@ -10,7 +10,7 @@ import os
 import ssl
 from pathlib import Path
 
-from extension.sinks import BadSetting
+from extension.sinks import Unavailable
 
 # Mozilla's list, written by layer/certificates.py. OpenSSL reads of it what it meets; a whole file would cost 14 ms.
 BUNDLED = Path(__file__).parent.parent / "certificates"
@@ -19,10 +19,10 @@ BUNDLED = Path(__file__).parent.parent / "certificates"
 def open_context() -> ssl.SSLContext:
     """What verifies servers: SSL_CERT_FILE where it is set, else the layer's certificates; from source, the system's.
 
-    Raises BadSetting for a file that holds no certificates.
+    Raises Unavailable for a file that holds no certificates.
     """
     path = os.environ.get("SSL_CERT_FILE")
     try:
         return ssl.create_default_context(cafile=path, capath=BUNDLED if not path and BUNDLED.is_dir() else None)
     except OSError as error:
-        raise BadSetting(f"SSL_CERT_FILE names no file that holds certificates ({error.strerror})") from None
+        raise Unavailable(f"SSL_CERT_FILE names no file that holds certificates ({error.strerror})") from None

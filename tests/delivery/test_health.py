@@ -37,6 +37,7 @@ def health(clock: Clock) -> Health:
 
 def fail(health: Health, times: int, reply: Reply = DOWN) -> None:
     for _ in range(times):
+        health.attempts()
         health.note(reply, 0.01)
 
 
@@ -95,6 +96,7 @@ def test_a_sink_that_refuses_everything_is_tried_after_minutes(health: Health, c
     """It is tried again after 1, 2, 4 ... 15 minutes, whatever invocations come, and never waited for."""
     pauses = []
     for _ in range(6):
+        health.attempts()
         health.note(DENIED, 0.01)
         clock.now += 2.0
         health.retry_now()
