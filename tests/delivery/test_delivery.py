@@ -235,7 +235,7 @@ async def test_a_sink_that_cannot_be_opened_gives_up_its_records(deliveries: Del
     """Its records, those that wait and those that come, are dropped and counted, and nobody waits for it."""
     delivery = deliveries.delivery(ValueError("no such profile"))
     offer(delivery, records(2))
-    await delivery.flush(soon())
+    await deliveries.until(lambda: delivery.queue.is_refused)
     offer(delivery, records(1, first=2))
     assert delivery.queue.dropped == {"the sink cannot be opened": 3}
 
