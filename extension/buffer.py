@@ -66,15 +66,15 @@ class Buffer:
         waiting_bytes = self.waiting_bytes + self._count * limits.overhead
         return self._count >= limits.records or waiting_bytes >= limits.bytes or self.fullness >= FULL_SHARE
 
-    def take(self, limits: Limits) -> list[Record]:
-        """The oldest records that make one batch, at least one if any waits. In `size` they count until settled."""
+    def take(self, limits: Limits, at_least: int = 1) -> list[Record]:
+        """The oldest records that make one batch, but `at_least` so many. In `size` they count until settled."""
         taken: list[Record] = []
         room = limits.bytes
         queues = [queue for queue in self._waiting.values() if queue]
         while queues and len(taken) < limits.records:
             queue = queues[0] if len(queues) == 1 else min(queues, key=_first_sequence)
             room -= len(queue[0].line) + limits.overhead
-            if room < 0 and taken:
+            if room < 0 and len(taken) >= at_least:
                 break
             taken.append(self._pop(queue))
             if not queue:

@@ -26,7 +26,10 @@ MAX_REFUSALS = 64  # sends spent on finding the records that a destination refus
 
 
 class Delivery:
-    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own."""
+    """Delivers to one sink. `name` is its URL as printed; `batch_id` gives each batch its own.
+
+    `sequence` numbers what other sinks hand over: here it comes in another order, and from several of them.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Delivery:
         buffer: Buffer,
         types: Collection[str],
         batch_id: Callable[[], str],
+        sequence: Callable[[], int],
     ) -> None:
         self.name = name
         self.buffer = buffer
@@ -42,6 +46,7 @@ class Delivery:
         self.on_end: Callable[[list[Record]], object] = len  # is told of records whose end is known; len: nobody
         self._excluded_kinds = frozenset(KINDS) - frozenset(types)
         self._batch_id = batch_id
+        self._sequence = sequence
         self._job: asyncio.Task[None] | None = None
         self._sending: list[Record] = []
         self._lent: list[Record] = []  # on their way to disk
@@ -81,6 +86,10 @@ class Delivery:
         if self.buffer.is_full(self.sender.limits):
             self._work.set()
             self.changed.set()
+
+    def adopt(self, record: Record) -> None:
+        """Take a record that another sink gave up."""
+        self.offer(record._replace(sequence=self._sequence()))
 
     def request(self) -> None:
         """Have everything that waits now sent, without waiting for it."""
@@ -183,9 +192,9 @@ class Delivery:
         limits = self.sender.limits
         used = sum(len(record.line) + limits.overhead for record in records)
         room = limits._replace(records=limits.records - len(records), bytes=limits.bytes - used)
-        if not self._is_due() or room.records < 1 or room.bytes < limits.bytes // 2:
+        if not self._is_due():
             return records
-        more = self.buffer.take(room)
+        more = self.buffer.take(room, at_least=0)
         self._sending += more
         return records + self._fitting(more)
 
@@ -213,7 +222,7 @@ class Delivery:
             return
         self.fell_back += len(records)
         for record in records:
-            self.fallback.offer(record.refused(self.name, reason))
+            self.fallback.adopt(record.refused(self.name, reason))
 
     def settle(self, records: list[Record]) -> None:
         """Records that were taken from the buffer have come to their end."""

@@ -47,7 +47,7 @@ class Fanout:
         share = max_bytes // len(sinks)
         names = _names([target.name for target, _ in sinks])
         self._all = [
-            Delivery(name, sink, Buffer(share), target.types, batch_id)
+            Delivery(name, sink, Buffer(share), target.types, batch_id, sequence)
             for name, (target, sink) in zip(names, sinks, strict=True)
         ]
         self._spoolers = [
@@ -77,6 +77,11 @@ class Fanout:
         """An invocation has begun: sinks that fail are tried again while it runs."""
         for delivery in self._all:
             delivery.sender.nudge()
+
+    def renew(self) -> None:
+        """The environment is a copy: what was begun in the original is begun again, under names of its own."""
+        for delivery in self._all:
+            delivery.sender.renew()
 
     async def flush(self, timeout_s: float) -> None:
         """Have everything sent and wait for it, `timeout_s` at most, and only for sinks that answer."""

@@ -23,6 +23,7 @@ from extension.invocations import Invocations
 from extension.listener import Listener
 from extension.log import describe, log, write
 from extension.pipeline import Pipeline
+from extension.snapshot import Snapshot, renew_randomness
 from extension.spool import default_folder
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 SHUTDOWN_S = 2.0  # what Lambda grants; taken where deadlineMs makes no sense
 MAX_SHUTDOWN_S = 10.0
 EXIT_S = 0.4  # of the shutdown is kept for the spool, the ledger and the exit
-QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 40 ms
+EARLY_S = 0.1  # before the first /next at most goes to what has come, where a snapshot is to be taken behind it
 REPORT_SHARE = 0.35  # of the shutdown at most is spent on waiting for the last platform.report, and
 STREAM_SHARE = 0.6  # as long as telemetry does come; full batches leave meanwhile
 LEDGER_INTERVAL_S = 60.0
@@ -49,7 +50,8 @@ class Forwarder:
     def __init__(self, extension: api.Extension, config: Config, environment: Mapping[str, str]) -> None:
         self._extension = extension
         self._config = config
-        self._initialization = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+        told = environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+        self._snapshot = Snapshot(self._renew, told=told)
         self._function = identify(extension.function, environment)
         self._environment = os.urandom(8).hex()
         self._last: Invoke | None = None
@@ -60,7 +62,7 @@ class Forwarder:
             self._environment,
             config.types,
             sequence,
-            self._invocations.observe,
+            self._observe,
             correlate=extension.invoked,
         )
         self._listener = Listener(self._receive, lambda: self._fanout.fullness > 0.5)
@@ -80,8 +82,11 @@ class Forwarder:
         """From the first /next to the end of SHUTDOWN."""
         await self._fanout.restore()
         await self._listener.start(listening)
+        if self._snapshot.told:
+            await self._listener.catch_up(EARLY_S)
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
+            self._snapshot.may_be_taken()
             async for event in events(self._extension):
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
@@ -98,6 +103,7 @@ class Forwarder:
         if self._last is not None and self._invocations.is_done(self._last.request_id):
             self._policy.saw_done(seen=True)
         self._last = event
+        self._take(self._snapshot.restored())
         self._learn(event.function_arn)
         self._fanout.nudge()
         state = self._state()
@@ -122,6 +128,7 @@ class Forwarder:
         if not 0 < left_s < MAX_SHUTDOWN_S:
             left_s = SHUTDOWN_S
         until = time.monotonic() + left_s - EXIT_S
+        self._take(self._snapshot.restored())
         self._fanout.request()
         if await self._drain(left_s):
             self._listener.finish()  # not in the middle of a line that still comes
@@ -136,7 +143,7 @@ class Forwarder:
         until = time.monotonic() + left_s * STREAM_SHARE
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, left_s * REPORT_SHARE)
-        quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
+        quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         return await self._listener.wait_quiet(quiet_s, until - time.monotonic())
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
@@ -150,13 +157,17 @@ class Forwarder:
         ledger_due = time.monotonic() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
-            if self._policy.is_due(self._state()):
+            if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._fanout.request()
             if not self._extension.invoked and time.monotonic() >= ledger_due:
                 ledger_due += LEDGER_INTERVAL_S
                 write(message="ledger", **self._ledger())
 
     def _receive(self, decoded: list[Decoded]) -> None:
+        self._take(self._snapshot.take(decoded))
+
+    def _take(self, decoded: list[Decoded]) -> None:
+        """Make records of the lines, and offer them to every sink."""
         for line in decoded:
             try:
                 record = self._pipeline(line)
@@ -170,16 +181,23 @@ class Forwarder:
     def _state(self) -> policy.State:
         return policy.State(self._fanout.trusted, self._fanout.fullness, self._fanout.age_s, self._fanout.latency_s)
 
+    def _observe(self, type_: str, record: Any) -> None:
+        self._snapshot.observe(type_)
+        self._invocations.observe(type_, record)
+
+    def _renew(self) -> None:
+        """This environment is a copy of a snapshot: from here on its records, batches and connections are its own."""
+        renew_randomness()
+        self._environment = os.urandom(8).hex()
+        self._pipeline.identify(self._function, self._environment)
+        self._fanout.renew()
+
     def _learn(self, arn: str) -> None:
-        """Take over what the invocation tells; a SnapStart environment, being a copy, gets a name of its own."""
+        """Take over what the invocation tells of the function."""
         function = self._function.learn(arn)
-        if self._initialization == "snap-start":
-            self._initialization = "restored"
-            self._environment = os.urandom(8).hex()
-        elif function == self._function:
-            return
-        self._function = function
-        self._pipeline.identify(function, self._environment)
+        if function != self._function:
+            self._function = function
+            self._pipeline.identify(function, self._environment)
 
     def _ledger(self) -> dict[str, object]:
         """The account of every record."""

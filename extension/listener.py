@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import select
 import socket
 import termios
 from typing import TYPE_CHECKING, cast
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from extension.decoder import Decoded
 
 BREATH_S = 0.01  # between two chunks while sinks that answer are behind: still 25 MB a second
+LOOK_S = 0.005  # between two looks at what is unread
+TURNS = 10  # of the loop are enough for asyncio to make a connection that can be read of one that waits
 MAX_CONNECTIONS = 16  # the platform makes one; a bound all the same
 
 
@@ -39,6 +42,7 @@ class Listener:
         self.is_pressed = is_pressed
         self._finished: set[_Connection] = set()
         self._receive = receive
+        self._listening: socket.socket | None = None
 
     @property
     def unread_bytes(self) -> int:
@@ -48,16 +52,37 @@ class Listener:
     async def start(self, listening: _socket.socket) -> asyncio.Server:
         """Take over `listening`, bound by extension.__main__ before asyncio was there."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Connection(self), sock=socket.socket(fileno=listening.detach()))
+        sock = socket.socket(fileno=listening.detach())
+        self._listening = sock
+        return await loop.create_server(lambda: _Connection(self), sock=sock)
 
-    async def wait_quiet(self, quiet_s: float, timeout_s: float) -> bool:
-        """Wait until nothing has come for `quiet_s`, `timeout_s` at most; False where it still comes then."""
+    async def catch_up(self, timeout_s: float) -> None:
+        """Take in what has come so far, as far as `timeout_s` goes."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        # A poll, because what is waited for is that nothing happens.
-        while (left_s := min(until, self.last_data + quiet_s) - loop.time()) > 0:  # noqa: ASYNC110 - as said
-            await asyncio.sleep(left_s)
-        return loop.time() >= self.last_data + quiet_s
+        idle = 0
+        while idle < TURNS and loop.time() < until:
+            await asyncio.sleep(0)
+            idle = 0 if self._has_callers() or self.unread_bytes else idle + 1
+
+    async def wait_quiet(self, quiet_s: float, timeout_s: float) -> bool:
+        """Wait until nothing has come for `quiet_s`, from now on; False where it still comes after `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        until = began + timeout_s
+        while True:
+            now = loop.time()
+            quiet_at = max(began, self.last_data) + quiet_s
+            # On a busy machine the time may be over before what has come was read.
+            if now >= quiet_at and not self.unread_bytes:
+                return True
+            if now >= until:
+                return False
+            await asyncio.sleep(min(until, max(quiet_at, now + LOOK_S)) - now)
+
+    def _has_callers(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        return self._listening is not None and bool(select.select([self._listening], [], [], 0)[0])
 
     def take(self, decoded: list[Decoded]) -> None:
         """Lines came in."""

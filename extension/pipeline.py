@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from extension.function import Function
 
 BROKEN_TYPE = "forwarder.broken"
+REMEMBERED = 64  # request ids, for lines that come late
 
 
 class Pipeline:
     """Makes one Record of each decoded line, or none where it is filtered, and counts both.
 
-    `sequence` numbers the records. `observe` is shown type and record of each platform event. With `correlate` off, as
-    on Managed Instances where invocations interleave, a request id is taken from the record alone.
+    `sequence` numbers the records. `observe` is shown type and record of each platform event before it is stamped. What
+    a function or an extension calls its request id counts only if a platform.start of this environment named it. With
+    `correlate` off, as on Managed Instances where invocations interleave, it is the record's own or none.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Pipeline:
         self._sequence = sequence
         self._observe = observe
         self._correlate = correlate
+        self._started: dict[str, None] = {}  # request ids that platform.start named, the latest last
         self._request_id = ""
         self.identify(function, environment)
 
@@ -60,7 +63,7 @@ class Pipeline:
             return self.keep(line, fault or "not JSON")
         type_, record = value.get("type"), value.get("record")
         kind = kind_of(type_)
-        request_id = self._find_request_id(type_, record)
+        request_id = self._find_request_id(kind, type_, record)
         if kind == "platform":
             self._observe(str(type_), record)
         unwanted = kind != "other" and kind not in self._types
@@ -83,14 +86,22 @@ class Pipeline:
         line = orjson.dumps({"time": now_iso(), "type": type_, "record": record})
         return self._stamp("other", line, request_id, sole=False)
 
-    def _find_request_id(self, type_: object, record: object) -> str:
+    def _find_request_id(self, kind: str, type_: object, record: object) -> str:
         if isinstance(record, dict):
             found = record.get("requestId") or record.get("AWSRequestId")  # the latter is Java's name for it
             if isinstance(found, str) and found:
                 if type_ == "platform.start" and self._correlate:
-                    self._request_id = found
-                return found
+                    self._start(found)
+                if found in self._started or not self._correlate or kind not in {"function", "extension"}:
+                    return found
         return self._request_id
+
+    def _start(self, request_id: str) -> None:
+        self._request_id = request_id
+        self._started.pop(request_id, None)
+        self._started[request_id] = None
+        if len(self._started) > REMEMBERED:
+            del self._started[next(iter(self._started))]
 
     def _stamp(self, kind: str, line: bytes, request_id: str, *, sole: bool) -> Record:
         """Splice the key into the line: four times as fast as encoding it again, and byte for byte what came in."""

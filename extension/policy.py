@@ -21,6 +21,8 @@ RESERVE_SHARE = 0.2
 TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done, or TAIL_SHARE of what is left
 TAIL_SHARE = 0.5
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
+LATE_S = 0.06  # so long after SHUTDOWN handlers of SIGTERM and other extensions print; seen on Lambda
+SLACK_S = 0.015  # and so long it may take here
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
 
@@ -91,6 +93,14 @@ class Policy:
 def done_timeout_s(left_s: float) -> float:
     """How long to wait for platform.runtimeDone, given the time until the deadline."""
     return min(MAX_INVOCATION_S, max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE)))
+
+
+def quiet_s(buffer_timeout_s: float) -> float:
+    """How long nothing must have come since SHUTDOWN for telemetry to be over, given how long the platform gathers it.
+
+    What is printed last comes a buffering timeout later; what is printed all the time comes as often.
+    """
+    return buffer_timeout_s + max(LATE_S, buffer_timeout_s) + SLACK_S
 
 
 def tail_timeout_s(left_s: float) -> float:

@@ -12,19 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from extension.log import describe, log
-from extension.sinks import Busy, Rejected
+from extension.sinks import Busy, Failure, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from extension.records import Batch
-    from extension.sinks import Failure, Sink
+    from extension.sinks import Sink
 
 ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
 OVERDUE_S = 1.0  # later than its timeout a send is left to itself: a library's timeout is often one for each read
 MAX_PAUSE_S = 10.0
 MAX_ASKED_S = 300.0  # the longest that a Retry-After may silence us
 LAST_PAUSE_S = 0.1  # at SHUTDOWN
+LAST_TRY_S = 0.3  # of it at least is kept for one more try, whatever pause the sink asked for
 TRUSTED_FAILURES = 3  # failures in a row before nobody waits any more
 KEPT_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it within a minute
 TICK_S = 0.25
@@ -59,6 +60,7 @@ class Sender:
         self._last_success = self._last_attempt = 0.0  # by the wall clock, which goes on in a freeze
         self._deadline: float | None = None  # set once SHUTDOWN has begun
         self._hurry = asyncio.Event()
+        self._renewed = False  # since the batch under way was begun
 
     @property
     def trusted(self) -> bool:
@@ -83,13 +85,21 @@ class Sender:
         if time.time() - self._last_attempt > NUDGED_S:
             self._hurry.set()
 
+    def renew(self) -> None:
+        """The environment is a copy of a snapshot: connections and the batch under way are those of the original."""
+        self._last_success = 0.0
+        self._renewed = True
+        self._hurry.set()
+
     async def send(self, batch: Batch) -> Sequence[Failure]:
         """One batch, again and again until the sink takes some of it or refuses it for good (Rejected).
 
-        The first failure is repeated at once on a fresh connection, since the kept one may have died in a freeze.
+        The first failure is repeated at once on a fresh connection, since the kept one may have died in a freeze. What
+        is being tried when the environment becomes a copy fails as a whole, so that it gets another name.
         """
         tries = 0
-        while True:
+        self._renewed = False
+        while not self._renewed:
             tries += 1
             if time.time() - self._last_success > KEPT_S:
                 self._sink.close()
@@ -116,18 +126,34 @@ class Sender:
                 reason = failures[0].reason
             self.distrust(reason, 1)
             await self.pause(tries, asked_s)
+        return [
+            Failure(position, "begun before the restore", permanent=False) for position in range(len(batch.records))
+        ]
 
     async def pause(self, tries: int, asked_s: float = 0.0) -> None:
-        """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short."""
+        """Full jitter, doubling ("Exponential Backoff And Jitter", AWS Architecture Blog). At SHUTDOWN it is short.
+
+        What a sink asks for an invocation does not end; SHUTDOWN leaves time for one more try.
+        """
+        if self._renewed:
+            return
         longest_s = min(MAX_PAUSE_S, 0.1 * 2 ** min(tries, 10))
         until = self._clock() + max(asked_s, self.jitter(0.0, longest_s))
         self._hurry.clear()
         if self._deadline is None and not await wait(self._hurry, until - self._clock()):
             return
-        if asked_s:
-            await asyncio.sleep(until - self._clock())
-        elif self._deadline is not None:
-            await asyncio.sleep(min(LAST_PAUSE_S, max(0.0, until - self._clock())))
+        while asked_s and self._deadline is None and (left_s := until - self._clock()) > 0:
+            self._hurry.clear()
+            await wait(self._hurry, left_s)
+        if self._deadline is None:
+            return
+        now = self._clock()
+        last_try = self._deadline - max(LAST_TRY_S, 3 * self.latency_s)
+        if not asked_s:
+            until = min(until, now + LAST_PAUSE_S)
+        elif now < last_try:
+            until = min(until, last_try)
+        await asyncio.sleep(until - now)
 
     async def _attempt(self, batch: Batch) -> Sequence[Failure]:
         """One send in a thread. Raises what the sink raises, and TimeoutError for a send that is left to itself.

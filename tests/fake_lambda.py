@@ -109,7 +109,7 @@ class FakeLambda:
         _, self._writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def connect_early(self) -> None:
-        """Connect when the first request to subscribe has come, which `answers` refuse: what is sent now comes early."""
+        """Connect to the port of the first request to subscribe, which `answers` refuse: what is sent comes early."""
         while not (asked := [request for request in self.requests if request.path.endswith("telemetry")]):
             await asyncio.sleep(0.005)
         port = json.loads(asked[0].body)["destination"]["port"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.changing_intake import ChangingIntake
 from tests.faults.aws import Service
 from tests.faults.server import OK, Action, Answer, FaultServer, Hang, Request
@@ -35,7 +33,6 @@ def refuses(text: bytes, after_s: float = 0.0) -> Callable[[Request], Action]:
     return act
 
 
-@pytest.mark.xfail(strict=True, reason="a flush of the fallback looks at the sequence of its newest record alone")
 async def test_the_fallback_is_flushed_whatever_the_order_of_what_falls_back(
     lambda_: FakeLambda, tmp_path: Path
 ) -> None:
@@ -53,7 +50,6 @@ async def test_the_fallback_is_flushed_whatever_the_order_of_what_falls_back(
         assert await lambda_.shut_down(timeout_s=LAST_S) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the copies of a record that fell back from two sinks are taken for one")
 async def test_a_record_that_fell_back_twice_is_counted_twice(lambda_: FakeLambda) -> None:
     """When the fallback takes a record of one sink and not yet that of another, the ledger has each of them."""
     refusing, service = Answer(403), Service(fail=lambda number: number >= 3)

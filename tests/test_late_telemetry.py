@@ -20,7 +20,6 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "function"
 BUFFER_TIMEOUT_MS = 250  # of it the forwarder makes half a second of silence, so that no busy machine ends it too early
 SILENCE_S = 0.7
 LINES = 20
-KNOWN = "silence is counted from the last data, and so has lasted long enough when SHUTDOWN comes"
 
 
 def delivered(path: Path, type_: str) -> list[Any]:
@@ -37,7 +36,6 @@ def simulate(layers: list[Path], out: Path, **settings: Any) -> Environment:
     return Environment(layer=layers, function=EXAMPLE, env=env, faults=faults)
 
 
-@pytest.mark.xfail(strict=True, reason=KNOWN)
 async def test_lines_after_shutdown_are_delivered(lambda_: FakeLambda, tmp_path: Path) -> None:
     """Lines that come 5 ms after SHUTDOWN, and more soon after them, are all delivered and received."""
     path = tmp_path / "out.ndjson"
@@ -58,7 +56,6 @@ async def test_lines_after_shutdown_are_delivered(lambda_: FakeLambda, tmp_path:
     assert (lambda_.ledger["received"], lambda_.ledger["unreadBytes"]) == (len(lambda_.sent), 0)
 
 
-@pytest.mark.xfail(strict=True, reason=KNOWN)
 @pytest.mark.parametrize("invocations", [0, 1])
 async def test_the_platforms_lines_after_shutdown_are_delivered(layer: Path, tmp_path: Path, invocations: int) -> None:
     """What is logged 5 to 60 ms after SHUTDOWN, and buffered by the platform, is delivered."""
@@ -70,7 +67,6 @@ async def test_the_platforms_lines_after_shutdown_are_delivered(layer: Path, tmp
     assert sum("after SHUTDOWN" in line for line in delivered(out, "function")) == 3 * LINES
 
 
-@pytest.mark.xfail(strict=True, reason=KNOWN)
 async def test_what_another_extension_prints_after_shutdown_is_delivered(layer: Path, tmp_path: Path) -> None:
     """The last words of an extension that was told SHUTDOWN at the same time are delivered."""
     out = tmp_path / "out.ndjson"

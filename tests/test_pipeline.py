@@ -95,7 +95,6 @@ def test_a_records_own_request_id_wins(key: str) -> None:
     assert ids == ["r1", "r2", "r1", "r1", "r2"]
 
 
-@pytest.mark.xfail(strict=True, reason="whatever a record calls its request id is taken for Lambda's")
 @pytest.mark.parametrize("key", ["requestId", "AWSRequestId"])
 @pytest.mark.parametrize("type_", ["function", "extension"])
 def test_a_request_id_that_lambda_does_not_know_is_the_functions_own(type_: str, key: str) -> None:
@@ -109,7 +108,6 @@ def test_a_request_id_that_lambda_does_not_know_is_the_functions_own(type_: str,
     assert ids == [None, "r1", "r1", "r0"]
 
 
-@pytest.mark.xfail(strict=True, reason="whatever a record calls its request id is taken for Lambda's")
 def test_request_ids_are_remembered_for_a_while() -> None:
     """So many invocations ago a line may come late and keep its id; what is older is forgotten."""
     count = 100

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SNAP_START = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "FORWARDER_FLUSH": "interval"}
 LAST_S = 9.0  # Lambda grants 2 s; the deadline is a budget, and this machine may be busy
-SHARED = "copies share their identity until the first INVOKE is handled (issue 9, 2b)"
 TOLD_BY = {
     "platform.restoreStart": {"functionName": "orders", "functionVersion": "7"},
     "platform.restoreReport": {"status": "success"},
@@ -31,7 +30,7 @@ TOLD_BY = {
 TAKEN = b"<Error><Code>PreconditionFailed</Code><Message>it is there</Message></Error>"
 
 
-async def take_snapshot(lambda_: FakeLambda, early: bytes = b"", **environment: str) -> None:
+async def take_snapshot(lambda_: FakeLambda, early: bytes = b"", /, **environment: str) -> None:
     """Start, with `early` and one record of before the first /next, and one record of after it."""
     lambda_.answers["telemetry"] = [Answer(500)]
     await lambda_.start(**{**SNAP_START, **environment})
@@ -49,7 +48,6 @@ def named(records: list[dict[str, Any]]) -> dict[str, str]:
     return dict(zip(texts, [record["lambda"]["environment"] for record in records], strict=True))
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 @pytest.mark.parametrize("type_", TOLD_BY)
 async def test_a_copy_has_a_name_of_its_own_as_soon_as_it_is_told(lambda_: FakeLambda, type_: str) -> None:
     """Whichever platform event comes first: only what came before the first /next has the name of the snapshot."""
@@ -65,7 +63,6 @@ async def test_a_copy_has_a_name_of_its_own_as_soon_as_it_is_told(lambda_: FakeL
     assert names["late init"] != names["platform.initStart"]
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 async def test_a_copy_has_a_name_of_its_own_from_the_invocation_on(lambda_: FakeLambda) -> None:
     """Where no platform event comes first, INVOKE tells; a later one is no second restore."""
     intake = ChangingIntake()
@@ -80,7 +77,6 @@ async def test_a_copy_has_a_name_of_its_own_from_the_invocation_on(lambda_: Fake
     assert names["platform.start"] != names["platform.initStart"]
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 async def test_a_copy_that_was_not_told_what_it_is_hears_of_its_restore(lambda_: FakeLambda) -> None:
     """Where the environment does not say that it is one of SnapStart, platform.restoreStart does."""
     intake = ChangingIntake()
@@ -129,7 +125,6 @@ async def test_what_is_held_for_a_restore_is_bounded(lambda_: FakeLambda) -> Non
     assert len(ids) == lambda_.ledger["received"] == count + 3
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 async def test_objects_of_a_copy_have_keys_of_its_own(lambda_: FakeLambda) -> None:
     """A record of before the snapshot keeps its id, but the object that carries it is named after the copy."""
     service = Service()
@@ -143,7 +138,6 @@ async def test_objects_of_a_copy_have_keys_of_its_own(lambda_: FakeLambda) -> No
     assert [key for key in service.objects if names["platform.restoreStart"] in key] == list(service.objects)
 
 
-@pytest.mark.xfail(strict=True, reason=SHARED)
 async def test_an_object_that_was_under_way_at_the_snapshot_gets_a_key_of_the_copys(lambda_: FakeLambda) -> None:
     """A batch that was being tried when the snapshot was taken does not go on under a name that all copies know."""
     service = Service()
@@ -167,7 +161,6 @@ async def test_an_object_that_was_under_way_at_the_snapshot_gets_a_key_of_the_co
     assert (account["delivered"], account["pending"]) == (1003, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="412 counts as delivered, whoever's object it is (issue 9, 2b)")
 async def test_a_key_that_is_taken_by_somebody_else_delivers_nothing(lambda_: FakeLambda) -> None:
     """S3's 412 to a batch that was never tried is another's object: the batch is put under another key."""
     service = Service(first=[HttpAnswer(412, {"Content-Type": "application/xml"}, TAKEN)])
@@ -215,7 +208,6 @@ class Hellos:
         writer.close()
 
 
-@pytest.mark.xfail(strict=True, reason="OpenSSL goes on with the state of the snapshot (issue 9, 2b)")
 async def test_copies_do_not_share_what_tls_takes_for_random(layer: Path, tmp_path: Path) -> None:
     """Two copies of one snapshot say hello to a server with different random bytes."""
     hellos = Hellos()

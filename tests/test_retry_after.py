@@ -20,7 +20,6 @@ LAST_S = 5.0  # Lambda grants 2 s; the deadline is a budget, and this machine ma
 REPORT = {"requestId": "r1", "status": "success"}  # so that SHUTDOWN waits for none
 
 
-@pytest.mark.xfail(strict=True, reason="Retry-After is kept, whatever is left of SHUTDOWN")
 @pytest.mark.parametrize("flush", ["invocation", "interval"])
 async def test_a_sink_has_a_last_chance(lambda_: FakeLambda, flush: str) -> None:
     """However long a sink asked for, before SHUTDOWN or in it, it is tried once more before the end."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import zlib
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -39,7 +39,10 @@ COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
 
 
 class S3Sink:
-    """Puts objects, and never over one that is there: a key that is taken is a batch that had already arrived."""
+    """Puts objects, and never over one that is there.
+
+    A key that is taken is a batch that had already arrived, where it was tried before; else it is somebody else's.
+    """
 
     limits = Limits(records=1 << 20, bytes=16 << 20)
 
@@ -49,22 +52,32 @@ class S3Sink:
         compress, self._suffix, content_type = COMPRESSIONS[compression]
         self._packed = Packed(compress)
         self._parameters = {**parameters, "ContentType": content_type}
+        self._batch_id = self._key = ""  # the batch at hand: what it is called in the bucket, and
+        self._tries = 0  # how often it was put there, if only as far as we know
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-        """Put one object. Raises as Client.call does."""
+        """Put one object. Raises as Client.call does, and FileExistsError for a key that is somebody else's."""
         body = self._packed.body(batch)
-        with suppress(ClientError):  # which is TAKEN
+        if batch.id != self._batch_id:
+            self._batch_id = self._key = batch.id
+            self._tries = 0
+        self._tries += 1
+        try:
             self._client.call(
                 OPERATIONS[0],
                 timeout_s,
                 leave=TAKEN,
-                Key=f"{self._prefix}{partition(batch)}{batch.id}{self._suffix}",
+                Key=f"{self._prefix}{partition(batch)}{self._key}{self._suffix}",
                 Body=body,
                 IfNoneMatch="*",
                 # Given here, the checksum is a header; left to botocore it is a trailer, which few other stores take.
                 ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
                 **self._parameters,
             )
+        except ClientError:  # which is TAKEN
+            if batch.id == self._batch_id and self._tries == 1:
+                self._key, self._tries = f"{batch.id}-{os.urandom(4).hex()}", 0
+                raise FileExistsError("the key is taken; the batch gets another") from None
         self._packed.forget()
         return ()
 
