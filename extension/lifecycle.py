@@ -29,6 +29,7 @@ from extension.delivery.progress import Progress
 from extension.delivery.queue import Queue
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
+from extension.intake.snapshot import Snapshot, renew_randomness
 from extension.lambda_api.events import Invoke, Shutdown, events
 from extension.lambda_api.function import identify
 from extension.log import describe, log, write
@@ -47,10 +48,8 @@ if TYPE_CHECKING:
     from extension.lambda_api.client import Extension
 
 LEDGER_INTERVAL_S = 60.0
-QUIET_S = 0.1  # telemetry that is still under way at SHUTDOWN comes within 60 ms
+EARLY_S = 0.1  # before the first /next at most goes to what has come, where a snapshot is to be taken behind it
 SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while records pour in; a tenth of the default
-SNAP_START = "snap-start"
-RESTORED = frozenset({"platform.restoreStart", "platform.restoreReport", "platform.start"})
 
 
 class Forwarder:
@@ -63,9 +62,7 @@ class Forwarder:
         self._config = config
         self._function = identify(extension.function, variables)
         self._environment_id = os.urandom(8).hex()
-        self._has_snapshot = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == SNAP_START
-        self._is_initialised = self._is_restored = False
-        self._held: list[Line] = []  # what came after the snapshot may have been taken, and before the restore
+        self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._pipeline = Pipeline(
@@ -111,7 +108,9 @@ class Forwarder:
             jobs = [group.create_task(self._listener.run(listening))]
             jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
-            self._is_initialised = True
+            if self._snapshot.told:
+                await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
+            self._snapshot.may_be_taken()
             async for event in events(self._extension):
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
@@ -130,6 +129,7 @@ class Forwarder:
             self._policy.saw_done(seen=True)
         self._last = event
         self._invocations.invoked(event.request_id)
+        self._take(self._snapshot.restored())
         self._learn(event.function_arn)
         self._fanout.retry_now()
         state = self._state()
@@ -184,13 +184,13 @@ class Forwarder:
             fallback_latency_s=self._fanout.fallback_latency_s,
         )
         # 1. What is here leaves while the rest still comes.
-        self._restored()
+        self._take(self._snapshot.restored())
         self._fanout.retry_now()
         self._fanout.flush_soon()
         # 2. The last platform.report is made only after the last /next; handlers of SIGTERM print even later.
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, plan.report)
-        quiet_s = max(QUIET_S, 2 * self._config.buffer_timeout_ms / 1000)
+        quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
         # 3. Records of our own.
@@ -217,59 +217,33 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
-            if self._policy.is_due(self._state()):
+            if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._fanout.flush_soon()
             if not self._extension.invoked and elapsed() >= ledger_due:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 write(message="ledger", **self._ledger())
 
-    def _receive(self, lines: Sequence[Line]) -> None:
-        """Lines came in: from here on they are records, offered to every sink."""
-        if not self._is_restored and self._holds(lines):
-            return
+    def _receive(self, lines: list[Line]) -> None:
+        self._take(self._snapshot.take(lines))
+
+    def _take(self, lines: list[Line]) -> None:
+        """Make records of the lines, and offer them to every sink."""
         self._invocations.observe(lines)
         try:
-            records = self._pipeline(lines)
+            self._fanout.offer(self._pipeline(lines))
         except Exception as error:  # noqa: BLE001 - one line must not cost the others
+            for line in lines if len(lines) > 1 else ():
+                self._take([line])
             if len(lines) == 1:
-                records = self._pipeline([lines[0]._replace(fault=f"internal error: {type(error).__name__}")])
-            else:
-                for line in lines:
-                    self._receive([line])
-                return
-        self._fanout.offer(records)
+                broken = lines[0]._replace(fault=f"internal error: {type(error).__name__}")
+                self._fanout.offer(self._pipeline([broken]))
 
-    def _holds(self, lines: Sequence[Line]) -> bool:
-        """Whether lines have to wait: a snapshot may have been taken, and this copy has no name of its own yet."""
-        self._has_snapshot = self._has_snapshot or any(map(_tells_of_snapshot, lines))
-        if not self._has_snapshot or not self._is_initialised:
-            return False
-        self._held += lines
-        if any(line.type in RESTORED for line in lines) or self._held_bytes() > self._config.queue_bytes:
-            self._restored()
-        return True
-
-    def _held_bytes(self) -> int:
-        return sum(len(line.text) for line in self._held)
-
-    def _restored(self) -> None:
-        """This is a copy of the environment that the snapshot was taken of: nothing unique may be as it was there.
-
-        Source: AWS Lambda Developer Guide, "Handling uniqueness with Lambda SnapStart".
-        """
-        if self._is_restored or not self._has_snapshot:
-            return
-        self._is_restored = True
-        random.seed()
-        if "ssl" in sys.modules:
-            import ssl  # noqa: PLC0415 - only where it is there already
-
-            ssl.RAND_add(os.urandom(32), 32.0)
+    def _renew(self) -> None:
+        """This environment is a copy of a snapshot: from here on its records, batches and connections are its own."""
+        renew_randomness()
         self._environment_id = os.urandom(8).hex()
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout.renew()
-        held, self._held = self._held, []
-        self._receive(held)
 
     def _state(self) -> policy.State:
         fanout = self._fanout
@@ -281,7 +255,6 @@ class Forwarder:
         if function != self._function:
             self._function = function
             self._pipeline.identify(function.members(), self._environment_id)
-        self._restored()
 
     def _ledger(self) -> dict[str, object]:
         """The account of every record."""
@@ -316,13 +289,6 @@ def forward(
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
-
-
-def _tells_of_snapshot(line: Line) -> bool:
-    """Whether a line says that this is SnapStart; it is not known whether extensions get the variable that does."""
-    if line.type == "platform.initStart" and isinstance(line.content, dict):
-        return bool(line.content.get("initializationType") == SNAP_START)
-    return line.type in {"platform.restoreStart", "platform.restoreReport"}
 
 
 def _names(names: list[str]) -> list[str]:

@@ -38,6 +38,8 @@ DISK_SHARE = 0.4  # of the time at most is kept for the disk, which may be as sl
 DISK_BYTES_S = 40_000_000
 DISK_S = 0.05  # and at least so much
 LAST_TRY_S = 0.3
+LATE_S = 0.06  # so long after SHUTDOWN handlers of SIGTERM and other extensions print; seen on Lambda
+SLACK_S = 0.015  # and so long it may take here
 
 
 class Decision(NamedTuple):
@@ -137,6 +139,14 @@ class ShutdownPlan(NamedTuple):
     disk: float
     last_try_s: float
     keeps_disk: bool
+
+
+def quiet_s(buffer_timeout_s: float) -> float:
+    """How long nothing must have come since SHUTDOWN for telemetry to be over, given how long the platform gathers it.
+
+    What is printed last comes a buffering timeout later; what is printed all the time comes as often.
+    """
+    return buffer_timeout_s + max(LATE_S, buffer_timeout_s) + SLACK_S
 
 
 def plan_shutdown(

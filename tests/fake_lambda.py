@@ -111,6 +111,13 @@ class FakeLambda:
         port = await self._subscribed
         _, self._writer = await asyncio.open_connection("127.0.0.1", port)
 
+    async def connect_early(self) -> None:
+        """Connect to the port of the first request to subscribe, which `answers` refuse: what is sent comes early."""
+        while not (asked := [request for request in self.requests if request.path.endswith("telemetry")]):
+            await asyncio.sleep(0.005)
+        port = json.loads(asked[0].body)["destination"]["port"]
+        _, self._writer = await asyncio.open_connection("127.0.0.1", port)
+
     async def ready(self) -> None:
         """Wait until the extension asks for the next event."""
         await self._parked.wait()

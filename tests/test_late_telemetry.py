@@ -20,7 +20,6 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "function"
 BUFFER_TIMEOUT_MS = 250  # of it the forwarder makes half a second of silence, so that no busy machine ends it too early
 SILENCE_S = 0.7
 LINES = 20
-KNOWN = "silence is counted from the last data, and so has lasted long enough when SHUTDOWN comes"
 
 
 def delivered(path: Path, type_: str) -> list[Any]:

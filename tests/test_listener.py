@@ -19,7 +19,8 @@ class Rig:
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
-        self.listener = Listener(self._receive, lambda: False)
+        self.is_pressed = False
+        self.listener = Listener(self._receive, lambda: self.is_pressed)
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -90,6 +91,27 @@ async def test_silence_is_told_from_a_stream_that_goes_on(rig: Rig) -> None:
     assert await rig.listener.wait_quiet(0.01, 60.0)
     rig.listener.finish()
     assert rig.lines == [b'{"a":1}', b'{"a"']
+
+
+async def test_silence_is_none_while_unread_bytes_wait(rig: Rig) -> None:
+    """However little time silence takes, it has not begun before everything that came was read."""
+    rig.is_pressed = True  # so that there is a pause after each chunk, as on a busy machine
+    (await rig.connect()).write(b'{"a":1}\n' * 100_000)
+    await rig.came(1)
+    assert await rig.listener.wait_quiet(0.0001, 60.0)
+    assert len(rig.lines) == 100_000
+
+
+async def test_silence_of_before_does_not_count(rig: Rig) -> None:
+    """Where nothing has come for long, silence is waited for all the same: what comes meanwhile is taken in."""
+    writer = await rig.connect()
+    rig.listener.last_data = asyncio.get_running_loop().time() - 3600.0
+    waiting = asyncio.create_task(rig.listener.wait_quiet(1.0, 60.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    writer.write(b'{"a":1}\n')
+    assert await waiting
+    assert rig.lines == [b'{"a":1}']
 
 
 async def test_connections_are_bounded(rig: Rig) -> None:

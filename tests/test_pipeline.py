@@ -87,18 +87,42 @@ def test_a_text_line_belongs_to_the_last_start() -> None:
 def test_a_records_own_request_id_wins(key: str) -> None:
     """A late record of an earlier invocation keeps its own id, under Java's name for it too."""
     ids = Run().request_ids(
+        line("platform.start", {"requestId": "r1"}),
         line("platform.start", {"requestId": "r2"}),
         line("function", {key: "r1", "message": "late"}),
         line("platform.report", {"requestId": "r1"}),
         line("function", "text"),
     )
-    assert ids == ["r2", "r1", "r1", "r2"]
+    assert ids == ["r1", "r2", "r1", "r1", "r2"]
+
+
+@pytest.mark.parametrize("key", ["requestId", "AWSRequestId"])
+@pytest.mark.parametrize("type_", ["function", "extension"])
+def test_a_request_id_that_lambda_does_not_know_is_the_functions_own(type_: str, key: str) -> None:
+    """What a function calls its request id counts only if a platform.start of this environment named it."""
+    ids = Run().request_ids(
+        line(type_, {key: "upstream"}),
+        line("platform.start", {"requestId": "r1"}),
+        line(type_, {key: "upstream"}),
+        line("platform.report", {"requestId": "r0"}),
+    )
+    assert ids == [None, "r1", "r1", "r0"]
+
+
+def test_request_ids_are_remembered_for_a_while() -> None:
+    """So many invocations ago a line may come late and keep its id; what is older is forgotten."""
+    count = 100
+    starts = [line("platform.start", {"requestId": f"r{number}"}) for number in range(count)]
+    late = [line("function", {"requestId": f"r{number}"}) for number in (0, count - 10)]
+    assert Run().request_ids(*starts, *late)[count:] == [f"r{count - 1}", f"r{count - 10}"]
 
 
 def test_nothing_is_guessed_where_invocations_interleave() -> None:
-    """On Managed Instances a text line has no request id."""
-    run = Run(correlate=False)
-    assert run.request_ids(line("platform.start", {"requestId": "r1"}), line("function", "x")) == ["r1", None]
+    """On Managed Instances a record has its own request id or none."""
+    ids = Run(correlate=False).request_ids(
+        line("platform.start", {"requestId": "r1"}), line("function", "x"), line("function", {"requestId": "r2"})
+    )
+    assert ids == ["r1", None, "r2"]
 
 
 def test_types_that_are_not_wanted_are_counted() -> None:

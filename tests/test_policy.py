@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.policy import GAPS, Policy, State, done_timeout_s, tail_timeout_s
+from extension.policy import GAPS, Policy, State, done_timeout_s, quiet_s, tail_timeout_s
 
 CALM = State(trusted=True, fullness=0.0, age_s=0.0, latency_s=0.05)
 
@@ -109,3 +109,9 @@ def test_both_waits_together_leave_time(left_s: float) -> None:
     rest_s = left_s - done_timeout_s(left_s)
     assert rest_s > 0
     assert tail_timeout_s(rest_s) < rest_s
+
+
+@given(st.floats(0.025, 30.0))
+def test_silence_is_longer_than_what_is_printed_last_takes(buffer_timeout_s: float) -> None:
+    """Lines of 60 ms after SHUTDOWN, and lines of a stream that goes on, come before the silence is over."""
+    assert quiet_s(buffer_timeout_s) > buffer_timeout_s + max(0.06, buffer_timeout_s)

@@ -42,6 +42,7 @@ ALLOWED = {
     "extension.sender": {"extension.sinks"},
     "extension.sink_url": {"extension.sinks"},
     "extension.sinks": set(),
+    "extension.snapshot": {"extension.decoder"},
     "extension.spool": set(),
     "extension.spooler": {"extension.delivery", "extension.spool"},
 }

@@ -102,7 +102,8 @@ async def deliver(sink: Sink, service: Service, sent: Sequence[Record]) -> Outco
     """Offer all records at once and wait until the last has come to its end."""
     metered = Metered(sink, service)
     numbers = itertools.count(1)
-    delivery = Delivery("test://", metered, metered.buffer, KINDS, lambda: f"{ENVIRONMENT}-{next(numbers)}")
+    sequence = numbers.__next__
+    delivery = Delivery("test://", metered, metered.buffer, KINDS, lambda: f"{ENVIRONMENT}-{sequence()}", sequence)
     started = time.monotonic()
     job = asyncio.create_task(delivery.run())
     for record in sent:
