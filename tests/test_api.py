@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension import api
+from extension.lambda_api import client as api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.decoder import MAX_TEXT_BYTES, Decoded, Decoder
+from extension.intake.decoder import MAX_TEXT_BYTES, Decoded, Decoder
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

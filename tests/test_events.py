@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from extension import api
-from extension.events import Invoke, Shutdown, events
-from extension.function import identify
+from extension.lambda_api import client as api
+from extension.lambda_api.events import Invoke, Shutdown, events
+from extension.lambda_api.function import identify
 
 
 class ScriptedExtension(api.Extension):

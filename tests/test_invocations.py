@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from extension.invocations import REMEMBERED, Invocations
+from extension.intake.invocations import REMEMBERED, Invocations
 
 WAIT_S = 30.0
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension.listener import MAX_CONNECTIONS, Listener
+from extension.intake.listener import MAX_CONNECTIONS, Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from extension.decoder import Decoded
+    from extension.intake.decoder import Decoded
 
 
 class Rig:

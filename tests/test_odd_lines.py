@@ -9,10 +9,10 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extension.decoder import Decoder
-from extension.function import Function
-from extension.invocations import Invocations
-from extension.pipeline import Pipeline
+from extension.intake.decoder import Decoder
+from extension.lambda_api.function import Function
+from extension.intake.invocations import Invocations
+from extension.pipeline.pipeline import Pipeline
 
 ANY_TEXT = st.text(
     st.sampled_from('a"\\}\x00\x1b\ud800\udfff\xfc\ufeff\uffff\U0001f600') | st.characters(), max_size=20

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.decoder import MAX_TEXT_BYTES, Decoder
-from extension.function import Function
-from extension.pipeline import Pipeline
+from extension.intake.decoder import MAX_TEXT_BYTES, Decoder
+from extension.lambda_api.function import Function
+from extension.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from extension.records import Record

@@ -18,8 +18,8 @@ class Line(NamedTuple):
     """One line: `text` as it came, stripped, and what was learned of the JSON object that it holds.
 
     `kind` is platform, function, extension or other; `type` and `time` are empty where they are no strings; `content`
-    is the value of its key "record". Where it holds no object, `fault` says why in a few words, and `text` lacks the last
-    `cut` bytes.
+    is the value of its key "record". Where it holds no object, `fault` says why in a few words, and `text` lacks the
+    last `cut` bytes.
     """
 
     text: bytes

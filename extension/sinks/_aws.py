@@ -165,7 +165,7 @@ class Client:
                 raise NoCredentialsError
             provider = _Role(session, source, self._role, config)
             session.register_component("credential_provider", CredentialResolver([provider]))
-        client = boto3.session.Session(botocore_session=session).client(
+        client: BaseClient = boto3.session.Session(botocore_session=session).client(
             self._service, region_name=self._region, config=config
         )
         client.meta.events.register("before-call", self._limit)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from extension.buffer import Buffer
 from extension.delivery import Delivery
-from extension.pipeline import now_iso
+from extension.pipeline.pipeline import now_iso
 from extension.records import KINDS, Record
 from tests.sinks.helpers import ENVIRONMENT, line
 

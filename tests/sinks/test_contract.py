@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from extension import sinks
-from extension.pipeline import now_iso
+from extension.pipeline.pipeline import now_iso
 from extension.sinks import Busy, Rejected
 from tests.faults.server import Action, Answer, FaultServer, Hang, Request, Reset
 from tests.sinks import contract

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extension.pipeline import now_iso
+from extension.pipeline.pipeline import now_iso
 from extension.sinks import Failure, Rejected
 from extension.sinks.logs import timestamp_ms
 from tests.faults.aws import Refused, Service, refuse
