@@ -12,7 +12,7 @@ import time
 
 from extension.lambda_api import client
 
-TYPE_CHECKING = False  # as in api
+TYPE_CHECKING = False  # as in lambda_api/client.py
 if TYPE_CHECKING:
     from typing import Any
 
@@ -40,12 +40,12 @@ def main() -> int:
 
 
 def _register(name: str) -> client.Extension:
-    """Register, however often it takes: without it Lambda waits for us, and exiting would fail the function as well."""
+    """Register, however often it takes: Lambda waits for us, and to exit would fail the function."""
     managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
     for pause_s in client.backoff():
         try:
             return client.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
             if pause_s < client.MAX_RETRY_S:
                 _say("ERROR", "cannot register, trying again", error)
         time.sleep(pause_s)

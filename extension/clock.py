@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-TYPE_CHECKING = False  # as in api
+TYPE_CHECKING = False  # as in lambda_api/client.py
 if TYPE_CHECKING:
     from collections.abc import Callable
 

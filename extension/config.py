@@ -1,4 +1,4 @@
-"""The environment becomes one frozen Config; every problem is collected and reported at once.
+"""Environment variables become one frozen Config; every problem is collected and reported at once.
 
 It reads variables and parses them; it opens nothing. docs/configuration.md describes each setting.
 """
@@ -23,7 +23,7 @@ T = TypeVar("T")
 PREFIX = "FORWARDER_"
 RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
-TRY_OPENING_S = 2.0  # to find all that is wrong at once, where something is
+TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all mistakes are told at once
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
@@ -55,9 +55,9 @@ class Config(NamedTuple):
     log_level: str
 
 
-def parse(environment: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
+def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
     """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
-    reader = _Reader(environment)
+    reader = _Reader(variables)
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
@@ -67,7 +67,7 @@ def parse(environment: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> C
         buffer_timeout_ms=reader.number("FORWARDER_BUFFER_TIMEOUT_MS", 25, 25, 30_000),
         flush=reader.choice("FORWARDER_FLUSH", "adaptive", ("adaptive", "invocation", "interval")),
         flush_interval_s=reader.number("FORWARDER_FLUSH_INTERVAL_MS", 20_000, 100, 900_000) / 1000,
-        queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(environment), MIB, 1024 * MIB),
+        queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(variables), MIB, 1024 * MIB),
         strict=reader.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict",
         listen_host=reader.text("FORWARDER_LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - sandbox.localdomain is not the loopback address
         listen_port=reader.number("FORWARDER_LISTEN_PORT", 0, 0, 65_535, never=RESERVED_PORT),
@@ -82,14 +82,14 @@ def parse(environment: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> C
     return config
 
 
-def is_strict(environment: Mapping[str, str]) -> bool:
+def is_strict(variables: Mapping[str, str]) -> bool:
     """Whether a bad setting shall fail init; asked when there is no Config because of one."""
-    return environment.get("FORWARDER_ON_ERROR", "").strip().lower() == "strict"
+    return variables.get("FORWARDER_ON_ERROR", "").strip().lower() == "strict"
 
 
-def _default_queue_bytes(environment: Mapping[str, str]) -> int:
+def _default_queue_bytes(variables: Mapping[str, str]) -> int:
     """1/16 of the function's memory, 4 to 64 MiB."""
-    megabytes = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    megabytes = variables.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     memory = int(megabytes) * MIB if megabytes.isdecimal() else 128 * MIB
     return max(4 * MIB, min(memory // 16, 64 * MIB))
 
@@ -97,19 +97,19 @@ def _default_queue_bytes(environment: Mapping[str, str]) -> int:
 class _Reader:
     """Reads one variable after the other, and notes instead of raising what is wrong with each."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str]) -> None:
         self.problems: list[str] = []
-        self._environment = environment
+        self._variables = variables
         self._asked = {"FORWARDER_HEADERS"}
         self._named: set[str] = set()  # by headers=; not among the settings that are listed
 
     def check_names(self) -> None:
         """Every variable of ours must be one that was asked for: a typo must not go unnoticed."""
-        for name in sorted(self._environment):
+        for name in sorted(self._variables):
             if name.startswith(PREFIX) and name not in self._asked | self._named:
                 known = ", ".join(sorted(self._asked))
                 self.problems.append(f"{name} is not a setting; the settings are {known}")
-            elif name in self._asked | self._named and re.search(r"\$\{(secretsmanager|ssm):", self._environment[name]):
+            elif name in self._asked | self._named and re.search(r"\$\{(secretsmanager|ssm):", self._variables[name]):
                 self.problems.append(f"{name} refers to a secret; expected plain text, references are not there yet")
 
     def check_together(self, config: Config) -> None:
@@ -177,26 +177,26 @@ class _Reader:
         return target._replace(
             types=types,
             headers=self._headers(target.parameters.get("headers"), place),
-            function_name=self._environment.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
+            function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
         )
 
     def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
         """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""
         if named is None:
             named, where = "FORWARDER_HEADERS", "FORWARDER_HEADERS"
-        elif named in self._environment:
+        elif named in self._variables:
             self._named.add(named)
             where = f"the variable that headers= of {place} names"
         else:
             self.problems.append(f"{place}, headers=: expected the name of a variable that is set")
             return ()
-        parsed, problems = headers.parse(self._environment.get(named, ""), where)
+        parsed, problems = headers.parse(self._variables.get(named, ""), where)
         self.problems += problems
         return parsed
 
     def _text(self, name: str) -> str:
         self._asked.add(name)
-        return self._environment.get(name, "").strip()
+        return self._variables.get(name, "").strip()
 
     def _read(self, name: str, default: T, expected: str, convert: Callable[[str], T]) -> T:
         text = self._text(name)

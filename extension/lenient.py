@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import orjson
 
-MAX_LENIENT_BYTES = 1 << 20  # the largest event of the Telemetry API; to be read twice it takes nine times as much
-MAX_COMMAS = 1 << 15  # values in a line that is read in full: as objects they take up to 40 times as much as in JSON
-MAX_DIGITS = 20
+MAX_LENIENT_BYTES = 1 << 20  # the largest event of the Telemetry API; read by json it takes nine times as much memory
+MAX_COMMAS = 1 << 15  # in a line that is read in full: as objects its values take up to 40 times the memory
+MAX_DIGITS = 20  # of an integer that is kept exactly
 SKIMMED = rb'\{\s*"time"\s*:\s*"([^"\\]{0,99})"\s*,\s*"type"\s*:\s*"([^"\\]{0,99})"\s*,\s*"record"\s*:'
-SLICE_BYTES = 1 << 16
+SLICE_BYTES = 1 << 16  # decoded at once
 
 
 def loads(line: bytes) -> Any:

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
     from extension.lambda_api.client import Extension
 
-LEDGER_INTERVAL_S = 60.0
-EARLY_S = 0.1  # before the first /next at most goes to what has come, where a snapshot is to be taken behind it
-SWITCH_S = 0.0005  # so long threads that send wait for the interpreter while records pour in; a tenth of the default
+LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long
+EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
+SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
 class Forwarder:
@@ -239,7 +239,7 @@ class Forwarder:
                 self._fanout.offer(self._pipeline([broken]))
 
     def _renew(self) -> None:
-        """This environment is a copy of a snapshot: from here on its records, batches and connections are its own."""
+        """The environment is a copy of a snapshot: from here on its records, batches and connections are its own."""
         renew_randomness()
         self._environment_id = os.urandom(8).hex()
         self._pipeline.identify(self._function.members(), self._environment_id)

@@ -14,11 +14,11 @@ from extension.clock import elapsed
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 STDERR = 2
 PIPE_BUF = 4096  # pipe(7): a pipe that is ready takes so much without blocking
-PATIENCE_S = 0.05
+PATIENCE_S = 0.05  # that a line waits for stderr
 MARK = b'{"forwarder":true,'
 
-SELDOM_S = 300.0
-MAX_SAID = 100
+SELDOM_S = 300.0  # before the same line is printed again
+MAX_SAID = 100  # lines that are remembered for it
 
 _said: dict[tuple[str, ...], float] = {}
 _threshold = LEVELS.index("INFO")

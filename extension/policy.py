@@ -13,33 +13,31 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GAPS = 10  # invocations looked back on
+GAPS = 10  # between invocations, to tell the rhythm from
 DENSE_SHARE = 0.25  # traffic is dense when a flush interval holds four invocations or more
-MEMORY_SHARE = 0.5  # of the queue: above it an invocation is held, before records have to be dropped
-RESERVE_S = 0.5  # of an invocation's time is never touched, or RESERVE_SHARE of what is left where that is less
-RESERVE_SHARE = 0.2
-TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done, or TAIL_SHARE of what is left
-TAIL_SHARE = 0.5
+MEMORY_SHARE = 0.5  # of a queue in use: above it an invocation is held
+RESERVE_S = 0.5  # of an invocation's time that is never touched
+RESERVE_SHARE = 0.2  # of what is left is the reserve where that is less
+TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done
+TAIL_SHARE = 0.5  # of what is left is the tail where that is less
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
-MAX_BUFFERING_S = 0.1  # by the platform: as long as that, and what the sinks need, an invocation is held
+MAX_BUFFERING_S = 0.1  # the platform's buffering timeout above which no invocation is held
 PROBE_S = 1.0  # the longest that an invocation is held for a sink that may answer again
-CONNECTION_S = 1.0  # the longest that is waited for the platform to connect, in all
+CONNECTION_S = 1.0  # the longest wait for the platform to connect, all invocations together
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
 SHUTDOWN_S = 2.0  # what Lambda grants, whatever a clock that stood still or jumped makes of deadlineMs
-EXIT_S, EXIT_SHARE = 0.4, 0.3  # kept for the ledger and the exit
-REPORT_SHARE = 0.35  # of the time at most is spent on waiting for the last platform.report
-DRAIN_SHARE = (
-    0.75  # of the time until the sinks have to be done, for telemetry that still comes; batches leave meanwhile
-)
-FALLBACK_SHARE = 0.4  # of the time at most is kept for the fallback
-FALLBACK_S = 0.3  # and at least so much, unless its latency asks for more
-DISK_SHARE = 0.4  # of the time at most is kept for the disk, which may be as slow as
-DISK_BYTES_S = 40_000_000
-DISK_S = 0.05  # and at least so much
-LAST_TRY_S = 0.3
-LATE_S = 0.06  # so long after SHUTDOWN handlers of SIGTERM and other extensions print; seen on Lambda
-SLACK_S = 0.015  # and so long it may take here
+EXIT_S, EXIT_SHARE = 0.4, 0.3  # for the ledger and the exit: the lesser of seconds and share of the time
+REPORT_SHARE = 0.35  # of the time, at most, to wait for the last platform.report
+DRAIN_SHARE = 0.75  # of the sinks' time, at most, to read what still comes; batches leave meanwhile
+FALLBACK_SHARE = 0.4  # of the time, at most, for the fallback
+FALLBACK_S = 0.3  # for the fallback at least, where there is so much
+DISK_SHARE = 0.4  # of the time, at most, for the disk
+DISK_S = 0.05  # for the disk at least
+DISK_BYTES_S = 40_000_000  # written in a second by a slow disk
+LAST_TRY_S = 0.3  # before a sink's time is over, one that asked for time is tried once more
+LATE_S = 0.06  # after SHUTDOWN handlers of SIGTERM and other extensions still print; seen on Lambda
+SLACK_S = 0.015  # from the platform's send to our read
 
 
 class Decision(NamedTuple):
@@ -50,10 +48,10 @@ class Decision(NamedTuple):
 
 
 class State(NamedTuple):
-    """How the healthy sinks are, if there are any.
+    """How the sinks are.
 
-    The fullest queue as a share of its bound, how long the oldest record has waited, what the slowest sink needs; and
-    whether an unhealthy sink is due to be probed.
+    `healthy`: whether any is. Of the healthy ones: `fill_ratio` of the fullest queue, `age_s` of the oldest record,
+    `latency_s` of the slowest. `probe_due`: whether an unhealthy one is to be probed.
     """
 
     healthy: bool
@@ -66,7 +64,7 @@ class State(NamedTuple):
 class Policy:
     """Knows the rhythm of invocations. `mode` is adaptive, invocation or interval; times are in seconds.
 
-    `buffering_s` is how long the platform buffers telemetry, runtimeDone among it: an invocation is not held for long.
+    `buffering_s` is how long the platform gathers telemetry, runtimeDone among it; where that is long, nothing is held.
     """
 
     def __init__(self, mode: str, interval_s: float, clock: Callable[[], float], buffering_s: float = 0.0) -> None:
@@ -82,7 +80,7 @@ class Policy:
         self._starts.append(self._clock())
 
     def saw_done(self, *, seen: bool) -> None:
-        """Whether the platform.runtimeDone that was waited for came; where none comes, waiting for it is given up."""
+        """Whether the platform.runtimeDone that was waited for came; after one that did not, no invocation is held."""
         self._missed_done = not seen
 
     def decide(self, state: State, left_s: float) -> Decision:
@@ -144,7 +142,7 @@ class ShutdownPlan(NamedTuple):
 def quiet_s(buffer_timeout_s: float) -> float:
     """How long nothing must have come since SHUTDOWN for telemetry to be over, given how long the platform gathers it.
 
-    What is printed last comes a buffering timeout later; what is printed all the time comes as often.
+    The last line comes one buffering timeout after it was printed; lines that never end come once each timeout.
     """
     return buffer_timeout_s + max(LATE_S, buffer_timeout_s) + SLACK_S
 

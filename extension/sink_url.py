@@ -15,7 +15,7 @@ from extension.records import KINDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # as most lists have, but not this one
+SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # what separates most lists, but not this one
 
 
 def take_apart(url: str, place: str) -> sinks.SinkURL:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from extension.sinks import Limits
 
-GROW_AFTER = 64  # batches taken in a row at a reduced size, and a larger one is tried
+GROW_AFTER = 64  # batches taken in a row at a reduced size, before a larger one is tried
 
 
 class BatchSize:
@@ -20,13 +20,13 @@ class BatchSize:
     def __init__(self, limits: Limits) -> None:
         self._records = limits.records
         self._limit = self._max_bytes = limits.bytes
-        self._suspects = 0  # so many of the next records were refused together
+        self._suspects = 0  # how many of the next records were refused together
         self._blamed = False  # whether one of them was refused alone
         self._largest = 0  # bytes of the largest part taken meanwhile
         self._in_a_row = 0
 
     def next(self) -> tuple[int, int]:
-        """Records and bytes at most."""
+        """The most records and bytes of the next batch."""
         most = max(1, self._suspects // 2) if self._suspects else self._records
         return most, self._max_bytes
 

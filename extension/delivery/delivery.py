@@ -30,13 +30,13 @@ FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
 NOT_DELIVERED = "not delivered before SHUTDOWN"
 NOT_TAKEN = "not taken before SHUTDOWN"
-RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process left: all others are younger
+RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process left, lower than any other
 
 
 class Delivery:
-    """Delivers to the sink that log and ledger call `name`; `fallback` takes what it gives up.
+    """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
-    `opening` is awaited once, in the background; where it fails, everything is given up for that reason.
+    `opening` is awaited once, in the background; where it fails, everything is handed off or dropped.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Delivery:
         self._sending: Sending | None = None
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
-        self._adopted = 0  # records taken over from other sinks; their sequences here
+        self._adopted = 0  # records that other sinks handed off, numbered here
         self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
         self._closing = self._stopped = self._drains_disk = False
 
@@ -84,7 +84,7 @@ class Delivery:
         self._changed.set()
 
     def adopt(self, records: Sequence[Record], sink: str, reason: str) -> None:
-        """Take what another sink gave up: it goes on under a sequence of this queue, and says where it was refused."""
+        """Take what another sink handed off: it gets a sequence of this queue, and says which sink refused it."""
         first = self._adopted
         self._adopted += len(records)
         adopted = [record.refused(sink, reason, sequence) for sequence, record in enumerate(records, first)]
@@ -122,7 +122,7 @@ class Delivery:
         await self._progress.until(lambda: self.queue.is_flushed(goal) or self.health.healthy, until)
 
     def renew(self) -> None:
-        """The environment is a copy of another: its batches get ids of their own, its connections are not its own."""
+        """The environment is a copy of a snapshot: batches get new ids, and kept connections are not used."""
         self.queue.abandon()
         if self._sending is not None:
             self._sending.close()
@@ -161,7 +161,7 @@ class Delivery:
         await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds
 
     async def spill(self, until: float) -> None:
-        """Leave on disk what is left, for the process that may come after us in this environment."""
+        """Leave on disk what is left, for the process that may come after us in this execution environment."""
         self._stopped = True
         queue = self.queue
         queue.abandon()

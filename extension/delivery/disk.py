@@ -32,9 +32,9 @@ class Disk:
         return max(0, self.max_bytes - self.used)
 
     def reserve(self, size: int) -> None:
-        """Bytes are being written, or were."""
+        """Count bytes that are being written, or are there."""
         self.used += size
 
     def release(self, size: int) -> None:
-        """Bytes are there no longer."""
+        """Count bytes no longer."""
         self.used -= size

@@ -1,4 +1,4 @@
-"""All sinks at once: every record is offered to each of them, and what one gives up goes to the fallback.
+"""All sinks at once: every record is offered to each of them, and what one hands off goes to the fallback.
 
 The sinks share the bounds on memory, divided among them, and on disk; a slow one delays no other, a dead one evicts
 nothing of another's.
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from extension.records import Record
 
 ROOM_SHARE = 0.25  # of a healthy sink's memory is free, or nothing is read
-GROWTH = 16  # so much larger than its line may a short record be in memory
+GROWTH = 16  # how many times its size a short line may take in memory
 MIN_READ, MAX_READ = 4096, 65_536  # bytes
 BACKPRESSURE_PAUSE_S = 2.0  # the longest that reading waits for room; a sink that took nothing meanwhile is unhealthy
 
 
 class Fanout:
-    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they give up."""
+    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Fanout:
             delivery.end(keeps_disk=keeps_disk)
 
     def renew(self) -> None:
-        """The environment is a copy: batches get ids of its own, and nothing goes over connections of the original."""
+        """The environment is a copy of a snapshot: batches get new ids, and kept connections are not used."""
         for delivery in self._all:
             delivery.renew()
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from extension.sinks import Reply
 
 UNHEALTHY_FAILURES = 3  # failures in a row before nobody waits any more
-UNHEALTHY_HELD_S = 2.0  # as much time in which invocations were held for an answer that did not come
+UNHEALTHY_HELD_S = 2.0  # in which invocations were held for an answer that did not come
 MAX_PAUSE_S = 10.0
 MAX_RETRY_AFTER_S = 300.0  # the longest that a Retry-After may silence us
-FIRST_DENIED_S, MAX_DENIED_S = 60.0, 900.0  # between tries of a sink that refuses everything: IAM takes minutes
-RETRY_NOW_S = 1.0  # an invocation ends a pause if the last attempt is so long ago
+FIRST_DENIED_S, MAX_DENIED_S = 60.0, 900.0  # between tries of a sink that refuses every request: IAM takes minutes
+RETRY_NOW_S = 1.0  # since the last attempt, before an invocation ends a pause
 CLOSING_PAUSE_S = 0.1  # the longest pause at SHUTDOWN
 FIRST_PROBE_S, MAX_PROBE_S = 1.0, 60.0  # between probes that an invocation is held for
 
@@ -75,7 +75,7 @@ class Health:
         self._attempted_at = self._clock()
 
     def note(self, reply: Reply, duration_s: float, failed_share: float = 0.0) -> None:
-        """The sink said something to a batch, or nothing, in `duration_s`; of one taken, so large a share failed."""
+        """What the sink said to a batch after `duration_s`; `failed_share` of one that it took failed."""
         if reply.outcome is Outcome.TAKEN:
             self._answered(duration_s)
             self._partial = self._partial + 1 if failed_share > 0.5 else 1 if failed_share else 0
@@ -90,7 +90,7 @@ class Health:
             self._fail(reply)
 
     def held_in_vain(self, seconds: float) -> None:
-        """An invocation was held so long, and no answer came."""
+        """An invocation was held for so many seconds, and no answer came."""
         self._held_s += seconds
         self.reason = self.reason or f"no answer while invocations were held for {self._held_s:.1f} s"
 

@@ -1,4 +1,4 @@
-"""Records of one sink on disk: what did not fit into memory, and what a SHUTDOWN left undelivered. All of it blocks.
+"""Records of one sink on disk: what memory had no room for, and what a SHUTDOWN left undelivered. All of it blocks.
 
 After a timeout or a crash Lambda starts a new process in the same environment, where /tmp is as it was; that process
 delivers what it finds first. A file appears whole or not at all: a line of JSON that describes it, then for each record

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 # Evicted in this order when memory runs out: a function's own lines are the last to go.
 EVICTION_ORDER = ("extension", "platform", "other", "function")
 
-FULL_SHARE = 0.25  # of the bound in use sends a batch although nobody asked for it
-CROWDED_SHARE = 0.5  # of the bound in use moves the oldest records to disk or to the fallback
-ROOMY_SHARE = 0.25  # of the bound in use lets records come back from disk
-MOVE_BYTES = 2 << 20  # written or read at once, at the most: for a moment it takes as much memory again
-HAND_OFF_BYTES = 512  # a record grows by less than this when it is told who refused it, and why
+FULL_SHARE = 0.25  # of the bound in use: above it a batch is sent although nobody asked for it
+CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records go to disk or to the fallback
+ROOMY_SHARE = 0.25  # of the bound in use: below it records come back from disk
+MOVE_BYTES = 2 << 20  # written or read at once, at most: meanwhile it takes as much memory again
+HAND_OFF_BYTES = 512  # the most that a record grows by when it says who refused it, and why
 UNKNOWN = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.DOWN})  # the batch is to be sent again as it is
 
 
@@ -119,7 +119,7 @@ class Queue:
         self._refusal = ""  # why the sink will never take anything
         self._newest = self._goal = -1  # sequences: the newest here; records up to the goal are to be sent now
 
-    # What it is like
+    # What it holds
 
     @property
     def fill_ratio(self) -> float:
@@ -176,7 +176,7 @@ class Queue:
     # What comes in
 
     def offer(self, chunk: Chunk) -> list[Action]:
-        """Take new records, younger than all that are here. What has to make room for them is given up."""
+        """Take new records, younger than all that are here. What has to make room for them is handed off or dropped."""
         if self._excluded_kinds & chunk.kinds:
             kept = [record for record in chunk.records if record.kind not in self._excluded_kinds]
             self.excluded += len(chunk.records) - len(kept)
@@ -196,7 +196,7 @@ class Queue:
         self._size = BatchSize(limits)
 
     def refuse(self, reason: str) -> list[Action]:
-        """The sink will never take anything: give up what waits, now and from here on."""
+        """The sink will never take anything: hand off or drop what waits, now and from here on."""
         self._refusal = reason
         return self._give_up(self._pop(self._count, self.memory, RECORD_OVERHEAD_BYTES), reason)
 
@@ -273,7 +273,7 @@ class Queue:
         return [Spill(records)]
 
     def hand_off(self, max_bytes: int, reason: str) -> list[Action]:
-        """Give up the oldest records that wait, as many as fit into so much memory of the fallback's."""
+        """Hand off the oldest records that wait, as many as fit into so much memory of the fallback's."""
         return self._give_up(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
 
     # What became of it
@@ -381,7 +381,7 @@ class Queue:
         return actions
 
     def _refused(self, records: Sequence[Record], reply: Reply) -> list[Action]:
-        """Try in parts what may be taken in part, later what may be taken later; give up the rest."""
+        """Try in parts what may be taken in part, later what may be taken later; hand off or drop the rest."""
         if reply.scope is Scope.EVERYTHING:
             again = not self._has_fallback
         elif reply.scope is Scope.BATCH:

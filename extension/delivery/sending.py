@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 ATTEMPT_S = 5.0  # one send; a sink that needs longer for one batch is down
 MIN_ATTEMPT_S = 0.1
-SEND_GRACE_S = 1.0  # later than its timeout a send is left to itself: a library's timeout is often one for each read
+SEND_GRACE_S = 1.0  # after its timeout, a send is left to itself: a library's timeout is often one for each read
 KEEPALIVE_EXPIRY_S = 30.0  # a connection idle for longer is not used again: most servers and NATs forget it in a minute
-TICK_S = 0.25
-FROZEN_S = 1.0  # a tick that comes this late means that the process was stopped in between
-MAX_SENDS = 4  # threads: the send that counts, and those that were left hanging on dead connections
+TICK_S = 0.25  # between looks at a send
+FROZEN_S = 1.0  # a tick that comes so late means that the process was stopped meanwhile
+MAX_SENDS = 4  # threads: for the send that counts, and for those left hanging on dead connections
 
 
 class Frozen(Exception):

@@ -11,7 +11,7 @@ from extension.records import kind_of
 # CloudWatch takes events of 1 MiB, so a whole line of that size with its JSON escapes is let through.
 MAX_LINE_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
-MAX_TYPES = 64  # remembered; the platform has about twenty
+MAX_TYPES = 64  # that are remembered; the platform has about twenty
 
 
 class Line(NamedTuple):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from extension.intake.decoder import Line
 
-REMEMBERED = 64
-MAX_DROPPED = 10**9  # records that one platform.logsDropped can mean: the function may forge it, the port being open
+REMEMBERED = 64  # request ids
+MAX_DROPPED = 10**9  # records that one platform.logsDropped can mean: the port is open, so anyone here may forge it
 
 
 class Seen(Enum):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from extension.intake.decoder import Line
 
-MAX_CONNECTIONS = 16  # the platform makes one; a bound all the same
-LOOKS = 10  # at unread bytes while the time for silence passes
+MAX_CONNECTIONS = 16  # the platform makes one
+LOOKS = 10  # at unread bytes, while silence is waited for
 
 
 class Listener:

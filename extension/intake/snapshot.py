@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 RESTORES = frozenset({"platform.restoreStart", "platform.restoreReport"})
 BEGINS = RESTORES | {"platform.start"}
-MAX_HELD_BYTES = 1 << 20
-HELD_BYTES = 1000  # what a parsed line costs beside its bytes
+MAX_HELD_BYTES = 1 << 20  # of lines and what they cost besides
+HELD_BYTES = 1000  # that a parsed line costs beside its text
 
 
 class Snapshot:

@@ -23,9 +23,9 @@ INIT_ERROR = "/2020-01-01/extension/init/error"
 TELEMETRY = "/2022-07-01/telemetry"
 SCHEMA_VERSIONS = ("2025-01-29", "2022-12-13", "2022-07-01")
 
-CALL_TIMEOUT_S = 5.0
+CALL_TIMEOUT_S = 5.0  # for a call and its answer
 MAX_RESPONSE_BYTES = 1 << 20
-MAX_RETRY_S = 1.0
+MAX_RETRY_S = 1.0  # between tries of a call that is tried for ever
 
 
 class Unexpected(Exception):
@@ -119,7 +119,7 @@ def register(runtime_api: str, name: str, *, managed_instances: bool) -> Extensi
 
 
 def backoff() -> Iterator[float]:
-    """Seconds to pause before each new try of a call that must not be given up: doubling from 50 ms up to 1 s."""
+    """Seconds to pause before each new try of a call that is tried for ever: doubling from 50 ms up to 1 s."""
     pause = 0.05
     while True:
         yield pause

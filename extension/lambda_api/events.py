@@ -23,7 +23,7 @@ class Invoke(NamedTuple):
 
 
 class Shutdown(NamedTuple):
-    """The environment ends. `reason` is spindown, timeout or failure, or a word of an emulator's own."""
+    """The execution environment ends. `reason` is spindown, timeout or failure, or a word of an emulator's own."""
 
     deadline: float
     reason: str

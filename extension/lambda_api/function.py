@@ -49,19 +49,19 @@ class Function(NamedTuple):
         return {name: value for name, value in members.items() if value}
 
 
-def identify(registered: bytes, environment: Mapping[str, str]) -> Function:
-    """The function as register's answer, a JSON object as a rule, describes it; else the environment."""
+def identify(registered: bytes, variables: Mapping[str, str]) -> Function:
+    """The function as register's answer, a JSON object as a rule, describes it; else as the variables do."""
     try:
         said = {key: value for key, value in dict(orjson.loads(registered)).items() if isinstance(value, str)}
     except (ValueError, TypeError):
         said = {}
-    name = said.get("functionName") or environment.get("AWS_LAMBDA_FUNCTION_NAME", "")
-    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
+    name = said.get("functionName") or variables.get("AWS_LAMBDA_FUNCTION_NAME", "")
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION", "")
     account_id = said.get("accountId", "")
     partition = next((value for prefix, value in PARTITIONS.items() if region.startswith(prefix)), "aws")
     return Function(
         name=name,
-        version=said.get("functionVersion") or environment.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+        version=said.get("functionVersion") or variables.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
         arn=f"arn:{partition}:lambda:{region}:{account_id}:function:{name}" if account_id and region else "",
         region=region,
         account_id=account_id,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from extension.intake.decoder import Line
 
-REMEMBERED = 64  # invocations; those of late lines among them
+REMEMBERED = 64  # invocations: lines may come late
 
 
 class Correlate:
