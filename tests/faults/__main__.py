@@ -12,14 +12,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.faults.matrix import CELLS, ENDINGS, FREEZES, LOADS, SINKS, Cell, run
+from tests.faults.matrix import CELLS, ENDINGS, FREEZES, LOADS, SINKS, Cell, known, run
 
 ROOT = Path(__file__).parent.parent.parent
 CELL_S = 120.0
 HEADER = """# The fault matrix
 
-Written by `make faults`, which runs the frozen layer in the simulator in every combination of sink, load, freeze and
-ending. In each cell:
+Written by `make faults`, which runs the frozen layer in the simulator with combinations of sink, load, freeze and
+ending: in every combination with the first four freezes, and with the others so that any two values meet. In each cell:
 
 - no invocation fails but those that are made to, and none is held longer after its runtime is done than
   extension/policy.py promises (2 s, or half of the function's timeout; the check grants 0.7 s to a busy
@@ -27,14 +27,18 @@ ending. In each cell:
 - SHUTDOWN ends with status 0 before its deadline;
 - the ledger balances: what was received is delivered, dropped with a reason, or pending; what it says was delivered is
   at the sink; what the simulator sent was received;
-- records that arrive twice have the same id.
+- records that arrive twice have the same id, and no others have;
+- where 20 minutes go by between invocations and the sink takes records, they have left before.
 
 Sinks: `refused` has no listener, `hangs` accepts no connection, `no answer` takes the request and is silent, `reset`
 resets the connection instead of answering, `1 byte/s` sends its answer so slowly, `too late` answers when the client
 has given up.
 `100000 lines` are printed by one invocation at once. `20 min jump`: the clock jumps in each freeze.
-`stopped in a send`: SIGSTOP while a request is under way. `SIGKILL and restart`: the forwarder is killed in the middle
-of an invocation.
+`stopped in a send`: SIGSTOP while a request is under way. `20 min, wall clock`: that one jumps, the monotonic one
+stands still; and the other way round; `1 s, no clock`: neither goes on. `network`: what is under way to the sink and
+back is held in each freeze, and the sink's side of the connection answers meanwhile, closes it, resets it when it is
+used again, or is silent for ever. `two copies`: two SnapStart environments that were restored from one snapshot.
+`SIGKILL and restart`: the forwarder is killed in the middle of an invocation.
 """
 
 
@@ -68,29 +72,42 @@ def main() -> int:
             problems[cell] = said
             print(f"{number}/{len(CELLS)} {', '.join(cell)}: {'; '.join(said) or 'ok'}", flush=True)
     failed = {cell: said for cell, said in problems.items() if said}
+    mended = [cell for cell in CELLS if known(cell) and cell not in failed]
     (ROOT / "docs" / "faults.md").write_text(table(problems, failed, time.monotonic() - began))
-    print(f"{len(CELLS) - len(failed)} passed, {len(failed)} failed")
-    return bool(failed)
+    expected = sum(bool(known(cell)) for cell in failed)
+    print(f"{len(CELLS)} cells: {len(CELLS) - len(failed)} passed, {len(failed)} failed, {expected} of them as known")
+    for cell in mended:
+        print(f"known to fail, and passed: {', '.join(cell)}")
+    return len(failed) > expected or bool(mended)
 
 
 def table(problems: dict[Cell, list[str]], failed: dict[Cell, list[str]], seconds: float) -> str:
     """A row for each sink and load, a column for each freeze, a sign for each ending."""
     lines = [HEADER]
     lines.append(f"Last run: {len(problems) - len(failed)} of {len(problems)} cells as promised, in {seconds:.0f} s.\n")
-    lines.append(f"Each field has a sign for each ending, in this order: {', '.join(ENDINGS)}. ✓ as promised, ✗ not.\n")
+    lines.append(f"Each field has a sign for each ending: {', '.join(ENDINGS)}. ✓ as promised, ✗ not, · not run.\n")
     lines.append(f"| sink | load | {' | '.join(FREEZES)} |")
     lines.append("|---|---|" + "---|" * len(FREEZES))
     for sink in SINKS:
         for load in LOADS:
             fields = [
-                "".join("✗" if problems[Cell(sink, load, freeze, ending)] else "✓" for ending in ENDINGS)
+                "".join(_sign(problems.get(Cell(sink, load, freeze, ending))) for ending in ENDINGS)
                 for freeze in FREEZES
             ]
             lines.append(f"| {sink} | {load} | {' | '.join(fields)} |")
     if failed:
         lines.append("\nNot as promised:\n")
-        lines += [f"- {', '.join(cell)}: {'; '.join(said)}" for cell, said in failed.items()]
+        lines += [
+            f"- {', '.join(cell)}{f' (known: {known(cell)})' if known(cell) else ''}: {'; '.join(said)}"
+            for cell, said in failed.items()
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _sign(said: list[str] | None) -> str:
+    if said is None:
+        return "·"
+    return "✗" if said else "✓"
 
 
 if __name__ == "__main__":
