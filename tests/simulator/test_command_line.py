@@ -22,7 +22,7 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     words = [word for key, value in env.items() for word in (f"{key}={value}",)]
     command = [sys.executable, "-m", "simulator", *map(str, arguments), *(["--env", *words] if words else [])]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S, check=False)
-    assert not left_running(env.get("PROBE_OUT", "none"))
+    assert "PROBE_OUT" not in env or not left_running(env["PROBE_OUT"])
     return done
 
 
