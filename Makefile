@@ -10,7 +10,7 @@ demo: $(LAYER)  ## build the layer and run the example function with it
 test: $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest
 
-faults: $(LAYER)  ## every combination of sink, load, freeze and ending; writes docs/faults.md
+faults: $(LAYER)  ## combinations of sink, load, freeze and ending; writes docs/faults.md
 	.venv/bin/python -m tests.faults
 
 integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root, a browser
