@@ -38,6 +38,8 @@ class Freeze(NamedTuple):
 
 SINKS: dict[str, Action | None] = {
     "ok": OK,
+    "HTTP/1.0": Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n{}", close=True),
+    "103, close": Answer(raw=b"HTTP/1.1 103 A\r\n\r\nHTTP/1.1 200 B\r\nConnection: close\r\n\r\n{}", close=True),
     "refused": None,  # nobody listens
     "hangs": None,  # nobody accepts
     "500": Answer(500),
@@ -47,6 +49,7 @@ SINKS: dict[str, Action | None] = {
     "1 byte/s": Answer(200, {}, b"{}" * 20, byte_s=1.0),
     "too late": Answer(200, after_s=GAVE_UP_S),
 }
+PROMPT = ("ok", "HTTP/1.0", "103, close")  # they take each batch at once: none is to come again and again
 LOADS = {  # lines that each invocation prints
     "3 invocations": [5] * 3,
     "300 invocations": [1] * 300,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.cells import NAME
+from tests.faults.matrix import PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 TAIL_S, TAIL_SHARE = 2.0, 0.5  # extension/policy.py promises them
 SLACK_S = 0.7  # for a machine of two cores that runs other cells as well
+MOST_TIMES = 3
 BURST_S = 2.0  # where 100,000 lines have to be read before runtimeDone is
 
 
@@ -24,7 +27,7 @@ def broken(run: Run) -> list[str]:
     for environment in run.environments:
         found += [*_failed(environment, run), *_held(environment, run), *ends(environment, run.killed)]
         found += _late_lines_lost(environment, run.killed)
-    return [*found, *_frozen_unsent(run), *_miscounted(run)]
+    return [*found, *_frozen_unsent(run), *_sent_again(run), *_miscounted(run)]
 
 
 def _failed(environment: Environment, run: Run) -> Iterator[str]:
@@ -82,6 +85,19 @@ def _frozen_unsent(run: Run) -> Iterator[str]:
             late.append(event.number)
     if late:
         yield f"{len(late)} invocations, from number {late[0]} on, froze before their records had left"
+
+
+def _sent_again(run: Run) -> Iterator[str]:
+    """A sink that takes everything at once gets a record again after a freeze, not time and again, and refuses none."""
+    if run.cell.sink not in PROMPT:
+        return
+    most = max(Counter(line["lambda"]["id"] for line in run.sink.lines()).values(), default=0)
+    if most > MOST_TIMES:
+        yield f"a record came {most} times to a sink that took it at once"
+    for environment in run.environments:
+        for ledger in last_ledgers(environment):
+            for sink in ledger["sinks"].values():
+                yield from (f"dropped for {why}" for why in sink["dropped"] if why.startswith(("HTTP", "internal")))
 
 
 def _miscounted(run: Run) -> Iterator[str]:
