@@ -41,10 +41,10 @@ build_libffi() {
         >../deps/include/ffi.h
     cp "$folder"/ffitarget.h ../deps/include
     for macro in HAVE_ALLOCA_H HAVE_AS_CFI_PSEUDO_OP HAVE_AS_X86_PCREL HAVE_AS_X86_64_UNWIND_SECTION_TYPE HAVE_MEMCPY \
-        HAVE_HIDDEN_VISIBILITY_ATTRIBUTE HAVE_LONG_DOUBLE STDC_HEADERS 'EH_FRAME_FLAGS "a"' 'SIZEOF_DOUBLE 8' \
-        'SIZEOF_LONG_DOUBLE 16' 'SIZEOF_SIZE_T 8'; do
-        echo "#define $macro"
+        HAVE_HIDDEN_VISIBILITY_ATTRIBUTE HAVE_LONG_DOUBLE STDC_HEADERS; do
+        echo "#define $macro 1"
     done >fficonfig.h
+    printf '#define %s\n' 'EH_FRAME_FLAGS "a"' 'SIZEOF_DOUBLE 8' 'SIZEOF_LONG_DOUBLE 16' 'SIZEOF_SIZE_T 8' >>fficonfig.h
     printf '#ifdef LIBFFI_ASM\n#define FFI_HIDDEN(name) .hidden name\n#else\n%s\n#endif\n' \
         '#define FFI_HIDDEN __attribute__((visibility("hidden")))' >>fficonfig.h
     for file in prep_cif.c types.c raw_api.c java_raw_api.c closures.c tramp.c; do set -- "$@" "src/$file"; done

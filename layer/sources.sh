@@ -13,9 +13,7 @@ fail() {
     exit 1
 }
 
-for tool in apt-get patch sha256sum xz; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; Debian's source packages are fetched and patched with it"
-done
+command -v apt-get >/dev/null || fail "apt-get is missing; it fetches Debian's sources and checks their signature"
 [ -e "$keyring" ] || fail "$keyring is missing; apt-get install debian-archive-keyring"
 
 work=$(mktemp -d)

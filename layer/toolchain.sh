@@ -78,9 +78,7 @@ version=$(sed -n 's/^python[0-9.]* \([0-9.]*\).*/\1/p' requirements/sources.txt)
 final=$({ cat requirements/sources.txt requirements/toolchain.txt layer/toolchain.sh layer/compile.sh layer/sources.sh \
     layer/bootstrap.c && pyinstaller_pin; } | named "cpython-$version-$arch")
 if ! whole "$final"; then
-    for tool in make perl readelf; do
-        command -v "$tool" >/dev/null || fail "$tool is missing; apt-get install make perl binutils"
-    done
+    layer/tools.sh make:make readelf:binutils pod2text:perl patch:patch xz:xz-utils sha256sum:coreutils
     available=$(df -Pk "$cache" | awk 'NR == 2 {print int($4 / 1024)}')
     [ "$available" -ge "$SPACE_MB" ] || fail "$cache has $available MB left; compiling CPython needs $SPACE_MB"
     work=$(mktemp -d "$cache/making.XXXXXX")

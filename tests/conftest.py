@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import BlockBuster
 
+from layer import built
 from tests.fake_lambda import FakeLambda
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def no_blocking_calls() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The layer of this machine's architecture, unzipped as Lambda does it, but not in /opt."""
+    """The layer of this machine's architecture that was built last, unzipped as Lambda does it, but not in /opt."""
     if os.environ.get("DEVLAYER"):
         return Path(os.environ["DEVLAYER"])
-    archive = ROOT / "dist" / f"telemetry-forwarder-{os.uname().machine.replace('aarch64', 'arm64')}.zip"
+    archive = built()
     if not archive.exists():
         pytest.fail(f"{archive.name} is not there; `make layer` builds it")
     folder = tmp_path_factory.mktemp("layer")

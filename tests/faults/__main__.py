@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from layer import built
 from tests.faults.matrix import CELLS, ENDINGS, FREEZES, LOADS, SINKS, Cell, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,7 +56,7 @@ def main() -> int:
     """Run, print, write the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument("--layer", type=Path, default=ROOT / "dist" / "telemetry-forwarder-x86_64.zip")
+    parser.add_argument("--layer", type=Path, default=built())
     options = parser.parse_args()
     began = time.monotonic()
     problems: dict[Cell, list[str]] = {}
