@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the layer into dist/: the zip, its sha256, the audit of what it needs, an SBOM and the licences of what it bundles.
+# Builds the layer into dist/: the zip, its sha256, the audit of what it needs, an SBOM and the licences of its parts.
 # DIST names another folder than dist/; TOOLCHAINS another than .work/toolchains for the compiled CPython.
 set -eu
 cd "$(dirname "$0")"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: layer/compile.sh PART
 # Compiles one part of the toolchain; layer/toolchain.sh calls it, in this order, with what it needs in the environment:
-# arch and cpu (as Lambda and as compilers call the architecture), zig (an environment with ziglang), work (a folder with
-# src/ and out/) and, where the other architecture is compiled for, build_python: the same CPython for this one.
+# arch and cpu (as Lambda and as compilers call the architecture), zig (an environment with ziglang), work (a folder
+# with src/ and out/) and, where the other architecture is compiled for, build_python: the same CPython for this one.
 set -eu
 : "${arch:?}" "${cpu:?}" "${zig:?}" "${work:?}" "${build_python?}"
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -57,8 +57,8 @@ build_libffi() {
 build_openssl() {
     cd "$work/src/openssl"
     ./Configure "linux-$cpu" shared --prefix=/usr --openssldir=/etc/ssl \
-        no-apps no-docs no-tests no-engine no-legacy no-module no-comp no-quic no-dtls no-srtp no-srp no-cmp no-cms no-ts \
-        no-aria no-bf no-camellia no-cast no-idea no-mdc2 no-rc2 no-rc4 no-seed no-sm2 no-sm3 no-sm4 no-whirlpool \
+        no-apps no-docs no-tests no-engine no-legacy no-module no-comp no-quic no-dtls no-srtp no-srp no-cmp no-cms \
+        no-ts no-aria no-bf no-camellia no-cast no-idea no-mdc2 no-rc2 no-rc4 no-seed no-sm2 no-sm3 no-sm4 no-whirlpool \
         no-gost no-slh-dsa no-ssl-trace "-Wl,-rpath,\\\$\$ORIGIN" -Wno-unused-command-line-argument
     make build_generated
     make -j"$jobs" libcrypto.so libssl.so
@@ -116,10 +116,13 @@ build_python() {
 # Not PyInstaller's own, which needs the host's libz.so.1: without one, or with a bad one, every invocation would fail.
 build_bootloader() {
     cd "$work/src"
-    "$zig/bin/python" -m pip download --disable-pip-version-check --no-deps --no-build-isolation \
-        --no-binary pyinstaller --require-hashes --dest . -r pyinstaller.txt
+    # To tell pip its name, PyInstaller compiles its bootloader; unless there is one, where this variable says.
+    mkdir -p named && touch named/run
+    PYI_PLATFORM="$PWD/named" "$zig/bin/python" -m pip download --disable-pip-version-check --no-deps \
+        --no-build-isolation --no-binary pyinstaller --require-hashes --dest . -r pyinstaller.txt
     tar -xf pyinstaller-*.tar.gz
     zig-cc -O2 -s -w -D_REENTRANT -D_DEFAULT_SOURCE -DHAVE_BASENAME -DHAVE_DIRNAME -DHAVE_MKDTEMP -DHAVE_UNSETENV \
+        -DHAVE_WCSDUP -DHAVE_STDBOOL_H \
         -Ideps/include pyinstaller-*/bootloader/src/*.c deps/lib/libz.a -ldl -lpthread -lm -o "$work/out/bootloader"
 }
 

@@ -32,7 +32,8 @@ whole() { # FOLDER: whether it is there and every file is what it was when the f
 }
 
 keep() { # FOLDER FINAL: under its name only when it is whole, so that nothing half-made ever has that name
-    (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$work/manifest" && mv "$work/manifest" MANIFEST)
+    (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$work/manifest")
+    mv "$work/manifest" "$1/MANIFEST"
     mv -T "$1" "$2" 2>/dev/null || whole "$2" # another build may have been first
 }
 
@@ -57,7 +58,7 @@ install_zig() {
 compile() { # everything, into $work/out
     export arch cpu zig work build_python
     pyinstaller_pin >"$work/src/pyinstaller.txt"
-    for part in compilers zlib libffi openssl python bootloader bootstrap; do
+    for part in compilers bootstrap zlib bootloader libffi openssl python; do
         echo "toolchain.sh: $part for $arch" >&2
         logged "compiling $part" layer/compile.sh "$part"
     done

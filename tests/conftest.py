@@ -31,6 +31,15 @@ def no_blocking_calls() -> Iterator[None]:
     guard.deactivate()
 
 
+def unzip(archive: Path, folder: Path) -> Path:
+    """Unpack a layer with its modes; the folder."""
+    with zipfile.ZipFile(archive) as content:
+        for member in content.infolist():
+            path = Path(content.extract(member, folder))
+            path.chmod((member.external_attr >> 16) & 0o777 or 0o644)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The layer of this machine's architecture that was built last, unzipped as Lambda does it, but not in /opt."""
@@ -39,12 +48,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = built()
     if not archive.exists():
         pytest.fail(f"{archive.name} is not there; `make layer` builds it")
-    folder = tmp_path_factory.mktemp("layer")
-    with zipfile.ZipFile(archive) as content:
-        for member in content.infolist():
-            path = Path(content.extract(member, folder))
-            path.chmod((member.external_attr >> 16) & 0o777 or 0o644)
-    return folder
+    return unzip(archive, tmp_path_factory.mktemp("layer"))
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_killed(make: Make, clone: Path, tmp_path: Path) -> None:
     assert all(name.startswith("making.") for name in made(tmp_path / "cache"))
     script(clone / "layer" / "compile.sh", COMPILE)
     folder = Path(make().stdout.strip())
-    assert (folder / "python" / "parts").read_text().splitlines()[-1] == "bootstrap"
+    assert (folder / "python" / "parts").read_text().splitlines()[-1] == "python"
 
 
 def test_no_disk(make: Make, clone: Path, tmp_path: Path) -> None:
