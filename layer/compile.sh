@@ -107,7 +107,7 @@ build_python() {
         ZLIB_CFLAGS=-I../deps/include ZLIB_LIBS=../deps/lib/libz.a \
         LIBFFI_CFLAGS=-I../deps/include LIBFFI_LIBS=../deps/lib/libffi.a \
         OPT="-O3 -DNDEBUG -fwrapv -fno-semantic-interposition -Wno-date-time" \
-        CFLAGS="-g0 -flto=thin" LDFLAGS="-flto=thin -Wl,-rpath,\\\$\$ORIGIN/../lib:\\\$\$ORIGIN/../.."
+        CFLAGS="-g0 -flto=thin" LDFLAGS="-O3 -flto=thin -Wl,-rpath,\\\$\$ORIGIN/../lib:\\\$\$ORIGIN/../.."
     make -j"$jobs" PY3LIBRARY=
     make install PY3LIBRARY= DESTDIR="$work/out" COMPILEALL_OPTS="-x ."
     cp -P ../deps/lib/lib*.so* "$work/out/python/lib"
