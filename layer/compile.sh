@@ -15,7 +15,7 @@ build_compilers() {
     mkdir -p "$work/bin"
     program=$(echo "$zig"/lib/python3*/site-packages/ziglang/zig)
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$program" >"$work/bin/zig"
-    printf '#!/bin/sh\nexec zig cc -target %s "$@"\n' "$cpu-linux-gnu.2.17" >"$work/bin/zig-cc"
+    printf '#!/bin/sh\nexec zig cc -target %s -g0 "$@"\n' "$cpu-linux-gnu.2.17" >"$work/bin/zig-cc"
     printf '#!/bin/sh\nexec zig ar "$@"\n' >"$work/bin/zig-ar"
     printf '#!/bin/sh\nexec zig ranlib "$@"\n' >"$work/bin/zig-ranlib"
     chmod +x "$work"/bin/*
@@ -97,7 +97,8 @@ build_python() {
     sed -i 's/-Wl,-h/-Wl,-soname,/' Makefile.pre.in # zig does not know the short form
     cross=
     [ -z "$build_python" ] || cross="--build=$(uname -m)-linux-gnu --host=$cpu-linux-gnu
-        --with-build-python=$build_python/bin/python3.13 ac_cv_file__dev_ptmx=yes ac_cv_file__dev_ptc=no"
+        --with-build-python=$build_python/bin/python3.13 ac_cv_file__dev_ptmx=yes ac_cv_file__dev_ptc=no
+        ac_cv_buggy_getaddrinfo=no" # what configure would find out by running a program
     # Its own test of _ssl must find OpenSSL before it is where it will be.
     [ -n "$build_python" ] || export LD_LIBRARY_PATH="$work/src/deps/lib"
     # Relative paths, because they are written down in what is built. pkg-config would find the host's libraries.
@@ -107,7 +108,7 @@ build_python() {
         ZLIB_CFLAGS=-I../deps/include ZLIB_LIBS=../deps/lib/libz.a \
         LIBFFI_CFLAGS=-I../deps/include LIBFFI_LIBS=../deps/lib/libffi.a \
         OPT="-O3 -DNDEBUG -fwrapv -fno-semantic-interposition -Wno-date-time" \
-        CFLAGS="-g0 -flto=thin" LDFLAGS="-O3 -flto=thin -Wl,-rpath,\\\$\$ORIGIN/../lib:\\\$\$ORIGIN/../.."
+        CFLAGS="-flto=thin" LDFLAGS="-O3 -flto=thin -Wl,-rpath,\\\$\$ORIGIN/../lib:\\\$\$ORIGIN/../.."
     make -j"$jobs" PY3LIBRARY=
     make install PY3LIBRARY= DESTDIR="$work/out" COMPILEALL_OPTS="-x ."
     cp -P ../deps/lib/lib*.so* "$work/out/python/lib"

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 arch=$1 cache=$2
 host=$(uname -m | sed s/aarch64/arm64/)
 python=${PYTHON:-python3}
-SPACE_MB=3000
+SPACE_MB=1500
 
 fail() {
     echo "toolchain.sh: $*" >&2
@@ -32,9 +32,9 @@ whole() { # FOLDER: whether it is there and every file is what it was when the f
 }
 
 keep() { # FOLDER FINAL: under its name only when it is whole, so that nothing half-made ever has that name
-    (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$work/manifest")
-    mv "$work/manifest" "$1/MANIFEST"
-    mv -T "$1" "$2" 2>/dev/null || whole "$2" # another build may have been first
+    (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$work/manifest") || fail "cannot write $2"
+    mv "$work/manifest" "$1/MANIFEST" || fail "cannot write $2"
+    mv -T "$1" "$2" 2>/dev/null || whole "$2" || fail "cannot write $2" # another build may have been first
 }
 
 logged() { # WHAT COMMAND...: its output only if it fails

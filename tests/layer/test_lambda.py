@@ -90,6 +90,7 @@ async def test_read_only_as_another_user(layer: Path, tmp_path: Path) -> None:
     """From a read-only /opt, as a user who is not its owner, it forwards."""
     with public_folder() as folder:
         shutil.copytree(layer, folder / "opt")
+        (folder / "opt").chmod(0o755)
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o777)
         start = namespace(
