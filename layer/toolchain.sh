@@ -82,6 +82,7 @@ if ! whole "$final"; then
     layer/tools.sh make:make readelf:binutils pod2text:perl patch:patch xz:xz-utils sha256sum:coreutils
     available=$(df -Pk "$cache" | awk 'NR == 2 {print int($4 / 1024)}')
     [ "$available" -ge "$SPACE_MB" ] || fail "$cache has $available MB left; compiling CPython needs $SPACE_MB"
+    find "$cache" -maxdepth 1 -name 'making.*' -mmin +240 -exec rm -rf {} + # of runs that were killed
     work=$(mktemp -d "$cache/making.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     trap 'exit 1' INT TERM HUP

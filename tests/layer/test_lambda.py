@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layer import built, glibc
+from tests.conftest import ROOT
 from tests.fake_lambda import FakeLambda
 from tests.faults.server import FaultServer
 from tests.sinks import contract
@@ -54,9 +56,20 @@ def test_no_library_of_the_system(layer: Path) -> None:
     assert glibc.strangers(layer) == {}
 
 
+def test_sbom_names_the_sources() -> None:
+    """CPython, OpenSSL and zlib are in the SBOM in the version that is pinned, with its checksum."""
+    sbom = json.loads(built().with_suffix(".cdx.json").read_text())
+    found = {
+        (part["name"], part["version"], part["hashes"][0]["content"]) for part in sbom["components"] if "hashes" in part
+    }
+    lines = (ROOT / "requirements" / "sources.txt").read_text().replace("python3.13 ", "cpython ").splitlines()
+    pinned = {tuple(line.split()) for line in lines if not line.startswith(("#", "libffi"))}  # ctypes is left out
+    assert found == pinned
+
+
 def test_no_path_of_the_build(layer: Path) -> None:
     """No file names a folder of the machine that it was built on."""
-    here = str(Path(__file__).parent.parent.parent).encode()
+    here = str(ROOT).encode()
     assert [path for path in layer.rglob("*") if path.is_file() and here in path.read_bytes()] == []
 
 

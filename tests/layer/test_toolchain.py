@@ -139,6 +139,15 @@ def test_killed(make: Make, clone: Path, tmp_path: Path) -> None:
     assert (folder / "python" / "parts").read_text().splitlines()[-1] == "python"
 
 
+def test_killed_long_ago(make: Make, tmp_path: Path) -> None:
+    """What runs that were killed have left is removed once no such run can be alive."""
+    left = tmp_path / "cache" / "making.a"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    assert make().returncode == 0
+    assert not left.exists()
+
+
 def test_no_disk(make: Make, clone: Path, tmp_path: Path) -> None:
     """Too little room is said before anything is done."""
     script(clone / "bin" / "df", 'echo "Filesystem 1024-blocks Used Available Capacity Mounted on\nx 9 9 20480 9% /"\n')
