@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from layer import built
 from tests.faults import bursts, cells, promises
 from tests.faults.bursts import BURSTS, Burst
 from tests.faults.known import known
@@ -99,7 +100,7 @@ def main() -> int:
     """Run, print, write the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument("--layer", type=Path, default=ROOT / "dist" / "telemetry-forwarder-x86_64.zip")
+    parser.add_argument("--layer", type=Path, default=built())
     options = parser.parse_args()
     began = time.monotonic()
     problems: dict[Cell | Burst, list[str]] = {}
