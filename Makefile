@@ -1,8 +1,11 @@
 # Every target sets up what it needs by itself; only Python 3.11, make and binutils are asked for.
 PYTHON ?= python3.11
 ARCH ?= $(shell uname -m | sed s/aarch64/arm64/)
-LAYER := dist/telemetry-forwarder-$(ARCH).zip
-SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name freeze.sh) requirements/build.txt
+LAMBDA := dist/telemetry-forwarder-$(ARCH).zip
+LOCAL := dist/telemetry-forwarder-$(ARCH)-local.zip
+LAYER := $(or $(wildcard $(LAMBDA)),$(LOCAL))
+SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name '*.sh' -o -name '*.c') \
+	requirements/build.txt requirements/layer.txt requirements/sources.txt requirements/toolchain.txt
 
 demo: $(LAYER)  ## build the layer and run the example function with it
 	.venv/bin/python -m simulator --demo
@@ -10,10 +13,10 @@ demo: $(LAYER)  ## build the layer and run the example function with it
 test: $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest
 
-faults: $(LAYER)  ## every combination of sink, load, freeze and ending; writes docs/faults.md
+faults: $(LAYER)  ## combinations of sink, load, freeze and ending; writes docs/faults.md
 	.venv/bin/python -m tests.faults
 
-integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root, a browser
+integration: $(LAYER)  ## the slow tier: more real servers, an old root, arm64, a browser
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 		|| echo "chromium cannot be installed here; the tests that need it will say so"
 	.venv/bin/python -m pytest -m integration
@@ -22,7 +25,8 @@ lint: .venv/ready  ## ruff, mypy, shellcheck, cfn-lint
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
 
-layer: $(LAYER)  ## dist/telemetry-forwarder-<arch>.zip
+layer: $(LAYER)  ## the layer for Lambda if it was built before, else that of this machine's own libraries
+lambda: .venv/ready $(LAMBDA)  ## dist/telemetry-forwarder-<arch>.zip, which loads on Lambda; compiles CPython the first time
 venv: .venv/ready
 
 .venv/ready: requirements/dev.txt
@@ -30,21 +34,25 @@ venv: .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-$(LAYER): .venv/ready $(SOURCES)
+$(LOCAL): .venv/ready $(SOURCES)
 	./build.sh
 
-layer-bullseye:  ## a layer that Lambda loads, without Docker: debootstrap, and CPython compiled in there; needs root
-	layer/bullseye.sh .work/bullseye && ./build.sh --lambda --root .work/bullseye
+$(LAMBDA): $(SOURCES)
+	./build.sh --lambda --arch $(ARCH)
 
-build-ForwarderLayer:  ## called by `sam build`
-	./build.sh --lambda --arch $(ARCH) && unzip -q -o $(LAYER) -d $(ARTIFACTS_DIR)
+build-ForwarderLayer:  ## called by `sam build`, which takes the layer for Lambda that is there
+	test -e $(LAMBDA) || ./build.sh --lambda --arch $(ARCH)
+	unzip -q -o $(LAMBDA) -d $(ARTIFACTS_DIR)
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
-	cd requirements && for name in layer build dev integration; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	cd requirements && for name in layer build dev integration toolchain; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
 		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
+
+sources:  ## pin Debian's newest source packages for the portable CPython
+	layer/sources.sh --newest >requirements/sources.new && mv requirements/sources.new requirements/sources.txt
 
 clean:
 	rm -rf .venv .work dist
 
-.PHONY: demo test faults integration lint layer layer-bullseye build-ForwarderLayer venv lock clean
+.PHONY: demo test faults integration lint layer lambda build-ForwarderLayer venv lock sources clean

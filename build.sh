@@ -1,17 +1,19 @@
 #!/bin/sh
-# Builds the layer into dist/: the zip, its sha256, the GLIBC audit, an SBOM and the licences of what it bundles.
-# DIST names another folder than dist/.
+# Builds the layer into dist/: the zip, its sha256, the audit of what it needs, an SBOM and the licences of its parts.
+# DIST names another folder than dist/; TOOLCHAINS another than .work/toolchains for the compiled CPython.
 set -eu
 cd "$(dirname "$0")"
 dist=${DIST:-dist}
+toolchains=${TOOLCHAINS:-.work/toolchains}
 
 usage() {
     cat <<'END'
-usage: ./build.sh [--arch x86_64|arm64] [--lambda] [--native | --root FOLDER]
+usage: ./build.sh [--lambda [--arch x86_64|arm64]]
+            telemetry-forwarder-<arch>-local.zip, of this machine's own Python and libraries, for trying things out;
+            PYTHON=python3.11 chooses the Python
+  --lambda  telemetry-forwarder-<arch>.zip, of a CPython that is compiled for it, which loads on every runtime of Lambda:
+            nothing in it needs a glibc above 2.26, or another library of the system; where there is no apt, in Docker
   --arch    what to build for; default: this machine's own
-  --lambda  fail unless the layer loads on Lambda: no file in it may need a GLIBC_ above 2.34
-  --native  with this machine's Python (PYTHON=python3.11 chooses another), even where there is a Docker engine
-  --root    in another root file system, as made by layer/bullseye.sh (needs root; PYTHON is a path in there)
 END
 }
 
@@ -22,18 +24,11 @@ fail() {
 
 host=$(uname -m | sed s/aarch64/arm64/)
 arch=$host
-where=
-root=
-lambda=
+for=local
 while [ $# -gt 0 ]; do
     case $1 in
-    --arch | --root) [ $# -gt 1 ] || fail "$1 lacks its value" ;;
-    esac
-    case $1 in
-    --arch) arch=$2 && shift ;;
-    --lambda) lambda=--lambda ;;
-    --native) where=native ;;
-    --root) where=root root=$2 && shift ;;
+    --arch) [ $# -gt 1 ] || fail "$1 lacks its value" && arch=$2 && shift ;;
+    --lambda) for=lambda ;;
     --help | -h) usage && exit ;;
     *) usage >&2 && fail "unknown option $1" ;;
     esac
@@ -43,55 +38,46 @@ case $arch in
 x86_64 | arm64) ;;
 *) fail "unknown --arch '$arch'; expected x86_64 or arm64" ;;
 esac
+[ "$for" = lambda ] || [ "$arch" = "$host" ] || fail "--arch $arch on $host needs --lambda"
 
 [ ! -e "$dist" ] || [ -d "$dist" ] || fail "$dist is no folder"
+# What is there is of other sources. If this build fails, nothing must be left that could be published in its stead.
+name=telemetry-forwarder-$arch
+[ "$for" = lambda ] || name=$name-local
+rm -f "$dist/$name".*
 for path in "$dist"/* "$dist"/.[!.]*; do
     case ${path#"$dist/"} in
-    telemetry-forwarder-x86_64.* | telemetry-forwarder-arm64.* | '*' | '.[!.]*') ;;
+    telemetry-forwarder-x86_64[.-]* | telemetry-forwarder-arm64[.-]* | '*' | '.[!.]*') ;;
     *) fail "$dist is dirty: $path is not of a build; move it away" ;;
     esac
 done
-
-if [ -z "$where" ]; then
-    where=native
-    if docker info >/dev/null 2>&1; then
-        where=docker
-    else
-        echo "build.sh: no Docker engine, so this machine's own Python and libraries go into the layer" >&2
-    fi
-fi
-if [ "$where" != docker ] && [ "$arch" != "$host" ]; then
-    fail "--arch $arch on $host needs a Docker engine"
-fi
 
 # Everything is written here first, so that $dist never holds half a build.
 mkdir -p .work
 out=$(mktemp -d "$PWD/.work/out.XXXXXX")
 trap 'rm -rf "$out"' EXIT
+trap 'exit 1' INT TERM HUP
 
-case $where in
-native)
-    layer/freeze.sh "${PYTHON:-python3.11}" "$out" "$arch" "$lambda"
-    ;;
-docker)
-    docker build --platform "linux/$(echo "$arch" | sed s/x86_64/amd64/)" --file Dockerfile.build \
-        --build-arg "ARCH=$arch" --build-arg "LAMBDA=$lambda" --output "type=local,dest=$out" .
-    ;;
-root)
-    [ -x "$root/bin/sh" ] || fail "--root '$root' is no root file system; layer/bullseye.sh makes one"
-    [ "$(id -u)" = 0 ] || fail "--root needs root, for chroot"
-    rm -rf "$root/src" "$root/out" && mkdir -p "$root/src" "$root/out"
-    # what Dockerfile.build copies, too
-    cp -R bootstrap extension layer requirements LICENSE pyproject.toml "$root/src"
-    # names resolve and package registries are trusted in there as they are here, behind a company's proxy, too
-    cp /etc/resolv.conf "$root/etc/resolv.conf"
-    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/" 2>/dev/null || :
-    chroot "$root" /bin/sh -c 'cd /src && exec layer/freeze.sh "$@"' freeze \
-        "${PYTHON:-/usr/local/bin/python3}" /out "$arch" "$lambda"
-    cp -R "$root/out/." "$out"
-    ;;
+build_local() {
+    layer/freeze.sh "${PYTHON:-python3.11}" "$out" "$arch"
+}
+
+build_lambda() {
+    native=$(layer/toolchain.sh "$host" "$toolchains")
+    target=$(layer/toolchain.sh "$arch" "$toolchains")
+    layer/freeze.sh "$native/python/bin/python3.13" "$out" "$arch" "$target"
+}
+
+build_docker() {
+    docker info >/dev/null 2>&1 || fail "--lambda needs apt-get, for Debian's sources, or a Docker engine"
+    docker build --file Dockerfile.build --build-arg "ARCH=$arch" --output "type=local,dest=$out" .
+}
+
+case $for in
+local) build_local ;;
+lambda) if command -v apt-get >/dev/null; then build_lambda; else build_docker; fi ;;
 esac
 
 mkdir -p "$dist"
 mv -f "$out"/* "$dist/"
-echo "build.sh: wrote $dist/telemetry-forwarder-$arch.zip"
+echo "build.sh: wrote $dist/$name.zip"

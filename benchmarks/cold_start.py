@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
+from layer import built
 from tests.faults.server import FaultServer
 from tests.sinks import contract
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
-ARCH = platform.machine().replace("aarch64", "arm64")
 PYTHON = os.path.realpath(sys.executable)
 LINES = 200  # of 250 bytes, in the invocation after which memory is read again
 TIMEOUT_S = 30.0
@@ -261,7 +261,7 @@ def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--layer", type=Path, default=ROOT / "dist" / f"telemetry-forwarder-{ARCH}.zip")
+    parser.add_argument("--layer", type=Path, default=built())
     options = parser.parse_args()
     runs: dict[str, list[Run]] = {"bare python3 -I -S -c pass": []}
     with subjects(options.layer) as started, zipfile.ZipFile(options.layer) as content:

@@ -16,14 +16,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layer import built
 from tests.fake_lambda import FakeLambda
 from tests.faults.server import refused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROOT = Path(__file__).parent.parent
-LAYER = ROOT / "dist" / f"telemetry-forwarder-{os.uname().machine.replace('aarch64', 'arm64')}.zip"
 LINE = b'{"time":"2026-11-21T00:00:00.000Z","type":"function","record":"%s"}\n' % (b"x" * 233)
 CHUNK = 500  # records in one write
 MIB = 1 << 20
@@ -130,7 +129,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--invocations", type=int, default=200)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(LAYER) as archive:
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(built()) as archive:
         for member in archive.infolist():
             Path(archive.extract(member, folder)).chmod((member.external_attr >> 16) & 0o777 or 0o644)
         executable = Path(folder) / "extensions" / "telemetry-forwarder"

@@ -1,4 +1,4 @@
-"""usage: python -m layer BUNDLE OUT ARCH --lambda|"": audit a frozen bundle and pack it into OUT."""
+"""usage: python -m layer BUNDLE OUT ARCH TOOLCHAIN|"": audit a frozen bundle and pack it into OUT."""
 
 from __future__ import annotations
 
@@ -8,34 +8,42 @@ from pathlib import Path
 
 from layer import archive, glibc, papers
 
-LAMBDA_GLIBC = glibc.Version(2, 34)  # Amazon Linux 2023, which every current runtime and provided.al2023 are built on
+LAMBDA_GLIBC = glibc.Version(2, 26)  # Amazon Linux 2, the oldest that a runtime is built on (docs/layer.md)
 ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str]) -> str | None:
     """Write the zip and its papers. Returns what is wrong, in words, where something is."""
-    bundle, out, arch, option = arguments
-    name = f"telemetry-forwarder-{arch}"
-    audit = glibc.audit(Path(bundle))
-    floor = max(audit.values())
+    bundle, out, arch = Path(arguments[0]), Path(arguments[1]), arguments[2]
+    toolchain = Path(arguments[3]) if arguments[3] else None
+    # What does not load on Lambda never has the name of what does.
+    name = f"telemetry-forwarder-{arch}" if toolchain else f"telemetry-forwarder-{arch}-local"
+    audit = glibc.audit(bundle)
     report = glibc.report(audit)
     print(report.splitlines()[0])
-    if option == "--lambda" and floor > LAMBDA_GLIBC:
-        above = [path for path, needed in audit.items() if needed > LAMBDA_GLIBC]
-        return (
-            f"--lambda: GLIBC_{floor} is needed by {', '.join(above)}, and Lambda has "
-            f"{LAMBDA_GLIBC}; build with Docker, or with `make layer-bullseye`"
-        )
-    components = papers.components(Path(bundle))
+    if toolchain and (problem := refusal(audit, glibc.strangers(bundle))):
+        return problem
+    components = papers.components(bundle, toolchain)
     licences = papers.licences(components, ROOT / "LICENSE")
-    layer = Path(out, f"{name}.zip")
-    archive.write(layer, archive.entries(ROOT / "bootstrap", Path(bundle), licences))
+    layer = out / f"{name}.zip"
+    bootstrap = toolchain / "bootstrap" if toolchain else ROOT / "bootstrap"
+    archive.write(layer, archive.entries(bootstrap, bundle, licences))
     print(archive.sizes(layer))
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
-    Path(out, f"{name}.zip.sha256").write_text(f"{digest}  {name}.zip\n")
-    Path(out, f"{name}.glibc.txt").write_text(report)
-    Path(out, f"{name}.cdx.json").write_text(papers.sbom(components, digest))
-    Path(out, f"{name}.licences.txt").write_text(licences)
+    (out / f"{name}.zip.sha256").write_text(f"{digest}  {name}.zip\n")
+    (out / f"{name}.glibc.txt").write_text(report)
+    (out / f"{name}.cdx.json").write_text(papers.sbom(components, digest))
+    (out / f"{name}.licences.txt").write_text(licences)
+    return None
+
+
+def refusal(audit: dict[str, glibc.Version], strangers: dict[str, list[str]]) -> str | None:
+    """Why this bundle would not load on every runtime of Lambda; None if it would."""
+    if above := [path for path, needed in audit.items() if needed > LAMBDA_GLIBC]:
+        return f"--lambda: GLIBC_{max(audit.values())} is needed by {', '.join(above)}, and Lambda has {LAMBDA_GLIBC}"
+    if strangers:
+        needs = ", ".join(f"{path} needs {' and '.join(names)}" for path, names in strangers.items())
+        return f"--lambda: libraries that not every runtime has: {needs}"
     return None
 
 

@@ -40,7 +40,9 @@ EXCLUDED_MODULES = [
     "zstandard._cffi",
     "zstandard.backend_cffi",
 ]
-# What extension modules in C import: PyInstaller can't see it.
+# What extension modules in C import: PyInstaller can't see it. A package that brings such modules is named in
+# requirements/layer.in, here, and in UNWANTED_DATA if it brings sources, too; for Lambda, it needs manylinux2014 wheels
+# of both architectures (layer/freeze.sh).
 IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
 WANTED_DATA = (".pyc", "botocore/cacert.pem")
 UNWANTED_DATA = ("boto3/", "botocore/", "isal/", "uvloop/", "zstandard/")
@@ -53,5 +55,8 @@ def hidden_imports(root: Path) -> list[str]:
 
 
 def is_unwanted_data(name: str) -> bool:
-    """Whether a data file stays out: botocore's, of which aws_data has a pruned copy, and sources of extensions."""
-    return name.startswith(UNWANTED_DATA) and not name.endswith(WANTED_DATA)
+    """Whether a data file stays out: botocore's, of which aws_data has a pruned copy, and sources of extensions.
+
+    So does what CPython was configured with: it names folders of the machine that compiled it.
+    """
+    return name.startswith("_sysconfigdata") or (name.startswith(UNWANTED_DATA) and not name.endswith(WANTED_DATA))

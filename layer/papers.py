@@ -1,6 +1,7 @@
 """What the bundle is made of: an SBOM (CycloneDX 1.6, JSON) and the licences.
 
-A file in the bundle belongs to a Python distribution, to a package of the operating system, or to CPython.
+A file in the bundle belongs to a Python distribution, to a package of the operating system, or to CPython; for Lambda,
+the latter two are Debian's source packages, which layer/toolchain.sh compiled.
 """
 
 from __future__ import annotations
@@ -13,31 +14,38 @@ import subprocess
 import sysconfig
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 
 class Component(NamedTuple):
-    """Something bundled: `licence` is an SPDX expression or a name, `texts` are its licences in full."""
+    """Something bundled: `licence` is an SPDX expression or a name, `texts` are its licences in full.
+
+    `sha256` is that of the .dsc of a source package, which has those of its files; "" for what is not built from one.
+    """
 
     name: str
     version: str
     purl: str
     licence: str
     texts: tuple[str, ...]
+    sha256: str = ""
 
 
-def components(bundle: Path) -> list[Component]:
-    """Everything that has files in a bundle, by name."""
+def components(bundle: Path, toolchain: Path | None) -> list[Component]:
+    """Everything that has files in a bundle, by name; `toolchain` is what it was compiled with, if not the system."""
     internal = bundle / "_internal"
     bundled = {path.relative_to(internal) for path in internal.rglob("*") if path.is_file()}
     sources = {path.with_suffix(".py") if path.suffix == ".pyc" else path for path in bundled}
-    found = [_cpython()]
+    found = []
     for distribution in importlib.metadata.distributions():
         files = {Path(str(file)) for file in distribution.files or ()}
         if distribution.name == "pyinstaller" or sources & files:  # PyInstaller's part is the executable
             found.append(_of_distribution(distribution))
+    if toolchain:
+        return sorted(found + _of_toolchain(toolchain))
     libraries = [path.name for path in bundled if path.parent == Path() and ".so" in path.suffixes]
     found += {_of_system(name) for name in libraries if not name.startswith("libpython")}
-    return sorted(found)
+    return sorted([*found, _cpython()])
 
 
 def sbom(found: list[Component], zip_sha256: str) -> str:
@@ -50,6 +58,7 @@ def sbom(found: list[Component], zip_sha256: str) -> str:
             "version": component.version,
             "purl": component.purl,
             "licenses": [{"license": {"name": component.licence}}],
+            **({"hashes": [{"alg": "SHA-256", "content": component.sha256}]} if component.sha256 else {}),
         }
         for component in found
     ]
@@ -97,6 +106,19 @@ def _of_distribution(distribution: importlib.metadata.Distribution) -> Component
     files = [file for file in distribution.files or () if ".dist-info/" in str(file)]
     texts = [Path(str(file.locate())) for file in files if _is_licence(file.name)]
     return Component(name, version, f"pkg:pypi/{name.lower()}@{version}", licence, _texts(texts))
+
+
+def _of_toolchain(toolchain: Path) -> list[Component]:
+    """The source packages that were compiled, but for libffi: it is linked into ctypes, which stays out."""
+    found = []
+    for line in (toolchain / "sources.txt").read_text().splitlines():
+        source, version, digest = line.split()
+        name = "cpython" if source.startswith("python") else source
+        purl = f"pkg:deb/debian/{source}@{quote(version, safe=':~')}?arch=source"
+        texts = _texts([toolchain / "licences" / source])
+        if source != "libffi":
+            found.append(Component(name, version, purl, "see its text", texts, digest))
+    return found
 
 
 def _of_system(library: str) -> Component:

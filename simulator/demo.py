@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 
+from layer import built
 from simulator import console, picture, scenario, verdict
 from simulator.errors import SimulatorError
 from simulator.scenario import Scenario
@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 async def demo() -> int:
     """Run it, show the records that were delivered and the ledger, draw the timeline; the exit code."""
-    architecture = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    layer = ROOT / "dist" / f"telemetry-forwarder-{architecture}.zip"
+    layer = built()
     if not layer.exists():
         raise SimulatorError(f"no {layer.relative_to(ROOT)} yet: ./build.sh makes it")
     work = ROOT / ".work"

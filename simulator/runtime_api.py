@@ -169,7 +169,7 @@ class RuntimeApi:
         sandbox = self._current()
         if request.headers.get("Authorization") != sandbox.credentials_token:
             return web.Response(status=404, text="404 page not found\n")
-        expiration = datetime.now(UTC) + timedelta(hours=1)
+        expiration = datetime.fromtimestamp(sandbox.clock.now_ms() / 1000, UTC) + timedelta(hours=1)
         end = "RESTORED" if sandbox.restored else ""  # a restore brings new ones
         return reply(
             {

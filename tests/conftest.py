@@ -11,6 +11,7 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+from layer import built
 from tests.fake_lambda import FakeLambda
 
 if TYPE_CHECKING:
@@ -38,20 +39,24 @@ def no_blocking_calls() -> Iterator[None]:
     guard.deactivate()
 
 
-@pytest.fixture(scope="session")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The layer of this machine's architecture, unzipped as Lambda does it, but not in /opt."""
-    if os.environ.get("DEVLAYER"):
-        return Path(os.environ["DEVLAYER"])
-    archive = ROOT / "dist" / f"telemetry-forwarder-{os.uname().machine.replace('aarch64', 'arm64')}.zip"
-    if not archive.exists():
-        pytest.fail(f"{archive.name} is not there; `make layer` builds it")
-    folder = tmp_path_factory.mktemp("layer")
+def unzip(archive: Path, folder: Path) -> Path:
+    """Unpack a layer with its modes; the folder."""
     with zipfile.ZipFile(archive) as content:
         for member in content.infolist():
             path = Path(content.extract(member, folder))
             path.chmod((member.external_attr >> 16) & 0o777 or 0o644)
     return folder
+
+
+@pytest.fixture(scope="session")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layer of this machine's architecture that was built last, unzipped as Lambda does it, but not in /opt."""
+    if os.environ.get("DEVLAYER"):
+        return Path(os.environ["DEVLAYER"])
+    archive = built()
+    if not archive.exists():
+        pytest.fail(f"{archive.name} is not there; `make layer` builds it")
+    return unzip(archive, tmp_path_factory.mktemp("layer"))
 
 
 @pytest.fixture

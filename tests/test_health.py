@@ -128,9 +128,6 @@ async def test_one_500_costs_nothing(lambda_: FakeLambda, url: str, status: int)
     assert [line["message"] for line in lambda_.log] == ["ledger"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an http sink's 500 is a failure at once, an AWS sink's first one is repeated for nothing"
-)
 async def test_a_row_of_500s_has_one_meaning(lambda_: FakeLambda) -> None:
     """As many 500s in a row as make one sink unhealthy make every other one so as well."""
     with begin_with([Answer(500)] * 3, SINKS) as (variables, servers):

@@ -141,7 +141,7 @@ async def test_an_odd_file_in_the_spool_stops_nothing(layer: Path, tmp_path: Pat
             await first.subscribe()
             await first.invoke("r1", "left")
             assert await first.shut_down("timeout") == 0
-        [good] = (tmp_path / "telemetry-forwarder").glob("*.spool")
+        [good] = (tmp_path / "telemetry-forwarder").glob("*/*.spool")
         odd = good.with_name(re.sub(r"-\d", "-0", good.name, count=1).replace("-0", "-00", 1)[: len(good.name)])
         odd = odd.with_suffix(".spool")
         ODD_FILES[kind](good, odd)

@@ -139,7 +139,6 @@ async def test_an_intake_that_ends_each_connection_gets_each_record_once(
     assert fallback["delivered"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="after 64 refusals the rest of the batch is given up")
 async def test_an_intake_that_takes_little_gets_everything(lambda_: FakeLambda) -> None:
     """An intake that takes but a few records in a request gets all of them, and soon no more at once than it takes."""
     lines = [f"line {number}" for number in range(1000)]

@@ -261,7 +261,7 @@ class Delivery:
         try:
             return await asyncio.to_thread(call, argument)
         except Exception as error:  # noqa: BLE001 - the disk is the function's as well; what fails is counted
-            log_seldom("ERROR", f"cannot {call.__name__} spooled records", sink=self.name, reason=describe(error))
+            log_seldom("ERROR", "cannot spool", sink=self.name, reason=describe(error))
             return None
 
     async def _open(self) -> None:
@@ -278,7 +278,7 @@ class Delivery:
             return
         if is_late:
             log("INFO", "sink is open now", sink=self.name)
-        self.health.opened = True
+        self.health.open()
         self.queue.set_limits(sink.limits)
         self._sending = Sending(sink, self._clock)
         self._changed.set()

@@ -61,13 +61,13 @@ class Fanout:
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 
-        It waits for healthy sinks alone, which make room; not long for one that takes nothing.
+        It waits for sinks that do not fail, for they make room; not long for one that takes nothing.
         """
 
         def has_room() -> bool:
             wanted = [max(d.queue.max_bytes * ROOM_SHARE, min(2 * unfinished, d.queue.max_bytes)) for d in self._sinks]
             pairs = zip(self._sinks, wanted, strict=True)
-            return all(d.queue.room >= least or not d.health.healthy for d, least in pairs)
+            return all(d.queue.room >= least or d.health.failing for d, least in pairs)
 
         delivered = [delivery.queue.delivered for delivery in self._sinks]
         until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
@@ -75,7 +75,7 @@ class Fanout:
             for delivery, before in zip(self._sinks, delivered, strict=True):
                 if delivery.queue.delivered == before:
                     delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)
-        room = min((d.queue.room for d in self._sinks if d.health.healthy), default=MAX_READ * GROWTH)
+        room = min((d.queue.room for d in self._sinks if not d.health.failing), default=MAX_READ * GROWTH)
         return max(MIN_READ, min(MAX_READ, room // GROWTH))
 
     def flush_soon(self) -> None:

@@ -32,7 +32,7 @@ class Health:
         self.latency_s = 0.0  # of recent sends, weighted to the latest
         self.ready_at = 0.0  # by the clock; not before it is the sink to be tried
         self.reason = ""  # of the last failure
-        self.opened = False  # nobody waits for a sink that is not
+        self._opened = False
         self.denied_for = ""  # why it refuses everything; empty where it does not
         self.failed_in_closing = False
         self._clock = clock
@@ -49,13 +49,18 @@ class Health:
 
     @property
     def healthy(self) -> bool:
-        """Whether it is worth waiting for this sink."""
-        return (
-            self.opened
-            and self._failures < UNHEALTHY_FAILURES
-            and self._held_s < UNHEALTHY_HELD_S
-            and not self._denials
-        )
+        """Whether it is worth waiting for this sink to answer."""
+        return self._opened and not self.failing
+
+    @property
+    def failing(self) -> bool:
+        """Whether the sink does not answer, as far as it was tried."""
+        return self._failures >= UNHEALTHY_FAILURES or self._held_s >= UNHEALTHY_HELD_S or self._denials > 0
+
+    def open(self) -> None:
+        """The sink can be tried from here on."""
+        self._opened = True
+        self._held_s = 0.0
 
     @property
     def ready(self) -> bool:
@@ -66,7 +71,7 @@ class Health:
     def probe_due(self) -> bool:
         """Whether an invocation is to be held for a moment, to see whether an unhealthy sink answers again."""
         asked_for = self._asked_for and not self.ready
-        if not self.opened or self.healthy or self._denials or asked_for:
+        if not self._opened or self.healthy or self._denials or asked_for:
             return False
         return self._clock() >= self._probe_at
 

@@ -184,11 +184,19 @@ class Queue:
                 return []
             chunk = Chunk(kept, chunk.arrived)
         self._newest = max(self._newest, chunk.records[-1].sequence)
+        self.memory += chunk.size
+        actions: list[Action] = []
+        if chunk.longest + RECORD_OVERHEAD_BYTES > self.max_bytes:
+            giants = [record for record in chunk.records if record.size > self.max_bytes]
+            actions += self._give_up(giants, f"larger than the queue's bound of {self.max_bytes} bytes")
+            kept = [record for record in chunk.records if record.size <= self.max_bytes]
+            if not kept:
+                return actions
+            chunk = Chunk(kept, chunk.arrived)
         self._waiting.append(chunk)
         self._count += len(chunk.records)
         self._line_bytes += chunk.line_bytes
-        self.memory += chunk.size
-        return self.refuse(self._refusal) if self._refusal else self._make_room()
+        return actions + (self.refuse(self._refusal) if self._refusal else self._make_room())
 
     def set_limits(self, limits: Limits) -> None:
         """The sink is open: this is what it takes."""
@@ -409,7 +417,6 @@ class Queue:
 
     def _make_room(self) -> list[Action]:
         """Give up the oldest records of the least important kind until memory is within its bound."""
-        actions: list[Action] = []
         evicted: list[Record] = []
         excess = self.memory - self.max_bytes
         for kind in EVICTION_ORDER if excess > 0 else ():
@@ -429,10 +436,7 @@ class Queue:
                     at += 1
                 else:
                     del self._waiting[at]
-        if too_large := [record for record in evicted if record.size > self.max_bytes]:
-            evicted = [record for record in evicted if record.size <= self.max_bytes]
-            actions += self._give_up(too_large, f"larger than the queue's {self.max_bytes} bytes")
-        return actions + self._give_up(evicted, "queue full")
+        return self._give_up(evicted, "queue full")
 
     def _pop(self, most: int, max_bytes: int, overhead: int) -> list[Record]:
         """The oldest records that wait and fit, each counted with `overhead`. They stay in `memory`."""

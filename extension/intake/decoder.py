@@ -121,7 +121,7 @@ def _broken(text: bytes, fault: str, cut: int) -> Line:
 
 
 def _fault(text: bytes, error: Exception) -> str:
-    if not text.startswith(b"{") and not isinstance(error, ValueError):
+    if not text.startswith(b"{"):
         return "not an object"
     match error:
         case UnicodeDecodeError():

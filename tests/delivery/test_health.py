@@ -31,7 +31,7 @@ def clock() -> Clock:
 @pytest.fixture
 def health(clock: Clock) -> Health:
     made = Health(clock, lambda _, high: high)
-    made.opened = True
+    made.open()
     return made
 
 

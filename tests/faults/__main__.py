@@ -15,46 +15,62 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.faults import bursts, matrix
+from layer import built
+from tests.faults import bursts, cells, promises
 from tests.faults.bursts import BURSTS, Burst
-from tests.faults.matrix import CELLS, COVER, ENDINGS, FREEZES, LOADS, SINKS, Cell
+from tests.faults.known import known
+from tests.faults.matrix import CELLS, COMMON_FREEZES, COVER, ENDINGS, LOADS, SINKS, Cell
 
 ROOT = Path(__file__).parent.parent.parent
 CELL_S = 200.0
-ALL: list[Cell | Burst] = [*CELLS, *(cell for cell in COVER if cell not in CELLS), *BURSTS]
-HEADER = """# The fault matrix
+MORE = [cell for cell in COVER if cell not in CELLS]
+ALL: list[Cell | Burst] = [*CELLS, *MORE, *BURSTS]
+HEAD = """# The fault matrix
 
-Written by `make faults`, which runs the frozen layer in the simulator in every combination of sink, load, freeze and
-ending. In each cell:
+Written by `make faults`, which runs the frozen layer in the simulator: {count} cells. In each of them:
 
 - no invocation fails but those that are made to, and none is held longer after its runtime is done than
   extension/policy.py promises (2 s, or half of the function's timeout; the check grants 0.7 s to a busy
   machine, and 2 s where 100,000 lines have to be read before runtimeDone is);
-- SHUTDOWN ends with status 0 before its deadline;
+- SHUTDOWN ends with status 0 before its deadline, and lines that come 5, 30 and 60 ms after it were taken;
 - the ledger balances: what was received is delivered, dropped with a reason, or pending; what it says was delivered is
   at the sink; what the simulator sent was received;
-- records that arrive twice have the same id;
-- lines that come 5, 30 and 60 ms after SHUTDOWN, after silence, were taken.
+- records that arrive twice have the same id, and no others have;
+- where 20 minutes go by between invocations and the sink takes records, they have left before.
+
+Last run: {summary}, in {seconds:.0f} s. ✓ as promised, ✗ not, ○ known not to be; a cell that is known to fail and
+passes is a failure.
 
 Sinks: `refused` has no listener, `hangs` accepts no connection, `no answer` takes the request and is silent, `reset`
 resets the connection instead of answering, `1 byte/s` sends its answer so slowly, `too late` answers when the client
-has given up.
-`100000 lines` are printed by one invocation at once. `20 min jump`: the clock jumps in each freeze.
-`stopped in a send`: SIGSTOP while a request is under way. `SIGKILL and restart`: the forwarder is killed in the middle
-of an invocation. `retries`: every second invocation has the request id of the one before; `done before INVOKE`: and its
-platform.runtimeDone is sent before its INVOKE.
+has given up. Loads: `100000 lines` are printed by one invocation at once. Freezes: `20 min jump`, the clocks jump in
+each; `stopped in a send`, SIGSTOP while a request is under way. Endings: `SIGKILL and restart`, the forwarder is killed
+in the middle of an invocation.
+
+## Sink, load, freeze and ending, in every combination
+
+Each field has a sign for each ending, in this order: {endings}.
+
 """
-MORE = """
+MORE_HEAD = """
 ## More of the world
 
-{count} cells. With those above, every pair of values occurs in them; lines after SHUTDOWN have more, where all is well.
+{count} cells. With those above, every two values meet in one of them.
+
+Freezes: `20 min, wall clock`, that one jumps, the monotonic one stands still; `20 min, monotonic`, the other way round;
+`1 s, no clock`, neither goes on. `network`: what is under way to the sink and back is held in each freeze, and the
+sink's side of the connection answers meanwhile, closes it, resets it when it is used again, or is silent for ever.
+`two copies`: two SnapStart environments that were restored from one snapshot. Ids: `retries`, every second invocation
+has the request id of the one before; `done before INVOKE`, and its platform.runtimeDone is sent before its INVOKE.
+
 """
 BURSTS_HEAD = """
 ## Bursts of short lines
 
-Live sinks, whose first answer takes a second and each other one as long as the cell says, get a burst from a simulated
-platform that drops nothing. Each sink gets every line, and the ledger knows of no loss: nothing dropped, by us or the
-platform, and no unread bytes. {count} cells, in which every pair of values occurs.
+{count} cells. Live sinks, whose first answer takes a second and each other one as long as the cell says, get a burst
+from a simulated platform that drops nothing. Each sink gets every line, and the ledger knows of no loss: nothing
+dropped, by us or the platform, and no unread bytes. Every two values meet in a cell.
+
 """
 
 
@@ -63,17 +79,14 @@ def attempt(cell: Cell | Burst, layer: str) -> list[str]:
 
     async def bounded() -> list[str]:
         async with asyncio.timeout(CELL_S):
-            return await (bursts.run(cell, Path(layer)) if isinstance(cell, Burst) else matrix.run(cell, Path(layer)))
+            if isinstance(cell, Burst):
+                return await bursts.run(cell, Path(layer))
+            return promises.broken(await cells.run(cell, Path(layer)))
 
     try:
         return asyncio.run(bounded())
     except Exception as error:  # noqa: BLE001 - a cell that breaks is a cell that failed
         return [f"{type(error).__name__}: {error}"]
-
-
-def known(cell: Cell | Burst) -> str:
-    """Why a cell fails today; empty for one that must not."""
-    return bursts.KNOWN if isinstance(cell, Burst) else matrix.known(cell)
 
 
 def sign(cell: Cell | Burst, said: list[str]) -> str:
@@ -87,10 +100,13 @@ def main() -> int:
     """Run, print, write the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument("--layer", type=Path, default=ROOT / "dist" / "telemetry-forwarder-x86_64.zip")
+    parser.add_argument("--layer", type=Path, default=built())
     options = parser.parse_args()
     began = time.monotonic()
     problems: dict[Cell | Burst, list[str]] = {}
+    print(
+        f"{len(ALL)} cells: {len(CELLS)} combinations, {len(MORE)} more of the world, {len(BURSTS)} bursts", flush=True
+    )
     with TemporaryDirectory(prefix="layer-") as folder, ProcessPoolExecutor(options.jobs) as processes:
         with zipfile.ZipFile(options.layer) as archive:
             for member in archive.infolist():
@@ -113,29 +129,32 @@ def summary(problems: dict[Cell | Burst, list[str]]) -> str:
 def document(problems: dict[Cell | Burst, list[str]], seconds: float) -> str:
     """docs/faults.md."""
     signs = {cell: sign(cell, said) for cell, said in problems.items()}
-    lines = [HEADER, f"Last run: {summary(problems)}, in {seconds:.0f} s. ✓ as promised, ✗ not, ○ known not to be.\n"]
-    lines += [f"Each field has a sign for each ending, in this order: {', '.join(ENDINGS)}.\n", *table(signs)]
-    more = [cell for cell in COVER if cell not in CELLS]
-    for head, fields, cells in ((MORE, Cell._fields, more), (BURSTS_HEAD, Burst._fields, BURSTS)):
-        lines += [head.format(count=len(cells)), f"| {' | '.join(fields)} | |", "|---" * (len(fields) + 1) + "|"]
-        lines += [f"| {' | '.join(cell)} | {signs[cell]} |" for cell in cells]
+    head = HEAD.format(count=len(ALL), summary=summary(problems), seconds=seconds, endings=", ".join(ENDINGS))
+    text = head + combinations(signs)
+    text += MORE_HEAD.format(count=len(MORE)) + listing(Cell._fields, {cell: signs[cell] for cell in MORE})
+    text += BURSTS_HEAD.format(count=len(BURSTS)) + listing(Burst._fields, {cell: signs[cell] for cell in BURSTS})
     if failed := [cell for cell in problems if signs[cell] == "✗"]:
-        lines.append("\nNot as promised:\n")
-        lines += [f"- {', '.join(cell)}: {'; '.join(problems[cell]) or 'passed, known to fail'}" for cell in failed]
+        said = [f"- {', '.join(cell)}: {'; '.join(problems[cell]) or 'passed, known to fail'}\n" for cell in failed]
+        text += "\n## Not as promised\n\n" + "".join(said)
     if reasons := {known(cell) for cell in problems} - {""}:
-        lines.append("\nKnown not to be as promised:\n")
-        lines += [f"- {reason}" for reason in sorted(reasons)]
-    return "\n".join(lines) + "\n"
+        text += "\n## Known not to be as promised\n\n" + "".join(f"- {reason}\n" for reason in sorted(reasons))
+    return text
 
 
-def table(signs: dict[Cell | Burst, str]) -> list[str]:
+def combinations(signs: dict[Cell | Burst, str]) -> str:
     """A row for each sink and load, a column for each freeze, a sign for each ending."""
-    lines = [f"| sink | load | {' | '.join(FREEZES)} |", "|---|---|" + "---|" * len(FREEZES)]
+    lines = [f"| sink | load | {' | '.join(COMMON_FREEZES)} |\n", "|---|---|" + "---|" * len(COMMON_FREEZES) + "\n"]
     for sink in SINKS:
         for load in LOADS:
-            fields = ["".join(signs[Cell(sink, load, freeze, ending)] for ending in ENDINGS) for freeze in FREEZES]
-            lines.append(f"| {sink} | {load} | {' | '.join(fields)} |")
-    return lines
+            fields = ["".join(signs[Cell(sink, load, freeze, end)] for end in ENDINGS) for freeze in COMMON_FREEZES]
+            lines.append(f"| {sink} | {load} | {' | '.join(fields)} |\n")
+    return "".join(lines)
+
+
+def listing(fields: tuple[str, ...], signs: dict[Cell | Burst, str]) -> str:
+    """A row for each cell."""
+    lines = [f"| {' | '.join(cell)} | {sign} |\n" for cell, sign in signs.items()]
+    return f"| {' | '.join(fields)} | |\n" + "|---" * (len(fields) + 1) + "|\n" + "".join(lines)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from tests.faults.matrix import FUNCTION, NAME, Event, check_ends, last_ledgers
+from tests.faults.cells import FUNCTION, NAME, Event
 from tests.faults.pairwise import cover
+from tests.faults.promises import ends, last_ledgers
 from tests.faults.server import Answer, FaultServer
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ class Burst(NamedTuple):
 BURSTS = cover([Burst(*burst) for burst in itertools.product(LINES, SIZES, SINKS, ANSWERS)])
 
 
-KNOWN = "a chunk is taken in before room is looked at, reading goes on without room, and live sinks do not spill"
-
-
 async def run(burst: Burst, layer: Path) -> list[str]:
     """Send one burst; what was not as promised."""
     lines, size, sinks, answer_ms = (int(word.partition(" ")[0]) for word in burst)
@@ -72,7 +70,7 @@ async def run(burst: Burst, layer: Path) -> list[str]:
                 if all(_taken(server) == lines for server in servers):
                     break
     found = [f"invocation ended in {done.status}" for done in environment.invocations if done.status != "success"]
-    found += check_ends(environment)
+    found += ends(environment)
     found += [f"{_taken(server)} of {lines} lines at {server.url}" for server in servers if _taken(server) != lines]
     return found + _check_losses(environment, lines)
 

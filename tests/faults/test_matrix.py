@@ -4,27 +4,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.matrix import COVER, WORLD, Cell, known, run
+from tests.faults.cells import run
+from tests.faults.known import marked
+from tests.faults.matrix import COVER, QUICK, WORLD, Cell
 from tests.faults.pairwise import pairs
+from tests.faults.promises import broken
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MARKED = [
-    pytest.param(
-        cell, id=", ".join(cell), marks=pytest.mark.xfail(strict=True, reason=why) if (why := known(cell)) else ()
-    )
-    for cell in COVER
-]
 
-
-@pytest.mark.parametrize("cell", MARKED)
+@pytest.mark.timeout(180)  # seconds; of 100,000 lines and their timeout, twice, on a busy machine
+@pytest.mark.parametrize("cell", marked(QUICK))
 async def test_the_function_is_safe_and_every_record_accounted_for(cell: Cell, layer: Path) -> None:
     """No invocation fails or is held too long, SHUTDOWN ends in time, and the ledger agrees with the sink."""
-    assert await run(cell, layer) == []
+    assert broken(await run(cell, layer)) == []
 
 
 def test_every_pair_of_faults_is_covered() -> None:
-    """Any two values of two dimensions occur together in a cell that is run."""
-    covered = {pair for cell in COVER for pair in pairs(cell)}
-    assert covered == {pair for cell in WORLD for pair in pairs(cell)}
+    """Any two values of two dimensions occur together in a cell of the cover."""
+    assert {pair for cell in COVER for pair in pairs(cell)} == {pair for cell in WORLD for pair in pairs(cell)}
+
+
+def test_quick_cells_cover_every_pair_but_a_sink_with_a_freeze() -> None:
+    """What is run in every run of the tests leaves out only some pairs of a sink and a freeze."""
+    left = {pair for cell in WORLD for pair in pairs(cell)} - {pair for cell in QUICK for pair in pairs(cell)}
+    dimensions = {(Cell._fields[first], Cell._fields[second]) for first, _, second, _ in left}
+    assert dimensions == {("sink", "freeze")}

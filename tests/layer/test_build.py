@@ -1,4 +1,4 @@
-"""build.sh: what it refuses, and that it makes the same bytes each time."""
+"""build.sh: what it refuses, what it leaves behind, and that it makes the same bytes each time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def clone(tmp_path: Path) -> Callable[[str], Path]:
 
 def build(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [folder / "build.sh", "--native", *options],
+        [folder / "build.sh", *options],
         env={**os.environ, "PYTHON": BASE_PYTHON, **environment},
         capture_output=True,
         text=True,
@@ -55,6 +55,7 @@ def written(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "dist").iterdir()) if (folder / "dist").exists() else []
 
 
+@pytest.mark.timeout(300)  # it builds twice
 def test_same_bytes_each_time(clone: Callable[[str], Path]) -> None:
     """Two builds of the same sources, in two folders, give the same zip, SBOM, audit and licences."""
     first, second = clone("one"), clone("another-place")
@@ -62,7 +63,8 @@ def test_same_bytes_each_time(clone: Callable[[str], Path]) -> None:
         done = build(folder)
         assert done.returncode == 0, done.stderr
     names = [
-        f"telemetry-forwarder-{ARCH}.{end}" for end in ("cdx.json", "glibc.txt", "licences.txt", "zip", "zip.sha256")
+        f"telemetry-forwarder-{ARCH}-local.{end}"
+        for end in ("cdx.json", "glibc.txt", "licences.txt", "zip", "zip.sha256")
     ]
     assert written(first) == written(second) == names
     for name in names:
@@ -78,13 +80,13 @@ def test_unknown_arch(clone: Callable[[str], Path]) -> None:
     assert written(folder) == []
 
 
-def test_other_arch_without_docker(clone: Callable[[str], Path]) -> None:
-    """The other architecture cannot be built natively, and that is said before anything is done."""
+def test_other_arch_is_for_lambda(clone: Callable[[str], Path]) -> None:
+    """The other architecture cannot be built with this machine's Python, and that is said before anything is done."""
     folder = clone("a")
     other = {"x86_64": "arm64", "arm64": "x86_64"}[ARCH]
     done = build(folder, "--arch", other)
     assert done.returncode != 0
-    assert f"--arch {other} on {ARCH} needs a Docker engine" in done.stderr
+    assert f"--arch {other} on {ARCH} needs --lambda" in done.stderr
 
 
 def test_option_without_value(clone: Callable[[str], Path]) -> None:
@@ -130,13 +132,13 @@ def test_unfit_python(clone: Callable[[str], Path], question: str, complaint: st
     assert written(folder) == []
 
 
-@pytest.mark.parametrize("tool", ["strip", "objdump", "ldd"])
+@pytest.mark.parametrize("tool", ["strip", "objcopy", "objdump", "ldd"])
 def test_missing_tool(clone: Callable[[str], Path], tool: str) -> None:
     """A tool that is missing is named, with the packages that have them."""
     folder = clone("a")
     bin_ = folder / "bin"
     bin_.mkdir()
-    for name in ("sh", "dirname", "uname", "sed", "mkdir", "mktemp", "rm", "strip", "objdump", "ldd"):
+    for name in ("sh", "dirname", "uname", "sed", "mkdir", "mktemp", "rm", "strip", "objcopy", "objdump", "ldd"):
         found = shutil.which(name)
         assert found
         if name != tool:
@@ -147,21 +149,25 @@ def test_missing_tool(clone: Callable[[str], Path], tool: str) -> None:
     assert written(folder) == []
 
 
-def test_glibc_too_new_for_lambda(clone: Callable[[str], Path]) -> None:
-    """With --lambda, a file that needs more than Lambda's glibc is named, and nothing is written."""
+def test_failed_build_leaves_nothing_to_publish(clone: Callable[[str], Path]) -> None:
+    """A --lambda that fails takes the zip of an earlier one away, and leaves the local build alone."""
     folder = clone("a")
-    source = folder / "layer" / "__main__.py"
-    source.write_text(source.read_text().replace("glibc.Version(2, 34)", "glibc.Version(2, 3)"))
-    done = build(folder, "--lambda")
+    (folder / "dist").mkdir()
+    for name in (f"telemetry-forwarder-{ARCH}.zip", f"telemetry-forwarder-{ARCH}-local.zip"):
+        (folder / "dist" / name).touch()
+    done = build(folder, "--lambda", TOOLCHAINS="/dev/null/none")
     assert done.returncode != 0
-    assert "and Lambda has 2.3; build with Docker, or with `make layer-bullseye`" in done.stderr
-    assert "libpython3" in done.stderr
+    assert written(folder) == [f"telemetry-forwarder-{ARCH}-local.zip"]
+
+
+def test_lambda_without_apt_and_docker(clone: Callable[[str], Path]) -> None:
+    """Where neither is on the PATH, that is said."""
+    folder = clone("a")
+    bin_ = folder / "bin"
+    bin_.mkdir()
+    for name in ("sh", "dirname", "uname", "sed", "mkdir", "mktemp", "rm"):
+        (bin_ / name).symlink_to(str(shutil.which(name)))
+    done = build(folder, "--lambda", PATH=str(bin_))
+    assert done.returncode != 0
+    assert "--lambda needs apt-get, for Debian's sources, or a Docker engine" in done.stderr
     assert written(folder) == []
-
-
-def test_root_that_is_none(clone: Callable[[str], Path]) -> None:
-    """--root wants a root file system."""
-    folder = clone("a")
-    done = build(folder, "--root", str(folder))
-    assert done.returncode != 0
-    assert "is no root file system; layer/bullseye.sh makes one" in done.stderr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layer import glibc
+from layer.__main__ import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +50,28 @@ def test_report_begins_with_the_floor(bundle: Path) -> None:
 def test_versions_compare_as_numbers() -> None:
     """2.4 is below 2.34."""
     assert glibc.Version(2, 4) < glibc.Version(2, 34)
+
+
+def test_other_libraries_are_named(bundle: Path) -> None:
+    """What a file needs is the bundle's, glibc's, or named."""
+    for library, links in (("libbundled.so.1", []), ("user.so", ["-lz", "-lm", "-L.", "-l:libbundled.so.1"])):
+        command = ["cc", "-shared", "-fPIC", "-Wl,--no-as-needed", "-o", library, "../lone.c", *links]
+        subprocess.run(command, check=True, cwd=bundle)
+    assert glibc.strangers(bundle) == {"user.so": ["libz.so.1"]}
+
+
+def test_too_new_for_lambda() -> None:
+    """A file that needs more than the oldest runtime has is refused by name."""
+    said = refusal({"a.so": glibc.Version(2, 27), "b.so": glibc.Version(2, 26)}, {})
+    assert said == "--lambda: GLIBC_2.27 is needed by a.so, and Lambda has 2.26"
+
+
+def test_library_that_lambda_lacks() -> None:
+    """A file that needs a library which not every image has is refused with it."""
+    said = refusal({"a.so": glibc.Version(2, 17)}, {"a.so": ["libz.so.1"]})
+    assert said == "--lambda: libraries that not every runtime has: a.so needs libz.so.1"
+
+
+def test_fit_for_lambda() -> None:
+    """What every runtime can load is not refused."""
+    assert refusal({"a.so": glibc.Version(2, 26)}, {}) is None

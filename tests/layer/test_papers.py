@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 from typing import Any
 
@@ -11,9 +10,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from layer import built
 from tests.conftest import ROOT
 
-NAME = f"telemetry-forwarder-{platform.machine().replace('aarch64', 'arm64')}"
+NAME = built().stem
 
 
 @pytest.fixture

@@ -464,6 +464,8 @@ def test_words_that_s3_does_not_know(query: str, said: str, open_for_test: Calla
 def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -> None:
     """Those that it knows are taken, and none is the bucket's own."""
     open_for_test(f"s3://logs?{query}").close()
+
+
 @pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
 @pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b""])
 def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:

@@ -125,7 +125,8 @@ class Deliveries:
             self.progress,
             fallback,
         )
-        made.health.opened = not isinstance(sink, Exception)  # as it is before the first event
+        if not isinstance(sink, Exception):
+            made.health.open()  # as it is before the first event
         self._jobs.append(asyncio.create_task(made.run()))
         return made
 
