@@ -188,7 +188,7 @@ class Queue:
         actions: list[Action] = []
         if chunk.longest + RECORD_OVERHEAD_BYTES > self.max_bytes:
             giants = [record for record in chunk.records if record.size > self.max_bytes]
-            actions += self._give_up(giants, f"larger than the queue's bound of {self.max_bytes} bytes")
+            actions += self._hand_off(giants, f"larger than the queue's bound of {self.max_bytes} bytes")
             kept = [record for record in chunk.records if record.size <= self.max_bytes]
             if not kept:
                 return actions
@@ -206,7 +206,7 @@ class Queue:
     def refuse(self, reason: str) -> list[Action]:
         """The sink will never take anything: hand off or drop what waits, now and from here on."""
         self._refusal = reason
-        return self._give_up(self._pop(self._count, self.memory, RECORD_OVERHEAD_BYTES), reason)
+        return self._hand_off(self._pop(self._count, self.memory, RECORD_OVERHEAD_BYTES), reason)
 
     def restore(self, files: Sequence[File]) -> None:
         """Take over what an earlier process of this environment left on disk; it is older than all that is here."""
@@ -245,7 +245,7 @@ class Queue:
             fitting = [record for record in records if len(record.line) <= longest]
             if len(fitting) < len(records):
                 oversize = [record for record in records if len(record.line) > longest]
-                refused += self._give_up(oversize, f"longer than {longest} bytes")
+                refused += self._hand_off(oversize, f"longer than {longest} bytes")
             if fitting:
                 self._in_flight, self._in_flight_arrived = Batch(self._batch_id(), fitting), arrived
         if self._in_flight is None:
@@ -282,7 +282,7 @@ class Queue:
 
     def hand_off(self, max_bytes: int, reason: str) -> list[Action]:
         """Hand off the oldest records that wait, as many as fit into so much memory of the fallback's."""
-        return self._give_up(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
+        return self._hand_off(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
 
     # What became of it
 
@@ -384,7 +384,7 @@ class Queue:
             if failure.outcome is not Outcome.RETRY:
                 refused.setdefault(failure.reason, []).append(records[at])
         for reason, group in refused.items():
-            actions += self._give_up(group, reason)
+            actions += self._hand_off(group, reason)
         self._put_back(again, self._in_flight_arrived)
         return actions
 
@@ -398,12 +398,12 @@ class Queue:
             size = sum(len(record.line) + self.limits.overhead for record in records)
             again = self._size.refused(len(records), size, too_large=reply.scope is Scope.SIZE)
         if not again:
-            return self._give_up(records, reply.reason)
+            return self._hand_off(records, reply.reason)
         self._put_back(records, self._in_flight_arrived)
         return []
 
-    def _give_up(self, records: Sequence[Record], reason: str) -> list[Action]:
-        """Records, in no place any more, that this sink will not get."""
+    def _hand_off(self, records: Sequence[Record], reason: str) -> list[Action]:
+        """Records, in no place any more, that this sink will not get: to the fallback, or dropped and counted."""
         if not records:
             return []
         self.memory -= size_of(records)
@@ -416,7 +416,7 @@ class Queue:
         return actions
 
     def _make_room(self) -> list[Action]:
-        """Give up the oldest records of the least important kind until memory is within its bound."""
+        """Hand off or drop the oldest records of the least important kind until memory is within its bound."""
         evicted: list[Record] = []
         excess = self.memory - self.max_bytes
         for kind in EVICTION_ORDER if excess > 0 else ():
@@ -436,7 +436,7 @@ class Queue:
                     at += 1
                 else:
                     del self._waiting[at]
-        return self._give_up(evicted, "queue full")
+        return self._hand_off(evicted, "queue full")
 
     def _pop(self, most: int, max_bytes: int, overhead: int) -> list[Record]:
         """The oldest records that wait and fit, each counted with `overhead`. They stay in `memory`."""
