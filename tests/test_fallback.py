@@ -88,3 +88,5 @@ async def test_a_slow_fallback_has_the_time_it_needs(lambda_: FakeLambda) -> Non
         lambda_.record("function", "last")
         assert await lambda_.shut_down(timeout_s=LAST_S) == 0
     assert fallback.texts() == ["one", "last"]
+    *_, account = lambda_.ledger["sinks"].values()
+    assert (account["delivered"], account["pending"], account["dropped"]) == (len(lambda_.sent), 0, {})
