@@ -106,7 +106,7 @@ def test_the_key_of_another(bucket: Bucket) -> None:
     with suppress(FileExistsError):  # to be sent again, as delivery does
         assert sink.send(second, 5.0) == ()
     assert sink.send(second, 5.0) == ()
-    stored = [gzip.decompress(bucket.get(key)["Body"].read()) for key in bucket.keys()]
+    stored = [gzip.decompress(bucket.get(key)["Body"].read()) for key in sorted(bucket.keys())]
     assert sorted(stored) == [first.ndjson(), second.ndjson()]
 
 
