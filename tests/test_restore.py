@@ -70,6 +70,7 @@ async def test_a_copy_has_a_name_of_its_own_from_the_invocation_on(lambda_: Fake
         await take_snapshot(lambda_, FORWARDER_SINKS=f"{server.url}/")
         await lambda_.invoke("r1")
         lambda_.record("platform.restoreReport", {"status": "success"})
+        lambda_.record("platform.report", {"requestId": "r1", "status": "success"})
         lambda_.record("function", "of the copy")
         assert await lambda_.shut_down(timeout_s=LAST_S) == 0
     names = named(intake.records())
@@ -225,7 +226,7 @@ async def test_copies_do_not_share_what_tls_takes_for_random(layer: Path, tmp_pa
             with restored.open("r+b") as file:  # in place: it is mapped
                 file.write(b"\1")
             copy.record("platform.restoreStart", {})
-            assert await copy.shut_down(timeout_s=LAST_S) == 0
+            assert await copy.shut_down() == 0
         hellos.randoms[number + 1 :] = []
     server.close()
     await server.wait_closed()

@@ -176,6 +176,8 @@ class Delivery:
     def end(self, *, keeps_disk: bool) -> None:
         """Count what is left as dropped."""
         self._stopped = True
+        if self.queue.is_spilling:
+            self.queue.spilled(None)
         self.queue.drop_waiting(self.health.denied_for or NOT_DELIVERED)
         if not keeps_disk:
             self.queue.drop_spooled(NOT_DELIVERED)
@@ -246,7 +248,9 @@ class Delivery:
         reply = await self._sending.attempt(batch, self._until)
         failed_share = len(reply.failures) / len(batch.records)
         latency_s = self._sending.latency_s
-        self._note(lambda: self.health.note(reply, latency_s, failed_share))
+        # With a fallback nothing waits for a permission that may come: each batch is tried, and goes there.
+        noted = reply if self._fallback is None else reply._replace(scope=Scope.BATCH)
+        self._note(lambda: self.health.note(noted, latency_s, failed_share))
         if reply.outcome is Outcome.TAKEN:
             taken = len(batch.records) - len(reply.failures)
             log("DEBUG", "delivered", sink=self.name, records=taken, ms=round(latency_s * 1000, 1))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,6 +96,18 @@ def test_second_send_of_a_batch_is_no_second_object(bucket: Bucket) -> None:
     sink.send(batch(line(1)), 5.0)
     assert sink.send(batch(line(1)), 5.0) == ()
     assert len(bucket.keys()) == 1
+
+
+def test_the_key_of_another(bucket: Bucket) -> None:
+    """A key that is taken when a batch is first tried is another process's: the batch is put under a key of its own."""
+    first, second = batch(line(1, "first")), batch(line(1, "second"))
+    bucket.sink().send(first, 5.0)
+    sink = bucket.sink()
+    with suppress(FileExistsError):  # to be sent again, as delivery does
+        assert sink.send(second, 5.0) == ()
+    assert sink.send(second, 5.0) == ()
+    stored = [gzip.decompress(bucket.get(key)["Body"].read()) for key in sorted(bucket.keys())]
+    assert sorted(stored) == [first.ndjson(), second.ndjson()]
 
 
 def test_nothing_is_overwritten(bucket: Bucket) -> None:
