@@ -155,7 +155,7 @@ class Delivery:
         self._changed.set()
 
         def handed_over() -> bool:
-            self._apply(queue.hand_off(fallback.queue.room, NOT_TAKEN))
+            self._apply(queue.hand_off_oldest(fallback.queue.room, NOT_TAKEN))
             return queue.pending == 0
 
         await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds

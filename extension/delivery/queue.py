@@ -259,7 +259,7 @@ class Queue:
         if self.fill_ratio <= CROWDED_SHARE or view.closing:
             return []
         part = min(MOVE_BYTES, self.max_bytes // 4)  # so that what comes back does not go out again
-        return self.hand_off(min(part, view.fallback_room), "not taken in time") or self.spill(part)
+        return self.hand_off_oldest(min(part, view.fallback_room), "not taken in time") or self.spill(part)
 
     def _reload_oldest(self) -> list[Action]:
         if self._files[0].memory > self.room and self.memory:
@@ -280,7 +280,7 @@ class Queue:
         self._disk.reserve(self._spilling.size)
         return [Spill(records)]
 
-    def hand_off(self, max_bytes: int, reason: str) -> list[Action]:
+    def hand_off_oldest(self, max_bytes: int, reason: str) -> list[Action]:
         """Hand off the oldest records that wait, as many as fit into so much memory of the fallback's."""
         return self._hand_off(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
 

@@ -139,7 +139,7 @@ class OneQueue(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: hasattr(self, "queue") and self.has_fallback)
     def hand_off(self) -> None:
-        self._do(self.queue.hand_off(700, "SHUTDOWN"))
+        self._do(self.queue.hand_off_oldest(700, "SHUTDOWN"))
 
     @rule()
     @precondition(lambda self: hasattr(self, "queue") and self.sending is None and self.spilling is None)
