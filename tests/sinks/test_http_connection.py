@@ -250,7 +250,7 @@ def test_close_leaves_a_request_under_way_alone() -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
-    """Taken, refused or to be sent again is what the status says, however the answer is framed, and whatever came before it."""
+    """Taken, refused or for later is what the status says, however it is framed, and whatever came before it."""
     sent = batch(line(1))
     cases = [
         (f"{name} {framing}", Answer(raw=before + answer % status, close=close))

@@ -38,7 +38,7 @@ class Receiver(Protocol):
 class Kind(NamedTuple):
     """How a sink is tried: its URL and environment, given the server's URL and a folder, and who receives.
 
-    `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none where there is no server.
+    `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none without a server.
     """
 
     url: Callable[[str, Path], str]
