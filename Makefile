@@ -21,8 +21,8 @@ integration: $(LAYER)  ## the slow tier: more real servers, an old root, arm64, 
 		|| echo "chromium cannot be installed here; the tests that need it will say so"
 	.venv/bin/python -m pytest -m integration
 
-lint: .venv/ready  ## ruff, mypy, shellcheck, cfn-lint
-	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+lint: .venv/ready  ## ruff, mypy, import-linter, shellcheck, cfn-lint
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
 	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
 
 layer: $(LAYER)  ## the layer for Lambda if it was built before, else that of this machine's own libraries

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from layer import built
-from tests.fake_lambda import FakeLambda
-from tests.faults.server import refused_port
+from tests.support.fake_lambda import FakeLambda
+from tests.support.fault_server import refused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

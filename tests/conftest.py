@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 from layer import built
-from tests.fake_lambda import FakeLambda
+from tests.support import unzip
+from tests.support.fake_lambda import FakeLambda
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -26,8 +26,6 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
 settings.load_profile("repeatable")
 
-ROOT = Path(__file__).parent.parent
-
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[None]:
@@ -37,15 +35,6 @@ def no_blocking_calls() -> Iterator[None]:
     guard.activate()
     yield
     guard.deactivate()
-
-
-def unzip(archive: Path, folder: Path) -> Path:
-    """Unpack a layer with its modes; the folder."""
-    with zipfile.ZipFile(archive) as content:
-        for member in content.infolist():
-            path = Path(content.extract(member, folder))
-            path.chmod((member.external_attr >> 16) & 0o777 or 0o644)
-    return folder
 
 
 @pytest.fixture(scope="session")

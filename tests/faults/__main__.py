@@ -1,7 +1,4 @@
-"""Runs the whole fault matrix: `python -m tests.faults` writes docs/faults.md and exits with 1 if a cell failed.
-
-A cell that is known to fail must fail: one that passes is a failure, too.
-"""
+"""Runs the whole fault matrix: `python -m tests.faults` writes docs/faults.md and exits with 1 if a cell failed."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from tempfile import TemporaryDirectory
 from layer import built
 from tests.faults import bursts, cells, promises
 from tests.faults.bursts import BURSTS, Burst
-from tests.faults.known import known
 from tests.faults.matrix import CELLS, COMMON_FREEZES, COVER, ENDINGS, LOADS, SINKS, Cell
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,8 +34,7 @@ Written by `make faults`, which runs the frozen layer in the simulator: {count} 
 - records that arrive twice have the same id, and no others have;
 - where 20 minutes go by between invocations and the sink takes records, they have left before.
 
-Last run: {summary}, in {seconds:.0f} s. ✓ as promised, ✗ not, ○ known not to be; a cell that is known to fail and
-passes is a failure.
+Last run: {summary}, in {seconds:.0f} s. ✓ as promised, ✗ not.
 
 Sinks: `refused` has no listener, `hangs` accepts no connection, `no answer` takes the request and is silent, `reset`
 resets the connection instead of answering, `1 byte/s` sends its answer so slowly, `too late` answers when the client
@@ -89,10 +84,8 @@ def attempt(cell: Cell | Burst, layer: str) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
-def sign(cell: Cell | Burst, said: list[str]) -> str:
-    """As promised, not as promised, or not as promised and known: what is known to fail must fail."""
-    if known(cell):
-        return "○" if said else "✗"
+def sign(said: list[str]) -> str:
+    """As promised, or not."""
     return "✗" if said else "✓"
 
 
@@ -114,30 +107,28 @@ def main() -> int:
         found = processes.map(attempt, ALL, [folder] * len(ALL))
         for number, (cell, said) in enumerate(zip(ALL, found, strict=True), 1):
             problems[cell] = said
-            print(f"{number}/{len(ALL)} {sign(cell, said)} {', '.join(cell)}: {'; '.join(said) or 'ok'}", flush=True)
+            print(f"{number}/{len(ALL)} {sign(said)} {', '.join(cell)}: {'; '.join(said) or 'ok'}", flush=True)
     (ROOT / "docs" / "faults.md").write_text(document(problems, time.monotonic() - began))
     print(summary(problems))
-    return any(sign(cell, said) == "✗" for cell, said in problems.items())
+    return any(problems.values())
 
 
 def summary(problems: dict[Cell | Burst, list[str]]) -> str:
     """How many cells ended how."""
-    signs = [sign(cell, said) for cell, said in problems.items()]
-    return f"{signs.count('✓')} of {len(signs)} cells as promised, {signs.count('○')} known not to be"
+    signs = [sign(said) for said in problems.values()]
+    return f"{signs.count('✓')} of {len(signs)} cells as promised"
 
 
 def document(problems: dict[Cell | Burst, list[str]], seconds: float) -> str:
     """docs/faults.md."""
-    signs = {cell: sign(cell, said) for cell, said in problems.items()}
+    signs = {cell: sign(said) for cell, said in problems.items()}
     head = HEAD.format(count=len(ALL), summary=summary(problems), seconds=seconds, endings=", ".join(ENDINGS))
     text = head + combinations(signs)
     text += MORE_HEAD.format(count=len(MORE)) + listing(Cell._fields, {cell: signs[cell] for cell in MORE})
     text += BURSTS_HEAD.format(count=len(BURSTS)) + listing(Burst._fields, {cell: signs[cell] for cell in BURSTS})
     if failed := [cell for cell in problems if signs[cell] == "✗"]:
-        said = [f"- {', '.join(cell)}: {'; '.join(problems[cell]) or 'passed, known to fail'}\n" for cell in failed]
+        said = [f"- {', '.join(cell)}: {'; '.join(problems[cell])}\n" for cell in failed]
         text += "\n## Not as promised\n\n" + "".join(said)
-    if reasons := {known(cell) for cell in problems} - {""}:
-        text += "\n## Known not to be as promised\n\n" + "".join(f"- {reason}\n" for reason in sorted(reasons))
     return text
 
 

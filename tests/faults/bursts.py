@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from simulator.environment import Environment
 from simulator.faults import Faults
 from tests.faults.cells import FUNCTION, NAME, Event
-from tests.faults.pairwise import cover
 from tests.faults.promises import ends, last_ledgers
-from tests.faults.server import Answer, FaultServer
+from tests.support.fault_server import Answer, FaultServer
+from tests.support.pairwise import cover
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from simulator.faults import Faults
 from simulator.network import Proxy
 from simulator.snapshot import Snapshot
 from tests.faults.matrix import DONE_BEFORE, FAILURE, FREEZES, KILLED, LATE, LOADS, OWN_IDS, SINKS, TIMEOUT
-from tests.faults.server import Action, Answer, FaultServer, Request, refused_port
+from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

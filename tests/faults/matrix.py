@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.faults.pairwise import cover
-from tests.faults.server import OK, Answer, Hang, Reset
+from tests.support.fault_server import OK, Answer, Hang, Reset
+from tests.support.pairwise import cover
 
 if TYPE_CHECKING:
     from simulator.faults import FreezeClocks
     from simulator.network import Peer
-    from tests.faults.server import Action
+    from tests.support.fault_server import Action
 
 GAVE_UP_S = 6.0  # a second more than one attempt lasts
 

@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.cells import run
-from tests.faults.known import marked
 from tests.faults.matrix import COVER, QUICK, WORLD, Cell
-from tests.faults.pairwise import pairs
 from tests.faults.promises import broken
+from tests.support.pairwise import pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.mark.timeout(180)  # seconds; of 100,000 lines and their timeout, twice, on a busy machine
-@pytest.mark.parametrize("cell", marked(QUICK))
+@pytest.mark.parametrize("cell", QUICK, ids=", ".join)
 async def test_the_function_is_safe_and_every_record_accounted_for(cell: Cell, layer: Path) -> None:
     """No invocation fails or is held too long, SHUTDOWN ends in time, and the ledger agrees with the sink."""
     assert broken(await run(cell, layer)) == []

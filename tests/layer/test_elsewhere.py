@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layer import glibc
-from tests.conftest import ROOT, unzip
 from tests.layer import test_frozen
+from tests.support import ROOT, unzip
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layer import built, glibc
-from tests.conftest import ROOT
-from tests.fake_lambda import FakeLambda
-from tests.faults.server import FaultServer
-from tests.sinks import contract
+from tests.support import ROOT
+from tests.support import sink_contract as contract
+from tests.support.fake_lambda import FakeLambda
+from tests.support.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from layer import built
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 NAME = built().stem
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("apt-get") or not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists(),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from extension.sinks import _tls
+from extension.sinks import Unavailable, _tls
 from layer.certificates import write_hashed
-from tests.faults.server import FaultServer
-from tests.sinks.contract import Intake
-from tests.sinks.helpers import batch, line, open_sink
+from tests.support.batches import batch, line, open_sink
+from tests.support.fault_server import FaultServer
+from tests.support.sink_contract import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_certificates_of_the_layer_are_trusted(
 
 
 def test_file_without_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A SSL_CERT_FILE that holds none is a problem of the settings, said in words."""
+    """A SSL_CERT_FILE that holds none is trouble of the sink, said in words."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with pytest.raises(ValueError, match="SSL_CERT_FILE names no file that holds certificates"):
+    with pytest.raises(Unavailable, match="SSL_CERT_FILE names no file that holds certificates"):
         _tls.open_context()

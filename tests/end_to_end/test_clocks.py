@@ -1,0 +1,39 @@
+"""The layer as it ships, where not every clock goes on in a freeze."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator.environment import Environment
+from simulator.faults import Faults
+from tests.simulator.conftest import EXAMPLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.faults import FreezeClocks
+
+INVOCATIONS = 14  # the rhythm is known after eleven
+
+
+@pytest.mark.parametrize(
+    "going",
+    ["both", "monotonic", "wall"],
+)
+async def test_an_invocation_every_ten_minutes_is_held(layer: Path, tmp_path: Path, going: FreezeClocks) -> None:
+    """Sparse traffic is sparse by whichever clock tells: before each freeze the records of the invocation are out."""
+    path = tmp_path / "out.ndjson"
+    late = []
+    async with Environment(
+        layer=layer,
+        function=EXAMPLE,
+        env={"FORWARDER_SINKS": f"file://{path}", "TMPDIR": str(tmp_path)},
+        faults=Faults(clock_jump_s=600.0, freeze_clocks=going),
+    ) as environment:
+        for number in range(INVOCATIONS):
+            await environment.invoke({"n": number})
+            if f"invocation {number} begins" not in path.read_text():
+                late.append(number)
+    assert late == []
