@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from extension.sinks import Busy, Rejected
 from extension.sinks._http import MAX_ANSWER_BYTES, Connection
-from extension.sinks.http import parse_retry_after
+from extension.sinks._http_intake import parse_retry_after
 from tests.faults.server import Answer, FaultServer
 from tests.sinks.helpers import batch, line, open_sink
 

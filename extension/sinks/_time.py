@@ -1,0 +1,19 @@
+"""The time of a record, as destinations take it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def timestamp_ns(text: str) -> int:
+    """Nanoseconds since 1970 of a record's time, UTC where it names no zone; now where it has none that can be read."""
+    try:
+        found = datetime.fromisoformat(text)
+        since = (found if found.tzinfo else found.replace(tzinfo=UTC)) - EPOCH
+    except (ValueError, OverflowError):
+        return time.time_ns()
+    return max(0, since // MICROSECOND * 1000)
