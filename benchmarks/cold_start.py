@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
-from tests.faults.server import FaultServer
-from tests.sinks import contract
+from tests.support import sink_contract as contract
+from tests.support.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

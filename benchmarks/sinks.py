@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING
 
 from extension.records import Batch
 from extension.sinks._compression import compress_gzip, compress_zstd
-from tests.faults.aws import Service, failing_share
-from tests.faults.server import FaultServer
-from tests.sinks.contract import CREDENTIALS
-from tests.sinks.helpers import open_sink
-from tests.sinks.reach import RECORD_BYTES, deliver, records
+from tests.support.batches import open_sink
+from tests.support.fault_server import FaultServer
+from tests.support.reach import RECORD_BYTES, deliver, records
+from tests.support.strict_aws import CREDENTIALS, Service, failing_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sinks.reach import Outcome
+    from tests.support.reach import Reached
 
 URLS = [
     "s3://bucket",
@@ -51,7 +50,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def measure(url: str, count: int) -> Outcome:
+def measure(url: str, count: int) -> Reached:
     """One run through one sink, with none missing and none twice."""
     service = Service(fail=failing_share(0.05))
     with FaultServer(service) as server:

@@ -16,8 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.fake_lambda import FakeLambda
-from tests.faults.server import refused_port
+from tests.support.fake_lambda import FakeLambda
+from tests.support.fault_server import refused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

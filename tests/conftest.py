@@ -11,7 +11,8 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
-from tests.fake_lambda import FakeLambda
+from tests.support import ROOT
+from tests.support.fake_lambda import FakeLambda
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,8 +25,6 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
 settings.load_profile("repeatable")
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from extension.config import ConfigError, parse
-from extension.sinks import open_all
+from extension.sinks import start_opening, wait_opened
 
 
 def problems(**environment: str) -> list[str]:
@@ -15,7 +17,7 @@ def problems(**environment: str) -> list[str]:
 def test_nothing_set_is_no_error() -> None:
     """Without any variable the defaults of the documentation hold."""
     config = parse({})
-    assert (config.targets, config.fallback, config.types) == ((), None, ("platform", "function", "extension"))
+    assert (config.sinks, config.fallback, config.types) == ((), None, ("platform", "function", "extension"))
     assert (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms) == (1000, 262_144, 25)
     assert (config.flush, config.flush_interval_s, config.strict) == ("adaptive", 20.0, False)
 
@@ -47,7 +49,7 @@ def test_every_setting_is_taken() -> None:
 def test_sinks_are_separated_by_white_space() -> None:
     """Blanks and line breaks both separate sink URLs."""
     config = parse({"FORWARDER_SINKS": " file:///a.ndjson\n\thttps://intake.example/v1  s3://bucket/prefix "})
-    assert [(target.scheme, target.host, target.path) for target in config.targets] == [
+    assert [(target.scheme, target.host, target.path) for target in config.sinks] == [
         ("file", "", "/a.ndjson"),
         ("https", "intake.example", "/v1"),
         ("s3", "bucket", "/prefix"),
@@ -127,7 +129,7 @@ def test_long_buffering_cannot_be_held_for() -> None:
 
 def test_other_peoples_variables_are_not_ours() -> None:
     """Only the prefix FORWARDER_ is looked at."""
-    assert parse({"FORWARDERS": "x", "FOO": "y", "MY_FORWARDER_X": "z"}).targets == ()
+    assert parse({"FORWARDERS": "x", "FOO": "y", "MY_FORWARDER_X": "z"}).sinks == ()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_headers_are_lines_and_a_sink_may_have_its_own() -> None:
             "FORWARDER_SINKS": "https://one.example/ https://two.example/?headers=OTHER",
         }
     )
-    assert [target.headers for target in config.targets] == [
+    assert [target.headers for target in config.sinks] == [
         (("Api-Key", "abc"), ("X-Scope", "a:b")),
         (("Authorization", "Bearer x"),),
     ]
@@ -171,7 +173,8 @@ def test_the_name_of_a_variable_of_headers_is_not_shown() -> None:
 @pytest.mark.parametrize("url", ["http://:8080/", "https://h/\u00fc"])
 def test_an_http_url_that_no_request_can_be_made_of(url: str) -> None:
     """It is refused at once, instead of failing with each batch for ever."""
-    [problem] = open_all(parse({"FORWARDER_SINKS": url}).targets, 10)[1]
+    urls = parse({"FORWARDER_SINKS": url}).sinks
+    [problem] = wait_opened(urls, start_opening(urls), time.monotonic() + 10)
     assert "expected https://host/path" in problem
 
 
@@ -194,7 +197,7 @@ def test_a_password_in_a_url_is_refused() -> None:
 )
 def test_a_sink_is_called_by_scheme_and_host(url: str, name: str) -> None:
     """What log and ledger call a sink is nothing that could be a secret."""
-    [target] = parse({"FORWARDER_SINKS": url}).targets
+    [target] = parse({"FORWARDER_SINKS": url}).sinks
     assert target.name == name
 
 
@@ -224,7 +227,7 @@ def test_a_comma_separates_no_sinks(value: str) -> None:
 
 def test_a_comma_may_be_in_a_path() -> None:
     """A comma that no scheme follows is one character of a path as others are."""
-    [target] = parse({"FORWARDER_SINKS": "https://h/a,b"}).targets
+    [target] = parse({"FORWARDER_SINKS": "https://h/a,b"}).sinks
     assert target.path == "/a,b"
 
 

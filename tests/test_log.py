@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extension import log
-from extension.sinks import Rejected
+from extension.sinks import Refused, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_a_librarys_text_is_not_shown() -> None:
 
 def test_our_own_text_is_shown() -> None:
     """What we say ourselves quotes nothing."""
-    assert log.describe(Rejected("HTTP 403")) == "Rejected: HTTP 403"
+    assert log.describe(Refused("HTTP 403", Scope.EVERYTHING)) == "Refused: HTTP 403"
 
 
 def test_an_error_is_one_line_without_end() -> None:

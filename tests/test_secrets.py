@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from extension import sinks
 from extension.config import ConfigError, parse
-from tests.faults.server import Answer, FaultServer, Reset, refused_port
-from tests.secret_urls import LAWFUL, MARKS, MISTAKEN, shown
-from tests.sinks.contract import CREDENTIALS
-from tests.test_forwarding import delivered
+from tests.support.fault_server import Answer, FaultServer, Reset, refused_port
+from tests.support.forwarding import delivered
+from tests.support.secret_urls import LAWFUL, MARKS, MISTAKEN, shown
+from tests.support.strict_aws import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.fake_lambda import FakeLambda
+    from tests.support.fake_lambda import FakeLambda
 
 SECRET = MARKS[0]
 
@@ -38,16 +38,19 @@ def problems(variables: Mapping[str, str]) -> list[str]:
         config = parse(variables)
     except ConfigError as error:
         return error.problems
-    opened, found = sinks.open_all([*config.targets, *filter(None, [config.fallback])], 60.0)
-    for sink in opened:
-        assert not isinstance(sink, Future)
-        sink.close()
+    urls = [*config.sinks, *filter(None, [config.fallback])]
+    opening = sinks.start_opening(urls)
+    found = sinks.wait_opened(urls, opening, time.monotonic() + 60.0)
+    for one in opening:
+        assert one.done()
+        if one.exception() is None:
+            one.result().close()
     return found
 
 
 def names(url: str) -> str:
     """What log, ledger and fallback call the sink of a URL that is taken."""
-    return " ".join(target.name for target in parse({"FORWARDER_SINKS": url}).targets)
+    return " ".join(target.name for target in parse({"FORWARDER_SINKS": url}).sinks)
 
 
 def test_mistaken_urls_are_refused() -> None:

@@ -2,7 +2,8 @@
 
 A sink is one module in this folder, found by the scheme of its URL, with the names of SinkModule. What several sinks
 share is in modules whose names begin with an underscore. A sink blocks: delivery calls it from a thread, one call at a
-time but for calls that a freeze left hanging on a dead connection, so `send` keeps nothing between calls but connections.
+time but for calls that a freeze left hanging on a dead connection, so `send` keeps nothing between calls but
+connections.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from simulator.environment import Environment
 from simulator.faults import Faults
 from tests.faults.matrix import FUNCTION, NAME, Event, check_ends, last_ledgers
-from tests.faults.pairwise import cover
-from tests.faults.server import Answer, FaultServer
+from tests.support.fault_server import Answer, FaultServer
+from tests.support.pairwise import cover
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from tests.faults.pairwise import cover
-from tests.faults.server import OK, Action, Answer, FaultServer, Hang, Request, Reset, refused_port
+from tests.support.fault_server import OK, Action, Answer, FaultServer, Hang, Request, Reset, refused_port
+from tests.support.pairwise import cover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.matrix import COVER, WORLD, Cell, known, run
-from tests.faults.pairwise import pairs
+from tests.support.pairwise import pairs
 
 if TYPE_CHECKING:
     from pathlib import Path

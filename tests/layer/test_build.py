@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

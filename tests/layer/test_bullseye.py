@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from simulator.environment import Environment
-from tests.conftest import ROOT
-from tests.fake_lambda import FakeLambda
+from tests.support import ROOT
+from tests.support.fake_lambda import FakeLambda
 
 BULLSEYE = ROOT / ".work" / "bullseye"
 

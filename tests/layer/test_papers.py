@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 NAME = f"telemetry-forwarder-{platform.machine().replace('aarch64', 'arm64')}"
 

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.network import Proxy
-from tests.faults.server import FaultServer
+from tests.support.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
-import urllib3
 from botocore.loaders import create_loader
 
-from tests.faults.aws import Service
-from tests.faults.server import FaultServer
-from tests.sinks.contract import CREDENTIALS, REGION
-from tests.sinks.helpers import open_sink
+from tests.support.batches import open_sink
+from tests.support.fault_server import FaultServer
+from tests.support.moto import moto as moto  # noqa: PLC0414 - a fixture, passed on to this folder
+from tests.support.moto import moto_process as moto_process  # noqa: PLC0414 - as above
+from tests.support.strict_aws import CREDENTIALS, REGION, Service, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,37 +37,6 @@ def _aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-
-
-@pytest.fixture(scope="session")
-def moto_process() -> Iterator[str]:
-    """The URL of a moto server."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    lines: list[str] = []
-    for line in process.stderr:
-        lines.append(line)
-        if found := re.search(r"Running on (http://[\d.:]+)", line):
-            break
-    else:
-        pytest.fail("moto did not start: " + "".join(lines))
-    # Its log must be read on, or it stops when the pipe is full.
-    reader = threading.Thread(target=process.stderr.read)
-    reader.start()
-    yield found[1]
-    process.terminate()
-    process.wait(10)
-    reader.join(10)
-    process.stderr.close()
-
-
-@pytest.fixture
-def moto(moto_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a moto server that holds nothing, to which botocore sends everything."""
-    assert urllib3.request("POST", f"{moto_process}/moto-api/reset", timeout=10).status == 200
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_process)
-    return moto_process
 
 
 @pytest.fixture
@@ -101,13 +66,6 @@ def open_for_test() -> Iterator[Callable[[str], Sink]]:
     yield open_one
     for sink in opened:
         sink.close()
-
-
-class Strict:
-    """A sink and the strict service that it sends to."""
-
-    def __init__(self, server: FaultServer, service: Service, sink: Sink) -> None:
-        self.server, self.service, self.sink = server, service, sink
 
 
 @pytest.fixture

@@ -12,18 +12,17 @@ import botocore.session
 import pytest
 import trustme
 
-from extension.sinks import Busy, Rejected, _aws, _aws_errors
-from tests.faults.aws import ContainerCredentials, Service, Sts, in_an_hour, refusing
-from tests.faults.server import Action, Answer, FaultServer, Request
-from tests.sinks.contract import CREDENTIALS
-from tests.sinks.helpers import batch, line, target
+from extension.sinks import Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
+from tests.support.batches import batch, line, sink_url
+from tests.support.fault_server import Action, Answer, FaultServer, Request
+from tests.support.strict_aws import CREDENTIALS, ContainerCredentials, Service, Sts, in_an_hour, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from extension.sinks import Sink
-    from tests.sinks.conftest import Strict
+    from tests.support.strict_aws import Strict
 
 ROLE = "arn:aws:iam::210987654321:role/telemetry-writer"
 SENT = batch(line(1))
@@ -67,44 +66,44 @@ class Refusing(Service):
 )
 def test_what_to_do(url: str, code: str, status: int, said: str, strict: Callable[..., Strict]) -> None:
     """A refusal says in one line what to do about it."""
-    with pytest.raises(Rejected, match=said) as caught:
+    with pytest.raises(Refused, match=said) as caught:
         strict(url, Refusing(code, status)).sink.send(SENT, 5.0)
     assert "\n" not in str(caught.value)
-    assert not caught.value.divisible
+    assert caught.value.scope is Scope.EVERYTHING
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "InvalidArgumentException", "SerializationException"])
 def test_bad_records(code: str, strict: Callable[..., Strict]) -> None:
     """A refusal that one record may be the cause of is worth dividing the batch for."""
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Refused) as caught:
         strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
-    assert caught.value.divisible
+    assert caught.value.scope is Scope.RECORD
 
 
 @pytest.mark.parametrize("code", sorted(_aws_errors.THROTTLED))
 def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
-    """Each of AWS's words for too much is Busy."""
-    with pytest.raises(Busy):
+    """Each of AWS's words for too much is Throttled."""
+    with pytest.raises(Throttled):
         strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
 
 
 def test_throttling_by_status(strict: Callable[..., Strict]) -> None:
-    """A status of 429 is Busy whatever the code."""
-    with pytest.raises(Busy):
+    """A status of 429 is Throttled whatever the code."""
+    with pytest.raises(Throttled):
         strict("firehose://s", Refusing("WhoKnows", 429)).sink.send(SENT, 5.0)
 
 
 def test_slow_down(strict: Callable[..., Strict]) -> None:
-    """S3's 503 SlowDown is Busy, for as long as it says."""
-    with pytest.raises(Busy) as caught:
+    """S3's 503 SlowDown is Throttled, for as long as it says."""
+    with pytest.raises(Throttled) as caught:
         strict("s3://logs", Refusing("SlowDown", 503, {"Retry-After": "3"})).sink.send(SENT, 5.0)
-    assert caught.value.after_s == 3.0
+    assert caught.value.retry_after_s == 3.0
 
 
 @pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "RequestExpired", "RequestTimeout", "InternalError"])
 def test_request_that_aged_in_a_freeze(code: str, strict: Callable[..., Strict]) -> None:
     """A request that was signed before a freeze and arrived after it is sent again, with a new signature."""
-    with pytest.raises(_aws_errors.Unavailable):
+    with pytest.raises(Unavailable):
         strict("s3://logs", Refusing(code, 403 if code != "InternalError" else 500)).sink.send(SENT, 5.0)
 
 
@@ -112,7 +111,7 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     """So is one that AWS calls invalid, when it says that it is only too old."""
     text = json.dumps({"__type": "InvalidSignatureException", "message": "Signature expired: 20261121T000000Z is now"})
     found = strict("firehose://s", Service(first=[Answer(400, {}, text.encode())]))
-    with pytest.raises(_aws_errors.Unavailable):
+    with pytest.raises(Unavailable):
         found.sink.send(SENT, 5.0)
     assert found.sink.send(SENT, 5.0) == ()
 
@@ -131,7 +130,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, strict: Callable[..., S
     with FaultServer() as metadata:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
         found = strict("s3://logs")
-        with pytest.raises(Rejected, match="no credentials; give the function an execution role"):
+        with pytest.raises(Refused, match="no credentials; give the function an execution role"):
             found.sink.send(SENT, 5.0)
         assert metadata.requests == found.server.requests == []
 
@@ -140,7 +139,7 @@ def test_credentials_that_come_late(monkeypatch: pytest.MonkeyPatch, strict: Cal
     """Credentials that were not there at first are used once they are."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     found = strict("s3://logs")
-    with pytest.raises(Rejected):
+    with pytest.raises(Refused):
         found.sink.send(SENT, 5.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDLATE")
     found.sink.send(SENT, 5.0)
@@ -162,7 +161,7 @@ def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: 
     """When a token has expired, the next send takes the credentials that are there by then."""
     expired = json.dumps({"__type": "ExpiredTokenException", "message": "The security token included is expired"})
     found = strict("firehose://s", Service(first=[Answer(400, {}, expired.encode())]))
-    with pytest.raises(_aws_errors.Unavailable, match="ExpiredTokenException"):
+    with pytest.raises(Unavailable, match="ExpiredTokenException"):
         found.sink.send(SENT, 5.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED")
     assert found.sink.send(SENT, 5.0) == ()
@@ -254,14 +253,14 @@ def test_role_that_may_not_be_assumed(assume: Callable[[Sts], Sink]) -> None:
     """When the role does not trust the function, the message names the role and the action."""
     sts = Sts()
     sts.refuse = "AccessDenied"
-    with pytest.raises(Rejected, match=f"allow sts:AssumeRole on role {ROLE} in the function's role"):
+    with pytest.raises(Refused, match=f"allow sts:AssumeRole on role {ROLE} in the function's role"):
         assume(sts).send(SENT, 5.0)
 
 
 def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
     """A role cannot be assumed without credentials, and the message says that those are missing."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    with pytest.raises(Rejected, match="no credentials"):
+    with pytest.raises(Refused, match="no credentials"):
         assume(Sts()).send(SENT, 5.0)
 
 
@@ -277,7 +276,7 @@ def test_role_of_a_container(container: ContainerCredentials, assume: Callable[[
 
 def endpoint(service: str, url: str) -> str:
     """Where a sink would send to."""
-    return _aws.Client(service, "x", target(url)).endpoint
+    return _aws.Client(service, "x", sink_url(url)).endpoint
 
 
 SERVICES = ("s3", "firehose", "kinesis", "sqs", "logs")
@@ -415,7 +414,7 @@ def test_opening_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url)
         for service in SERVICES:
-            _aws.Client(service, "x", target(f"{service}://x"))
+            _aws.Client(service, "x", sink_url(f"{service}://x"))
         assert server.requests == []
 
 
@@ -464,6 +463,8 @@ def test_words_that_s3_does_not_know(query: str, said: str, open_for_test: Calla
 def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -> None:
     """Those that it knows are taken, and none is the bucket's own."""
     open_for_test(f"s3://logs?{query}").close()
+
+
 @pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
 @pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b""])
 def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:
@@ -477,5 +478,5 @@ def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: 
 @pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])
 def test_throttled_keys_are_throttling(strict: Callable[..., Strict], code: str) -> None:
     """What KMS has no room for is sent again: SQS, Kinesis and S3 each have a word of their own for it."""
-    with pytest.raises(Busy):
+    with pytest.raises(Throttled):
         strict("sqs://sqs.x/1/telemetry", Refusing(code)).sink.send(batch(line(1)), 5.0)

@@ -9,17 +9,18 @@ import pytest
 
 from extension import sinks
 from extension.pipeline.pipeline import now_iso
-from extension.sinks import Busy, Rejected
-from tests.faults.server import Action, Answer, FaultServer, Hang, Request, Reset
-from tests.sinks import contract
-from tests.sinks.helpers import batch, line, open_sink
+from extension.sinks import Refused, Scope, Throttled, Unavailable
+from tests.support import sink_contract as contract
+from tests.support.batches import batch, line, open_sink
+from tests.support.fault_server import Action, Answer, FaultServer, Hang, Request, Reset
+from tests.support.strict_aws import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from extension.sinks import Sink
-    from tests.sinks.contract import Receiver
+    from tests.support.sink_contract import Receiver
 
 SCHEMES = sinks.known()
 OVER_HTTP = [
@@ -147,27 +148,27 @@ def test_unknown_parameter(bench: Bench) -> None:
 
 @every_sink_over_http
 def test_permanent_refusal(bench: Bench) -> None:
-    """A refusal that has nothing to do with the records is Rejected, and not worth dividing the batch for."""
-    with pytest.raises(Rejected) as caught:
+    """A refusal that has nothing to do with the records is Refused, and not worth dividing the batch for."""
+    with pytest.raises(Refused) as caught:
         bench.open(always=bench.kind.permanent).send(batch(line(1, SECRET, now_iso())), 5.0)
-    assert not caught.value.divisible
+    assert caught.value.scope is Scope.EVERYTHING
 
 
 @every_sink_over_http
 def test_throttling(bench: Bench) -> None:
-    """Being throttled is Busy, with the seconds of Retry-After."""
-    with pytest.raises(Busy) as caught:
+    """Being throttled is Throttled, with the seconds of Retry-After."""
+    with pytest.raises(Throttled) as caught:
         bench.open(always=bench.kind.throttled).send(batch(line(1, SECRET, now_iso())), 5.0)
-    assert caught.value.after_s == 7.0
+    assert caught.value.retry_after_s == 7.0
 
 
 @every_sink_over_http
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_server_error_is_transient(bench: Bench, status: int) -> None:
-    """A server error is not Rejected, and the batch is taken when it is sent again."""
+    """A server error is Unavailable, and the batch is taken when it is sent again."""
     sink = bench.open([Answer(status)])
     sent = batch(line(1, SECRET, now_iso()))
-    with pytest.raises((OSError, Busy)):  # anything else would be a fault of ours
+    with pytest.raises(Unavailable):
         sink.send(sent, 5.0)
     assert list(sink.send(sent, 5.0)) == []
     assert bench.lines() == [sent.records[0].line]
@@ -194,7 +195,7 @@ def test_kept_connection_that_died(bench: Bench) -> None:
     bench.server.reset_connections()
     try:
         sink.send(batch(line(2, time=now_iso()), number=2), 5.0)
-    except Rejected:
+    except Refused:
         raise
     except Exception:  # noqa: BLE001 - delivery sends again
         sink.close()
@@ -212,5 +213,5 @@ def test_messages_are_discreet(bench: Bench, status: int) -> None:
         sink.send(batch(line(1, SECRET, now_iso())), 5.0)
     shown = f"{type(caught.value).__name__}: {caught.value}"
     assert SECRET not in shown
-    assert contract.CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in shown
-    assert contract.CREDENTIALS["AWS_SESSION_TOKEN"] not in shown
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in shown
+    assert CREDENTIALS["AWS_SESSION_TOKEN"] not in shown

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension.sinks import Rejected
+from extension.sinks import Refused
 from extension.sinks.file import is_shared
-from tests.sinks.helpers import batch, line, open_sink
+from tests.support.batches import batch, line, open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ def test_a_path_that_becomes_a_pipe_gets_nothing(tmp_path: Path) -> None:
     (tmp_path / "fifo").unlink()
     reader = os.open(fifo(tmp_path), os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with pytest.raises(Rejected, match="not a plain file"):
+        with pytest.raises(Refused, match="not a plain file"):
             sink.send(SENT, 5.0)
         assert os.read(reader, 10) == b""
     finally:
@@ -96,7 +96,7 @@ def test_a_pipe_without_a_reader_does_not_block(tmp_path: Path) -> None:
     """Nobody waits in open(2) for a reader that never comes."""
     sink = open_sink(f"file://{tmp_path}/fifo")
     fifo(tmp_path)
-    with pytest.raises(Rejected, match="not a plain file"):
+    with pytest.raises(Refused, match="not a plain file"):
         sink.send(SENT, 5.0)
 
 
@@ -107,7 +107,7 @@ def test_our_own_output_gets_nothing_where_it_is_a_file(tmp_path: Path) -> None:
     kept, log = os.dup(2), os.open(path, os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 2)
     try:
-        with pytest.raises(Rejected, match="not a plain file"):
+        with pytest.raises(Refused, match="not a plain file"):
             sink.send(SENT, 5.0)
     finally:
         os.dup2(kept, 2)

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extension.sinks import Failure, Rejected
-from tests.faults.aws import Service
-from tests.sinks.helpers import batch, line
+from extension.sinks import Failure, Refused
+from tests.support.batches import batch, line
+from tests.support.strict_aws import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from extension.sinks import Sink
-    from tests.sinks.conftest import Strict
+    from tests.support.strict_aws import Strict
 
 STREAM = "telemetry"
 
@@ -32,7 +32,7 @@ def test_moto_puts_the_lines_into_its_bucket(aws: Callable[[str], Any], open_for
 @pytest.mark.usefixtures("moto")
 def test_missing_stream(open_for_test: Callable[[str], Sink]) -> None:
     """A stream that is not there is named, with its region."""
-    with pytest.raises(Rejected, match="there is no stream nothing in eu-west-1; create it"):
+    with pytest.raises(Refused, match="there is no stream nothing in eu-west-1; create it"):
         open_for_test("firehose://nothing").send(batch(line(1)), 10.0)
 
 
@@ -41,7 +41,7 @@ def test_failed_records_are_named(strict: Callable[..., Strict]) -> None:
     found = strict(f"firehose://{STREAM}", Service(fail=lambda number: number in {1, 3}))
     sent = batch(*[line(number) for number in range(5)])
     code = "ServiceUnavailableException"
-    assert list(found.sink.send(sent, 5.0)) == [Failure(1, code, permanent=False), Failure(3, code, permanent=False)]
+    assert list(found.sink.send(sent, 5.0)) == [Failure(1, code), Failure(3, code)]
     assert found.service.lines() == [line(0), line(2), line(4)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from extension.config import ConfigError, parse
 from extension.sinks import load
-from tests.sinks.helpers import batch, line
+from tests.support.batches import batch, line
 
 WAIT_S = 10.0
 
@@ -29,7 +29,7 @@ def sent(headers: str) -> list[str]:
         serving = threading.Thread(target=serve, args=(listening,))
         serving.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        [target] = parse({"FORWARDER_SINKS": url, "FORWARDER_HEADERS": headers}).targets
+        [target] = parse({"FORWARDER_SINKS": url, "FORWARDER_HEADERS": headers}).sinks
         sink = load(target)
         try:
             sink.send(batch(line(1)), 5.0)

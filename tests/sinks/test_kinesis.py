@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extension.sinks import Failure, Rejected
-from tests.faults.aws import Service
-from tests.sinks.helpers import ENVIRONMENT, batch, line
+from extension.sinks import Failure, Refused
+from tests.support.batches import ENVIRONMENT, batch, line
+from tests.support.strict_aws import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from extension.sinks import Sink
-    from tests.sinks.conftest import Strict
+    from tests.support.strict_aws import Strict
 
 STREAM = "telemetry"
 
@@ -31,7 +31,7 @@ def test_moto_gives_back_the_lines(aws: Callable[[str], Any], open_for_test: Cal
 @pytest.mark.usefixtures("moto")
 def test_missing_stream(open_for_test: Callable[[str], Sink]) -> None:
     """A stream that is not there is named, with its region."""
-    with pytest.raises(Rejected, match="there is no stream nothing in eu-west-1; create it"):
+    with pytest.raises(Refused, match="there is no stream nothing in eu-west-1; create it"):
         open_for_test("kinesis://nothing").send(batch(line(1)), 10.0)
 
 
@@ -40,7 +40,7 @@ def test_throttled_records_are_named(strict: Callable[..., Strict]) -> None:
     found = strict(f"kinesis://{STREAM}", Service(fail=lambda number: number in {0, 2}))
     failures = found.sink.send(batch(line(0), line(1), line(2)), 5.0)
     code = "ProvisionedThroughputExceededException"
-    assert list(failures) == [Failure(0, code, permanent=False), Failure(2, code, permanent=False)]
+    assert list(failures) == [Failure(0, code), Failure(2, code)]
 
 
 def partition_keys(found: Strict) -> list[str]:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from extension.pipeline.pipeline import now_iso
-from extension.sinks import Failure, Rejected
-from extension.sinks.logs import timestamp_ms
-from tests.faults.aws import Refused, Service, refuse
-from tests.sinks.helpers import ENVIRONMENT, batch, line
+from extension.sinks import Failure, Outcome, Refused
+from extension.sinks._time import timestamp_ns
+from tests.support.batches import ENVIRONMENT, batch, line
+from tests.support.strict_aws import ErrorAnswer, Service, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from extension.sinks import Sink
-    from tests.sinks.conftest import Strict
+    from tests.support.strict_aws import Strict
 
 GROUP = "telemetry"
 STREAM = f"demo/{ENVIRONMENT}"
@@ -31,10 +31,11 @@ def test_moto_gives_back_the_lines(aws: Callable[[str], Any], open_for_test: Cal
     logs = aws("logs")
     logs.create_log_group(logGroupName=GROUP)
     lines = [line(number, "ü", now_iso()) for number in range(3)]
-    assert open_for_test(f"logs://{GROUP}").send(batch(*lines), 10.0) == []
+    sent = batch(*lines)
+    assert open_for_test(f"logs://{GROUP}").send(sent, 10.0) == []
     events = logs.get_log_events(logGroupName=GROUP, logStreamName=STREAM, startFromHead=True)["events"]
     assert [event["message"].encode() for event in events] == lines
-    assert [event["timestamp"] for event in events] == [timestamp_ms(one) for one in lines]
+    assert [event["timestamp"] for event in events] == [timestamp_ns(record.time) // 10**6 for record in sent.records]
 
 
 def test_stream_of_ones_own(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
@@ -49,7 +50,7 @@ def test_stream_of_ones_own(aws: Callable[[str], Any], open_for_test: Callable[[
 @pytest.mark.usefixtures("moto")
 def test_missing_group(open_for_test: Callable[[str], Sink]) -> None:
     """A log group that is not there is named, with its region."""
-    with pytest.raises(Rejected, match="there is no log group nothing in eu-west-1; create it"):
+    with pytest.raises(Refused, match="there is no log group nothing in eu-west-1; create it"):
         open_for_test("logs://nothing").send(batch(line(1)), 10.0)
 
 
@@ -75,10 +76,10 @@ def test_records_that_are_too_old_or_too_new(strict: Callable[..., Strict]) -> N
     times = [before(hours=-3), before(days=20), before(minutes=1), before(days=15), before(hours=-4)]
     failures = found.sink.send(batch(*[line(number, time=time) for number, time in enumerate(times)]), 5.0)
     assert sorted(failures) == [
-        Failure(0, "time in the future", permanent=True),
-        Failure(1, "too old for the group", permanent=True),
-        Failure(3, "too old for the group", permanent=True),
-        Failure(4, "time in the future", permanent=True),
+        Failure(0, "time in the future", Outcome.RECORD_REFUSED),
+        Failure(1, "too old for the group", Outcome.RECORD_REFUSED),
+        Failure(3, "too old for the group", Outcome.RECORD_REFUSED),
+        Failure(4, "time in the future", Outcome.RECORD_REFUSED),
     ]
     assert found.service.lines() == [line(2, time=times[2])]
 
@@ -89,20 +90,20 @@ def test_time_that_is_none(strict: Callable[..., Strict], time: str) -> None:
     found = strict(f"logs://{GROUP}")
     assert list(found.sink.send(batch(line(1, time=time), b'{"type":"function"}'), 5.0)) == []
     [body] = found.service.bodies
-    assert all(abs(event["timestamp"] - timestamp_ms(b"{}")) < 60_000 for event in body["logEvents"])
+    assert all(abs(event["timestamp"] - timestamp_ns("") // 10**6) < 60_000 for event in body["logEvents"])
 
 
-def test_time_further_inside() -> None:
-    """The time is found where it is not the first key of the line."""
-    assert timestamp_ms(b'{"type":"function","time":"1970-01-01T00:00:01.5Z"}') == 1500
+def test_time_with_part_of_a_second() -> None:
+    """A time is of milliseconds since 1970."""
+    assert timestamp_ns("1970-01-01T00:00:01.5Z") // 10**6 == 1500
 
 
 def test_no_permission_to_create_the_stream(strict: Callable[..., Strict]) -> None:
     """The action that is missing for a new stream is CreateLogStream."""
     service = Service()
     found = strict(f"logs://{GROUP}", service)
-    service._CreateLogStream = lambda request: refuse(request, Refused("AccessDeniedException"))  # type: ignore[method-assign] # the service's own fault
-    with pytest.raises(Rejected, match="allow logs:CreateLogStream on log group telemetry in the function's role"):
+    service._CreateLogStream = lambda request: refuse(request, ErrorAnswer("AccessDeniedException"))  # type: ignore[method-assign] # the service's own fault
+    with pytest.raises(Refused, match="allow logs:CreateLogStream on log group telemetry in the function's role"):
         found.sink.send(batch(line(1, time=now_iso())), 5.0)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.sinks import Busy, Failure, Rejected
+from extension.sinks import Failure, Outcome, Refused, Scope, Throttled
 from extension.sinks._packing import Entry, packed, requests, send_each, single, spans
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def run(*steps: Exception | list[Failure] | None) -> tuple[list[int], list[Failu
 
 def test_first_error_is_raised() -> None:
     """What the first request raises is raised: nothing was taken yet."""
-    with pytest.raises(Rejected):
-        run(Rejected("no"), None)
+    with pytest.raises(Refused):
+        run(Refused("no", Scope.EVERYTHING), None)
 
 
 def test_one_broken_connection_costs_one_request() -> None:
     """After one error in the middle the others are sent."""
-    assert run(None, OSError("reset"), None) == ([0, 1, 2], [Failure(1, "reset", permanent=False)])
+    assert run(None, OSError("reset"), None) == ([0, 1, 2], [Failure(1, "reset")])
 
 
 def test_errors_that_are_not_in_a_row() -> None:
@@ -82,17 +82,17 @@ def test_two_errors_in_a_row_end_it() -> None:
     assert [failure.position for failure in failures] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("error", [Busy("slow down", 1.0), Rejected("no")])
+@pytest.mark.parametrize("error", [Throttled("slow down", 1.0), Refused("no", Scope.EVERYTHING)])
 def test_word_of_the_service_ends_it(error: Exception) -> None:
     """When the service itself says no in the middle, it gets no more for now."""
     sent, failures = run(None, error, None)
     assert sent == [0, 1]
-    assert [(failure.position, failure.permanent) for failure in failures] == [(1, False), (2, False)]
+    assert [(failure.position, failure.outcome) for failure in failures] == [(1, Outcome.RETRY), (2, Outcome.RETRY)]
 
 
 def test_partial_failures_are_collected() -> None:
     """What each request says of its records is kept."""
-    failed = Failure(0, "throttled", permanent=False)
+    failed = Failure(0, "throttled")
     assert run([failed], None) == ([0, 1], [failed])
 
 
@@ -111,4 +111,4 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     parts = [[entry] for entry in single([b"x"] * 5)]
     failures = send_each(parts, send, Entry.failures, 5.0, lambda: now)
     assert sent == [0, 1]
-    assert [(failure.position, failure.permanent) for failure in failures] == [(2, False), (3, False), (4, False)]
+    assert failures == [Failure(2, "no time left"), Failure(3, "no time left"), Failure(4, "no time left")]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from tests.faults.aws import Service, failing_share
-from tests.faults.server import Action, Request, Reset
-from tests.sinks.reach import deliver, records
+from tests.support.fault_server import Action, Request, Reset
+from tests.support.reach import deliver, records
+from tests.support.strict_aws import Service, failing_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sinks.conftest import Strict
-    from tests.sinks.reach import Outcome
+    from tests.support.reach import Reached
+    from tests.support.strict_aws import Strict
 
 URLS = [
     "s3://bucket",
@@ -29,7 +29,7 @@ URLS = [
 ]
 
 
-def arrive(found: Strict, count: int) -> Outcome:
+def arrive(found: Strict, count: int) -> Reached:
     """Deliver and check: none missing, none invented, none twice."""
     sent = records(count)
     outcome = asyncio.run(deliver(found.sink, found.service, sent))

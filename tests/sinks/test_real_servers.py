@@ -20,10 +20,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from extension.sinks import Rejected
-from tests.faults.aws import decompress
-from tests.sinks.contract import REGION
-from tests.sinks.helpers import batch, line
+from extension.sinks import Refused
+from tests.support.batches import batch, line
+from tests.support.strict_aws import REGION, decompress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,7 +175,7 @@ def test_credentials_that_are_wrong(
 ) -> None:
     """Credentials that the server does not know are refused for good, in words that say so."""
     monkeypatch.setenv(variable, "AKIDWRONG")
-    with pytest.raises(Rejected, match="AWS does not know the credentials in use"):
+    with pytest.raises(Refused, match="AWS does not know the credentials in use"):
         seaweedfs_sink("s3://telemetry").send(batch(line(1)), 10.0)
 
 
@@ -238,7 +237,7 @@ def test_kinesis_stream_that_is_not_there(
 ) -> None:
     """A missing stream is named."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", kinesalite)
-    with pytest.raises(Rejected, match="there is no stream nothing in eu-west-1"):
+    with pytest.raises(Refused, match="there is no stream nothing in eu-west-1"):
         open_for_test("kinesis://nothing").send(batch(line(1)), 10.0)
 
 

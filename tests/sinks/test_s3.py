@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from extension.records import Batch, Record
-from extension.sinks import Rejected
+from extension.records import Batch
+from extension.sinks import Refused, Scope
 from extension.sinks.s3 import partition
-from tests.sinks.helpers import ENVIRONMENT, batch, line, open_sink
+from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,10 +83,10 @@ def test_no_time_at_all(bucket: Bucket) -> None:
     assert bucket.keys() == [f"raw/function=demo/dt=1970-01-01/hour=00/{ENVIRONMENT}-b1.ndjson.gz"]
 
 
-def test_half_a_surrogate_pair() -> None:
-    """A line that orjson does not read, but the decoder lets pass, is no reason to fail for ever."""
-    record = Record(0, "function", b'{"time":"2026-11-21T04:00:00.000Z","record":"\\ud83d","lambda":{}}')
-    assert partition(Batch("e-0", [record])) == "dt=2026-11-21/hour=04/"
+def test_partition_is_of_what_was_learned() -> None:
+    """The time is the record's own; no sink reads the line for it, whatever it holds."""
+    learned = record(0, line(1))._replace(line=b"not even JSON")
+    assert partition(Batch("e-0", [learned])) == "dt=2026-11-21/hour=04/"
 
 
 def test_second_send_of_a_batch_is_no_second_object(bucket: Bucket) -> None:
@@ -140,9 +140,9 @@ def test_acl(bucket: Bucket) -> None:
 
 def test_missing_bucket(bucket: Bucket) -> None:
     """A bucket that does not exist is refused at once, and the message names it and its region."""
-    with pytest.raises(Rejected, match="NoSuchBucket: there is no bucket nothing-here in eu-west-1") as caught:
+    with pytest.raises(Refused, match="NoSuchBucket: there is no bucket nothing-here in eu-west-1") as caught:
         bucket.sink("s3://nothing-here").send(batch(line(1, "secret words")), 5.0)
-    assert not caught.value.divisible
+    assert caught.value.scope is Scope.EVERYTHING
     assert "secret words" not in str(caught.value)
 
 

@@ -1,26 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from extension.buffer import Buffer
-from extension.delivery import Delivery
-from extension.records import KINDS
-from extension.sinks import Failure, Rejected
-from tests.faults.aws import Refused, Service, refuse
-from tests.faults.server import Answer
-from tests.sinks.helpers import ENVIRONMENT, batch, line
+from extension.delivery.disk import Disk
+from extension.delivery.queue import Queue
+from extension.sinks import Failure, Limits, Outcome, Refused
+from tests.support.batches import ENVIRONMENT, batch, line
+from tests.support.fault_server import Answer
+from tests.support.reach import run_empty
+from tests.support.strict_aws import ErrorAnswer, Service, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from extension.records import Batch
     from extension.sinks import Sink
-    from tests.faults.server import Request
-    from tests.sinks.conftest import Strict
+    from tests.support.fault_server import Request
+    from tests.support.strict_aws import Strict
 
 QUEUE = "telemetry"
 
@@ -95,7 +95,7 @@ def test_fifo_queue_of_packed_messages(strict: Callable[..., Strict]) -> None:
 @pytest.mark.usefixtures("moto")
 def test_missing_queue(open_for_test: Callable[[str], Sink]) -> None:
     """A queue that is not there is named, with its region."""
-    with pytest.raises(Rejected, match="there is no queue nothing in eu-west-1; create it"):
+    with pytest.raises(Refused, match="there is no queue nothing in eu-west-1; create it"):
         open_for_test("sqs://nothing").send(batch(line(1)), 10.0)
 
 
@@ -128,7 +128,7 @@ def test_failed_messages_are_named(strict: Callable[..., Strict]) -> None:
     """The messages that failed by themselves are to be sent again, in whichever request they were."""
     found = strict(f"sqs://{QUEUE}", Service(fail=lambda number: number in {3, 14}))
     failures = found.sink.send(batch(*[line(number) for number in range(20)]), 5.0)
-    assert failures == [Failure(3, "InternalError", permanent=False), Failure(14, "InternalError", permanent=False)]
+    assert failures == [Failure(3, "InternalError"), Failure(14, "InternalError")]
 
 
 @pytest.mark.parametrize("text", ["\ufffe", "\uffff", "a\uffffb\ufffec"])
@@ -145,7 +145,7 @@ class FailingLater(Service):
     def __call__(self, request: Request) -> Any:
         """Refuse once two were taken."""
         if len(self.calls) == 2:
-            return refuse(request, Refused("AccessDeniedException"))
+            return refuse(request, ErrorAnswer("AccessDeniedException"))
         return super().__call__(request)
 
 
@@ -154,7 +154,7 @@ def test_error_after_some_were_taken(strict: Callable[..., Strict]) -> None:
     found = strict(f"sqs://{QUEUE}", FailingLater())
     failures = list(found.sink.send(batch(*[line(number) for number in range(35)]), 5.0))
     assert [failure.position for failure in failures] == list(range(20, 35))
-    assert not any(failure.permanent for failure in failures)
+    assert {failure.outcome for failure in failures} == {Outcome.RETRY}
     assert len(found.service.lines()) == 20
 
 
@@ -163,8 +163,8 @@ def test_permission_is_named(strict: Callable[..., Strict]) -> None:
     service = Service(fail=lambda _number: False)
     found = strict(f"sqs://{QUEUE}", service)
     found.sink.send(batch(line(1)), 5.0)
-    service._first.append(refuse(found.server.requests[-1], Refused("AccessDeniedException")))
-    with pytest.raises(Rejected, match="allow sqs:SendMessage on queue telemetry in the function's role"):
+    service._first.append(refuse(found.server.requests[-1], ErrorAnswer("AccessDeniedException")))
+    with pytest.raises(Refused, match="allow sqs:SendMessage on queue telemetry in the function's role"):
         found.sink.send(batch(line(1)), 5.0)
 
 
@@ -189,20 +189,13 @@ def test_queue_that_takes_256_kib(strict: Callable[..., Strict], parameters: str
     """On a queue made before August 2025 every line arrives that fits into a message; one that does not is refused."""
     found = strict(f"sqs://{QUEUE}{parameters}", Service(partial_code=how, message_bytes=262_144))
     lines = [line(number, "x" * 50_000) for number in range(40)]
-    delivery = asyncio.run(_deliver(found.sink, batch(*lines, line(40, "x" * 300_000))))
+    numbers = itertools.count()
+    queue = Queue(64 << 20, Limits(), Disk(0), lambda: f"{ENVIRONMENT}-b{next(numbers)}")
+    sent = batch(*lines, line(40, "x" * 300_000)).records
+    delivery = asyncio.run(run_empty(found.sink, queue, sent))
     assert sorted(found.service.lines()) == sorted(lines)
-    assert (delivery.delivered, sum(delivery.buffer.dropped.values())) == (40, 1)
-    assert delivery.sender.trusted
-
-
-async def _deliver(sink: Sink, records: Batch) -> Delivery:
-    delivery = Delivery("sqs://1", sink, Buffer(64 << 20), KINDS, lambda: f"{ENVIRONMENT}-b")
-    running = asyncio.create_task(delivery.run())
-    for record in records.records:
-        delivery.offer(record)
-    await delivery.flush(30.0)
-    running.cancel()
-    return delivery
+    assert (queue.delivered, sum(queue.dropped.values())) == (40, 1)
+    assert delivery.health.healthy
 
 
 def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> None:
@@ -214,7 +207,7 @@ def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> 
     assert len(found.service.calls) < 10
     assert taken == lines[: len(taken)]
     assert [failure.position for failure in failures] == list(range(len(taken), 200))
-    assert not any(failure.permanent for failure in failures)
+    assert {failure.outcome for failure in failures} == {Outcome.RETRY}
 
 
 class Slow(Service):

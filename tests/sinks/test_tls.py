@@ -10,9 +10,9 @@ import trustme
 
 from extension.sinks import _tls
 from layer.certificates import write_hashed
-from tests.faults.server import FaultServer
-from tests.sinks.contract import Intake
-from tests.sinks.helpers import batch, line, open_sink
+from tests.support.batches import batch, line, open_sink
+from tests.support.fault_server import FaultServer
+from tests.support.sink_contract import Intake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
