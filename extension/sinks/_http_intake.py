@@ -12,9 +12,9 @@ from extension.sinks._compression import Packed, compress_gzip, compress_zstd, u
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from extension.sinks import SinkURL
+    from extension.sinks import Failure, Limits, SinkURL
     from extension.sinks._http import Response
 
 PARAMETERS = frozenset({"compression", "headers"})
@@ -25,13 +25,14 @@ RETRIABLE = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
 
 
 class Intake:
-    """POSTs batches to one path over a connection that is kept alive."""
+    """A sink that POSTs batches to one path over a connection that is kept alive."""
 
     def __init__(
         self,
         target: SinkURL,
         path: str,
         content_type: str,
+        limits: Limits,
         encode: Callable[[Batch], bytes] = Batch.ndjson,
         compressions: Iterable[str] = COMPRESSIONS,
     ) -> None:
@@ -46,6 +47,7 @@ class Intake:
                 f"expected {name}{plus}https://host/path,"
                 " with what is not ASCII as %XX in the path, as xn-- in the host"
             )
+        self.limits = limits
         choices = tuple(compressions)
         compression = target.parameters.get("compression", choices[0])
         if compression not in choices:
@@ -58,11 +60,12 @@ class Intake:
         self._packed = Packed(COMPRESSIONS[compression], encode)
         self._connection = Connection(f"{scheme}://{target.host}")
 
-    def post(self, batch: Batch, timeout_s: float) -> None:
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """POST the batch. Raises as check_status does, and OSError."""
         body = self._packed.body(batch)
         check_status(self._connection.request("POST", self._path, self._headers, body, timeout_s))
         self._packed.forget()
+        return ()
 
     def close(self) -> None:
         """Drop the kept connection."""

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 from extension.sinks import Limits, _http_intake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from extension.records import Batch
-    from extension.sinks import Failure, SinkURL
+    from extension.sinks import SinkURL
 
 SCHEMES = ("https", "http")
 URL = "https://host/path"
@@ -21,24 +18,6 @@ IAM_ACTIONS: tuple[str, ...] = ()
 PROBE = "one POST of one line"
 
 
-class HttpSink:
-    """POSTs to one URL."""
-
-    limits = Limits()
-
-    def __init__(self, intake: _http_intake.Intake) -> None:
-        self._intake = intake
-
-    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-        """POST the batch. Raises as Intake.post does."""
-        self._intake.post(batch, timeout_s)
-        return ()
-
-    def close(self) -> None:
-        """Drop the kept connection."""
-        self._intake.close()
-
-
-def open_sink(target: SinkURL) -> HttpSink:
+def open_sink(target: SinkURL) -> _http_intake.Intake:
     """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
-    return HttpSink(_http_intake.Intake(target, target.path or "/", "application/x-ndjson"))
+    return _http_intake.Intake(target, target.path or "/", "application/x-ndjson", Limits())
