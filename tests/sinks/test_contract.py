@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMES = sinks.known()
 OVER_HTTP = [scheme for scheme in SCHEMES if contract.kind(scheme).permanent]
+FIRST = 1_000_000  # of sequences that are all as long
 SECRET = "words that nobody may read"
 
 
@@ -88,9 +89,10 @@ def test_one_record(bench: Bench) -> None:
 def test_as_many_records_as_the_limit_says(bench: Bench) -> None:
     """A batch of as many records as the sink's own limits allow is within the destination's."""
     limits = bench.open().limits
-    one = line(1, time=now_iso())
-    count = min(limits.records, limits.bytes // (len(one) + limits.overhead))
-    assert list(bench.sink.send(batch(*[one] * count), 30.0)) == []
+    now = now_iso()
+    count = min(limits.records, limits.bytes // (len(line(FIRST, time=now)) + limits.overhead))
+    sent = [line(FIRST + index, time=now) for index in range(count)]
+    assert list(bench.sink.send(batch(*sent), 30.0)) == []
     assert len(bench.lines()) == count
 
 
@@ -98,11 +100,11 @@ def test_as_many_records_as_the_limit_says(bench: Bench) -> None:
 def test_as_many_bytes_as_the_limit_says(bench: Bench) -> None:
     """A batch of as many bytes as the sink allows, as long as can be, is within the destination's limits."""
     limits = bench.open().limits
-    frame = len(line(1, "", now_iso()))
+    frame = len(line(FIRST, "", now_iso()))
     sent: list[bytes] = []
     room = limits.bytes
     while len(sent) < limits.records and (size := min(limits.record_bytes, room - limits.overhead)) > frame:
-        sent.append(line(len(sent) % 10, "x" * (size - frame), now_iso()))
+        sent.append(line(FIRST + len(sent), "x" * (size - frame), now_iso()))
         room -= size + limits.overhead
     assert list(bench.sink.send(batch(*sent), 30.0)) == []
     assert bench.lines() == sent
