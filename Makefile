@@ -18,8 +18,8 @@ integration: $(LAYER)  ## the slow tier: more real servers, the bullseye root, a
 		|| echo "chromium cannot be installed here; the tests that need it will say so"
 	.venv/bin/python -m pytest -m integration
 
-lint: .venv/ready  ## ruff, mypy, shellcheck, cfn-lint
-	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+lint: .venv/ready  ## ruff, mypy, import-linter, shellcheck, cfn-lint
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
 	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
 
 layer: $(LAYER)  ## dist/telemetry-forwarder-<arch>.zip

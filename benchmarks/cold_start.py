@@ -30,6 +30,7 @@ import trustme
 
 from tests.support import sink_contract as contract
 from tests.support.fault_server import FaultServer
+from tests.support.strict_aws import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -227,7 +228,7 @@ def _comparators() -> list[Subject]:
         Subject("usual extension, onedir", [str(work / "onedir" / "onedir")], {}),
         Subject("usual extension, its source", [sys.executable, str(source)], {}),
     ]
-    return [one._replace(environment={**contract.CREDENTIALS, **one.environment}) for one in usual]
+    return [one._replace(environment={**CREDENTIALS, **one.environment}) for one in usual]
 
 
 def table(runs: Mapping[str, list[Run]], baseline: str, slowest: str) -> str:

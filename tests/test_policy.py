@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.policy import GAPS, Policy, State, done_timeout_s, quiet_s, tail_timeout_s
+from extension.policy import (
+    FALLBACK_S,
+    FALLBACK_SHARE,
+    GAPS,
+    SHUTDOWN_S,
+    Policy,
+    ShutdownPlan,
+    State,
+    done_timeout_s,
+    plan_shutdown,
+    quiet_s,
+    tail_timeout_s,
+)
 
-CALM = State(trusted=True, fullness=0.0, age_s=0.0, latency_s=0.05)
+CALM = State(healthy=True, fill_ratio=0.0, age_s=0.0, latency_s=0.05)
 
 
 def policy(mode: str, gap_s: float, invocations: int = GAPS + 1) -> Policy:
@@ -42,7 +56,7 @@ def test_the_first_invocations_are_held() -> None:
 
 def test_memory_pressure_holds() -> None:
     """A buffer that is more than half full is emptied before the next event, however dense the traffic."""
-    assert policy("adaptive", 0.1).decide(CALM._replace(fullness=0.6), 3.0).hold
+    assert policy("adaptive", 0.1).decide(CALM._replace(fill_ratio=0.6), 3.0).hold
 
 
 def test_records_do_not_wait_for_ever() -> None:
@@ -82,13 +96,13 @@ def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:
 
 def test_where_no_sink_answers_nobody_waits() -> None:
     """An outage costs an invocation nothing once it is known."""
-    assert not policy("invocation", 60.0).decide(CALM._replace(trusted=False), 3.0).hold
+    assert not policy("invocation", 60.0).decide(CALM._replace(healthy=False), 3.0).hold
 
 
 @given(
     st.sampled_from(["adaptive", "invocation", "interval"]),
     st.lists(st.floats(0, 100_000), max_size=30),
-    st.builds(State, st.booleans(), st.floats(0, 1), st.floats(0, 1e6), st.floats(0, 60)),
+    st.builds(State, st.booleans(), st.floats(0, 1), st.floats(0, 1e6), st.floats(0, 60), st.booleans()),
     st.floats(-10, 900),
 )
 def test_any_rhythm_has_a_decision_with_a_reason(mode: str, gaps: list[float], state: State, left_s: float) -> None:
@@ -100,7 +114,7 @@ def test_any_rhythm_has_a_decision_with_a_reason(mode: str, gaps: list[float], s
         now += gap
     decision = made.decide(state, left_s)
     assert decision.reason
-    assert not (decision.hold and not state.trusted)
+    assert not (decision.hold and not (state.healthy or state.probe_due))
 
 
 @given(st.floats(0.001, 900))
@@ -115,3 +129,69 @@ def test_both_waits_together_leave_time(left_s: float) -> None:
 def test_silence_is_longer_than_what_is_printed_last_takes(buffer_timeout_s: float) -> None:
     """Lines of 60 ms after SHUTDOWN, and lines of a stream that goes on, come before the silence is over."""
     assert quiet_s(buffer_timeout_s) > buffer_timeout_s + max(0.06, buffer_timeout_s)
+
+
+def test_an_unhealthy_sink_is_held_for_where_a_probe_is_due() -> None:
+    """Behind a freeze after each invocation, the background alone would never get an answer."""
+    assert policy("invocation", 60.0).decide(CALM._replace(healthy=False, probe_due=True), 3.0).hold
+
+
+NOW = st.floats(0.0, 1e6)
+REASONS = st.sampled_from(["spindown", "timeout", "failure", "", "SPINDOWN"])
+WAITING = st.integers(0, 64 << 20)
+LATENCIES = st.none() | st.floats(0.0, 10.0)
+
+
+@st.composite
+def plans(draw: st.DrawFn, left: st.SearchStrategy[float]) -> tuple[float, float, ShutdownPlan]:
+    """When it is made, for how long, and the plan."""
+    now, left_s = draw(NOW), draw(left)
+    waiting, latency_s = draw(WAITING), draw(LATENCIES)
+    return now, left_s, plan_shutdown(now, left_s, draw(REASONS), waiting_bytes=waiting, fallback_latency_s=latency_s)
+
+
+@given(plans(st.floats(0.001, SHUTDOWN_S)))
+def test_each_step_ends_in_time_and_after_the_one_before(made: tuple[float, float, ShutdownPlan]) -> None:
+    """Whatever waits, steps end in their order, and the last leaves time for the ledger and the exit."""
+    now, left_s, plan = made
+    steps = [now, plan.drain, plan.sinks, plan.fallback, plan.disk]
+    assert all(one <= next_ + 1e-9 for one, next_ in itertools.pairwise(steps))
+    assert plan.disk < now + left_s
+    assert now < plan.report < now + left_s
+    assert 0 < plan.last_try_s <= plan.sinks - now
+
+
+@given(plans(st.floats(-1e9, 0.0) | st.floats(SHUTDOWN_S, 1e9)))
+def test_a_deadline_that_makes_no_sense_gives_what_lambda_grants(made: tuple[float, float, ShutdownPlan]) -> None:
+    """A wall clock that stood still in a freeze, or jumped, makes any number of deadlineMs: 2 s are taken then."""
+    now, _, plan = made
+    assert now + SHUTDOWN_S / 2 < plan.disk < now + SHUTDOWN_S
+
+
+@given(NOW, st.floats(0.0, 10.0), st.floats(0.0, 10.0))
+def test_the_fallbacks_share_follows_its_latency(now: float, one_s: float, other_s: float) -> None:
+    """A slower fallback gets more of the time, up to a share of it, and never less than a little."""
+    shares = []
+    for latency_s in sorted([one_s, other_s]):
+        plan = plan_shutdown(now, 2.0, "spindown", waiting_bytes=0, fallback_latency_s=latency_s)
+        shares.append(plan.fallback - plan.sinks)
+        assert FALLBACK_S - 1e-6 <= shares[-1] <= (plan.fallback - now) * FALLBACK_SHARE + 1e-6
+    assert shares[0] <= shares[1] + 1e-6
+
+
+def test_without_a_fallback_its_time_is_the_sinks() -> None:
+    """Nothing is kept for what is not there; nor for a disk that goes with the environment."""
+    plan = plan_shutdown(0.0, 2.0, "spindown", waiting_bytes=64 << 20, fallback_latency_s=None)
+    assert plan.sinks == plan.fallback == plan.disk
+    assert not plan.keeps_disk
+
+
+@given(WAITING, WAITING)
+def test_the_disk_gets_time_for_what_waits(one: int, other: int) -> None:
+    """After a timeout or a crash another process finds what is on disk: more that waits gets more time."""
+    shares = []
+    for waiting in sorted([one, other]):
+        plan = plan_shutdown(0.0, 2.0, "timeout", waiting_bytes=waiting, fallback_latency_s=None)
+        assert plan.keeps_disk
+        shares.append(plan.disk - plan.fallback)
+    assert 0 < shares[0] <= shares[1]

@@ -183,6 +183,8 @@ class Queue:
             if not kept:
                 return []
             chunk = Chunk(kept, chunk.arrived)
+        if chunk.longest + RECORD_OVERHEAD_BYTES > self.max_bytes:
+            return self._offer_without_giants(chunk)
         self._newest = max(self._newest, chunk.records[-1].sequence)
         self._waiting.append(chunk)
         self._count += len(chunk.records)
@@ -355,6 +357,14 @@ class Queue:
 
     # Inside
 
+    def _offer_without_giants(self, chunk: Chunk) -> list[Action]:
+        """Give up at once what is larger than the bound: to make room for it would evict all the others."""
+        giants = [record for record in chunk.records if record.size > self.max_bytes]
+        kept = [record for record in chunk.records if record.size <= self.max_bytes]
+        self.memory += size_of(giants)
+        actions = self._give_up(giants, f"larger than the queue's {self.max_bytes} bytes")
+        return [*actions, *self.offer(Chunk(kept, chunk.arrived))] if kept else actions
+
     def _is_due(self) -> bool:
         if self._reloading is not None and self._reloading.first_sequence < self._waiting[0].first_sequence:
             return False  # the older ones first
@@ -409,7 +419,6 @@ class Queue:
 
     def _make_room(self) -> list[Action]:
         """Give up the oldest records of the least important kind until memory is within its bound."""
-        actions: list[Action] = []
         evicted: list[Record] = []
         excess = self.memory - self.max_bytes
         for kind in EVICTION_ORDER if excess > 0 else ():
@@ -429,10 +438,7 @@ class Queue:
                     at += 1
                 else:
                     del self._waiting[at]
-        if too_large := [record for record in evicted if record.size > self.max_bytes]:
-            evicted = [record for record in evicted if record.size <= self.max_bytes]
-            actions += self._give_up(too_large, f"larger than the queue's {self.max_bytes} bytes")
-        return actions + self._give_up(evicted, "queue full")
+        return self._give_up(evicted, "queue full")
 
     def _pop(self, most: int, max_bytes: int, overhead: int) -> list[Record]:
         """The oldest records that wait and fit, each counted with `overhead`. They stay in `memory`."""

@@ -39,7 +39,7 @@ class Decoder:
         self._max_text = min(max_line, MAX_TEXT_BYTES)
         self._unfinished = bytearray()
         self._cut = 0  # bytes of the unfinished line that were not kept, since it is too long
-        self._kinds: dict[object, str] = {}
+        self._kinds: dict[str, str] = {}
 
     @property
     def unfinished_bytes(self) -> int:
@@ -94,9 +94,6 @@ class Decoder:
             try:
                 value = loads(text)
                 type_, time, content = value.get("type"), value.get("time"), value.get("record")
-                kind = kinds[type_]
-            except KeyError:
-                kind = self._learn_kind(type_)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with a line is that line's
                 lines.append(self._cut_off(text, _fault(text, error)))
                 continue
@@ -104,9 +101,10 @@ class Decoder:
                 type_ = ""
             if type(time) is not str:
                 time = ""
+            kind = kinds.get(type_) or self._learn_kind(type_)
             lines.append(Line(text if value else b"{}", kind, type_, time, content))
 
-    def _learn_kind(self, type_: object) -> str:
+    def _learn_kind(self, type_: str) -> str:
         kind = kind_of(type_)
         if len(self._kinds) < MAX_TYPES:
             self._kinds[type_] = kind
@@ -121,7 +119,7 @@ def _broken(text: bytes, fault: str, cut: int) -> Line:
 
 
 def _fault(text: bytes, error: Exception) -> str:
-    if not text.startswith(b"{") and not isinstance(error, ValueError):
+    if not text.startswith(b"{"):
         return "not an object"
     match error:
         case UnicodeDecodeError():

@@ -30,6 +30,7 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     ProxyConnectionError,
+    SSLError,
 )
 from botocore.session import Session
 
@@ -127,7 +128,7 @@ class Client:
         except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError):
             message = f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
             raise ConnectionError(message) from None
-        except HTTPClientError as error:
+        except (HTTPClientError, SSLError) as error:
             raise ConnectionError(describe(error)) from None
         except BotoCoreError as error:
             raise Unavailable(describe(error)) from None

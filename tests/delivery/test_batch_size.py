@@ -46,7 +46,7 @@ def test_bad_records_alone_are_refused(count: int, bad: set[int]) -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 300), st.booleans())
-def test_an_intake_that_takes_little_gets_everything(max_records: int, count: int, says_why: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+def test_an_intake_that_takes_little_gets_everything(max_records: int, count: int, says_why: bool) -> None:
     """However little a destination takes at once, each record is taken; the size that worked is kept."""
     size = BatchSize(Limits(records=1000, bytes=1000 * BYTES))
     taken, refused, _ = send_all(size, count, set(), max_records, says_why=says_why)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,8 @@ from tests.simulator.conftest import write_probe
 from tests.support import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.fake_lambda import FakeLambda
 
 EXAMPLE = ROOT / "examples" / "function"

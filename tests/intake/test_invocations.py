@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from extension.intake.invocations import REMEMBERED, Invocations
+from extension.intake.decoder import Line
+from extension.intake.invocations import REMEMBERED, Invocations, Seen
 
 WAIT_S = 30.0
 
@@ -17,13 +18,26 @@ def connected() -> Invocations:
     return invocations
 
 
+PRINTED = Line(b"{}", "function", "function", "")
+
+
+def event(type_: str, content: Any) -> Line:
+    """A line of the platform's."""
+    return Line(b"{}", "platform", type_, "", content)
+
+
+def within(seconds: float) -> float:
+    """The loop's time then."""
+    return asyncio.get_running_loop().time() + seconds
+
+
 async def test_done_may_come_before_it_is_waited_for() -> None:
     """The TCP stream may be faster than the INVOKE event."""
     invocations = connected()
-    invocations.observe("platform.start", {"requestId": "r1"})
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
     invocations.invoked("r1")
-    assert await invocations.wait_done("r1", WAIT_S) is True
+    assert await invocations.wait_done("r1", WAIT_S) is Seen.YES
 
 
 async def test_done_of_another_request_is_not_ours() -> None:
@@ -32,50 +46,50 @@ async def test_done_of_another_request_is_not_ours() -> None:
     invocations.invoked("r2")
     waiting = asyncio.create_task(invocations.wait_done("r2", WAIT_S))
     await asyncio.sleep(0)
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
     await asyncio.sleep(0)
     assert not waiting.done()
-    invocations.observe("platform.runtimeDone", {"requestId": "r2"})
-    assert await waiting is True
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r2"})])
+    assert await waiting is Seen.YES
 
 
 async def test_the_wait_has_an_end() -> None:
     """A runtimeDone that never comes is not waited for longer than was asked."""
     invocations = connected()
     invocations.invoked("r1")
-    assert await invocations.wait_done("r1", 0.01) is False
+    assert await invocations.wait_done("r1", 0.01) is Seen.NO
 
 
 async def test_a_done_that_may_have_been_dropped_is_not_waited_for() -> None:
     """When the platform says that it dropped records, runtimeDone may be one of them: the function must not wait."""
     invocations = connected()
-    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
     invocations.invoked("r1")
     waiting = asyncio.create_task(invocations.wait_done("r1", WAIT_S))
     await asyncio.sleep(0)
-    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
-    assert await waiting is None
+    invocations.observe([event("platform.logsDropped", {"droppedRecords": 10})])
+    assert await waiting is Seen.PERHAPS_LOST
 
 
 async def test_what_was_dropped_in_an_earlier_invocation_is_past() -> None:
     """Records dropped before this invocation's start say nothing of its runtimeDone."""
     invocations = connected()
-    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
-    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.observe([event("platform.logsDropped", {"droppedRecords": 10})])
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
     invocations.invoked("r1")
-    assert await invocations.wait_done("r1", 0.01) is False
+    assert await invocations.wait_done("r1", 0.01) is Seen.NO
 
 
 async def test_a_retry_waits_for_its_own_done() -> None:
     """The second INVOKE of a request id waits for the second runtimeDone of it."""
     invocations = connected()
     invocations.invoked("r1")
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
-    assert await invocations.wait_done("r1", WAIT_S) is True
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
+    assert await invocations.wait_done("r1", WAIT_S) is Seen.YES
     invocations.invoked("r1")
-    assert await invocations.wait_done("r1", 0.01) is False
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
-    assert await invocations.wait_done("r1", WAIT_S) is True
+    assert await invocations.wait_done("r1", 0.01) is Seen.NO
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
+    assert await invocations.wait_done("r1", WAIT_S) is Seen.YES
 
 
 async def test_the_done_of_a_retry_may_come_before_its_invoke() -> None:
@@ -83,22 +97,22 @@ async def test_the_done_of_a_retry_may_come_before_its_invoke() -> None:
     invocations = connected()
     invocations.invoked("r1")
     for _ in range(2):
-        invocations.observe("platform.start", {"requestId": "r1"})
-        invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+        invocations.observe([event("platform.start", {"requestId": "r1"})])
+        invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
     invocations.invoked("r1")
-    assert await invocations.wait_done("r1", WAIT_S) is True
+    assert await invocations.wait_done("r1", WAIT_S) is Seen.YES
 
 
 async def test_a_retry_does_not_wait_where_the_first_done_may_have_been_dropped() -> None:
     """The count is not to be trusted once records were dropped, and the function must not wait for what is gone."""
     invocations = connected()
-    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
     invocations.invoked("r1")
-    invocations.observe("platform.logsDropped", {"droppedRecords": 10})
-    invocations.observe("platform.start", {"requestId": "r1"})
+    invocations.observe([event("platform.logsDropped", {"droppedRecords": 10})])
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
     invocations.invoked("r1")
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
-    assert await invocations.wait_done("r1", WAIT_S) is None
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
+    assert await invocations.wait_done("r1", WAIT_S) is Seen.PERHAPS_LOST
 
 
 async def test_the_report_of_a_retry_is_its_own() -> None:
@@ -106,10 +120,18 @@ async def test_the_report_of_a_retry_is_its_own() -> None:
     invocations = connected()
     for _ in range(2):
         invocations.invoked("r1")
-    invocations.observe("platform.report", {"requestId": "r1"})
-    assert await invocations.wait_reported("r1", 0.01) is False
-    invocations.observe("platform.report", {"requestId": "r1"})
-    assert await invocations.wait_reported("r1", WAIT_S) is True
+    invocations.observe([event("platform.report", {"requestId": "r1"})])
+    assert await invocations.wait_reported("r1", within(0.01)) is False
+    invocations.observe([event("platform.report", {"requestId": "r1"})])
+    assert await invocations.wait_reported("r1", within(WAIT_S)) is True
+
+
+async def test_a_report_is_not_waited_for_where_none_can_come() -> None:
+    """Where the connection is lost, SHUTDOWN goes on at once."""
+    invocations = connected()
+    invocations.invoked("r1")
+    invocations.saw_connections(0)
+    assert await invocations.wait_reported("r1", within(WAIT_S)) is True
 
 
 async def test_memory_of_requests_is_bounded() -> None:
@@ -117,7 +139,7 @@ async def test_memory_of_requests_is_bounded() -> None:
     invocations = connected()
     for number in range(1000):
         invocations.invoked(f"r{number}")
-        invocations.observe("platform.runtimeDone", {"requestId": f"r{number}"})
+        invocations.observe([event("platform.runtimeDone", {"requestId": f"r{number}"})])
     assert len(invocations._requests) == REMEMBERED
     invocations.invoked("r999")
     assert not invocations.is_done("r999")
@@ -130,7 +152,7 @@ async def test_without_a_connection_nothing_is_waited_for() -> None:
     waiting = asyncio.create_task(invocations.wait_done("r1", WAIT_S))
     await asyncio.sleep(0)
     invocations.saw_connections(0)
-    assert await waiting is None
+    assert await waiting is Seen.PERHAPS_LOST
     assert not await invocations.wait_connected(0.01)
 
 
@@ -149,7 +171,7 @@ async def test_records_of_any_shape_are_looked_at() -> None:
     ]
     for record in records:
         for type_ in ("platform.runtimeDone", "platform.report", "platform.logsDropped", "platform.fault"):
-            invocations.observe(type_, record)
+            invocations.observe([event(type_, record)])
     assert invocations.logs_dropped == 0
 
 
@@ -159,17 +181,17 @@ async def test_records_of_any_shape_are_looked_at() -> None:
 async def test_a_claim_of_what_was_dropped_has_a_bound(claimed: object, counted: int) -> None:
     """Whoever reaches the port can forge an event: what it adds is a sensible number or nothing."""
     invocations = Invocations()
-    invocations.observe("platform.logsDropped", {"droppedRecords": claimed})
+    invocations.observe([event("platform.logsDropped", {"droppedRecords": claimed})])
     assert invocations.logs_dropped == counted
 
 
 async def test_lines_after_done_are_late() -> None:
     """A function's line between runtimeDone and the next start shows that this function has such."""
     invocations = Invocations()
-    invocations.saw_line()
-    invocations.observe("platform.start", {"requestId": "r1"})
-    invocations.saw_line()
-    invocations.observe("platform.runtimeDone", {"requestId": "r1"})
+    invocations.observe([PRINTED])
+    invocations.observe([event("platform.start", {"requestId": "r1"})])
+    invocations.observe([PRINTED])
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1"})])
     assert not invocations.late_lines
-    invocations.saw_line()
+    invocations.observe([PRINTED])
     assert invocations.late_lines

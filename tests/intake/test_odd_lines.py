@@ -9,9 +9,10 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extension.intake.decoder import Decoder
+from extension.intake.decoder import Decoder, Line
 from extension.intake.invocations import Invocations
-from extension.lambda_api.function import Function
+from extension.pipeline.correlate import Correlate
+from extension.pipeline.filter import but_our_own, by_type
 from extension.pipeline.pipeline import Pipeline
 
 ANY_TEXT = st.text(
@@ -56,18 +57,15 @@ class Intake:
         self.invocations = Invocations()
         self.decoder = Decoder()
         self.pipeline = Pipeline(
-            Function("orders"),
-            "e1",
-            ("platform", "function"),
-            itertools.count(),
-            self.invocations.observe,
-            correlate=True,
+            Correlate(in_order=True), [by_type({"platform", "function"}), but_our_own], itertools.count()
         )
+        self.pipeline.identify({"functionName": "orders"}, "e1")
 
-    def take(self, data: bytes) -> list[bytes | None]:
-        """The record of each line, None where it is filtered."""
-        records = [self.pipeline(decoded) for decoded in (*self.decoder.feed(data), *self.decoder.close())]
-        return [record and record.line for record in records]
+    def take(self, data: bytes) -> list[bytes]:
+        """The records of the lines that stay."""
+        lines = [*self.decoder.feed(data), *self.decoder.close()]
+        self.invocations.observe(lines)
+        return [record.line for record in self.pipeline(lines)]
 
 
 @given(st.lists(LINES, max_size=8))
@@ -76,10 +74,9 @@ def test_one_line_in_is_one_record_out(lines: list[bytes]) -> None:
     """Whatever comes, each line is a record of valid JSON with an id of its own, or is counted as filtered."""
     intake = Intake()
     data = b"\n".join(lines)
-    taken = intake.take(data)
-    assert len(taken) == len([line for line in data.split(b"\n") if line.strip()]) == intake.pipeline.received
-    kept = [line for line in taken if line is not None]
-    assert len(taken) - len(kept) == intake.pipeline.filtered
+    kept = intake.take(data)
+    assert len([line for line in data.split(b"\n") if line.strip()]) == intake.pipeline.received
+    assert intake.pipeline.received - len(kept) == intake.pipeline.filtered
     read = [json.loads(line.decode()) for line in kept]
     assert len({one["lambda"]["id"] for one in read}) == len(kept)
     assert all(len(one["lambda"].get("requestId", "r")) in range(1, 200) for one in read)
@@ -96,7 +93,7 @@ def test_what_is_learnt_of_odd_events_can_be_told(events: list[tuple[str, object
     """Whatever platform events claim, the ledger's figure of what was dropped is a number that JSON holds."""
     invocations = Invocations()
     for type_, record in events:
-        invocations.observe(type_, record)
+        invocations.observe([Line(b"{}", "platform", type_, "", record)])
     assert type(invocations.logs_dropped) is int
     assert 0 <= invocations.logs_dropped < 2**63
     orjson.dumps(invocations.logs_dropped)

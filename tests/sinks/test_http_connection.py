@@ -51,7 +51,14 @@ FRAMINGS: dict[str, tuple[bytes, bool]] = {
 }
 BEFORE = {"": b"", "100": b"HTTP/1.1 100 Continue\r\n\r\n", "103": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"}
 BEFORE["102, 100, 103"] = b"HTTP/1.1 102 Processing\r\n\r\n" + BEFORE["100"] + BEFORE["103"]
-STATUSES = {200: None, 202: None, 204: None, 302: Refused, 400: Refused, 404: Refused}
+STATUSES: dict[int, type[Exception] | None] = {
+    200: None,
+    202: None,
+    204: None,
+    302: Refused,
+    400: Refused,
+    404: Refused,
+}
 STATUSES |= {429: Throttled, 500: Unavailable}
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -243,7 +250,7 @@ def test_close_leaves_a_request_under_way_alone() -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
-    """Taken, refused or to be sent again is what the status says, however the answer is framed, and whatever came before it."""
+    """Taken, refused or for later is what the status says, however it is framed, and whatever came before it."""
     sent = batch(line(1))
     cases = [
         (f"{name} {framing}", Answer(raw=before + answer % status, close=close))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from extension.sinks import _tls
+from extension.sinks import Unavailable, _tls
 from layer.certificates import write_hashed
 from tests.support.batches import batch, line, open_sink
 from tests.support.fault_server import FaultServer
@@ -76,7 +76,7 @@ def test_certificates_of_the_layer_are_trusted(
 
 
 def test_file_without_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A SSL_CERT_FILE that holds none is a problem of the settings, said in words."""
+    """A SSL_CERT_FILE that holds none is trouble of the sink, said in words."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with pytest.raises(ValueError, match="SSL_CERT_FILE names no file that holds certificates"):
+    with pytest.raises(Unavailable, match="SSL_CERT_FILE names no file that holds certificates"):
         _tls.open_context()

@@ -1,0 +1,94 @@
+"""What a queue keeps and what it gives up, one step after the other; test_queue_states.py tries all sequences."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension.delivery.chunk import Chunk
+from extension.delivery.disk import Disk
+from extension.delivery.queue import EVICTION_ORDER, HandOff, Queue, Send, View
+from extension.records import RECORD_OVERHEAD_BYTES, Batch, Record
+from extension.sinks import Limits, Outcome, Reply
+
+SIZE = 10 + RECORD_OVERHEAD_BYTES
+READY = View(ready=True, reload=False)
+
+
+def record(sequence: int, kind: str = "function", length: int = 10) -> Record:
+    return Record(sequence, kind, b"x" * length)
+
+
+def queue(max_bytes: int, limits: Limits | None = None) -> Queue:
+    """One whose fallback gets what it gives up, and which finds no room on disk."""
+    numbers = itertools.count()
+    return Queue(max_bytes, limits or Limits(), Disk(0), lambda: f"e-{next(numbers)}", has_fallback=True)
+
+
+def offer(made: Queue, *records: Record) -> list[tuple[int, str]]:
+    """What is given up for it, and why."""
+    actions = made.offer(Chunk(records, 0.0))
+    handed = [action for action in actions if isinstance(action, HandOff)]
+    return [(one.sequence, action.reason) for action in handed for one in action.records]
+
+
+def send(made: Queue) -> Batch:
+    made.flush_soon()
+    [action] = made.plan(READY)
+    assert isinstance(action, Send)
+    return action.batch
+
+
+def test_the_least_important_goes_first() -> None:
+    """When memory runs out, extension records go before platform records, and both before the function's own."""
+    made = queue(3 * SIZE)
+    kinds = ["function", "platform", "extension", "function", "function", "function"]
+    gone = [one for sequence, kind in enumerate(kinds) for one in offer(made, record(sequence, kind))]
+    assert gone == [(2, "queue full"), (1, "queue full"), (0, "queue full")]
+
+
+@given(st.lists(st.sampled_from(EVICTION_ORDER), min_size=1, max_size=20))
+def test_what_goes_is_never_more_important_than_what_stays(kinds: list[str]) -> None:
+    """However the kinds are mixed, in one chunk or many."""
+    made = queue(5 * SIZE)
+    gone = {sequence for sequence, _ in offer(made, *[record(number, kind) for number, kind in enumerate(kinds)])}
+    stay = set(range(len(kinds))) - gone
+    assert len(stay) == min(5, len(kinds))
+    ranks = [EVICTION_ORDER.index(kind) for kind in kinds]
+    assert all((ranks[one], one) < (ranks[other], other) for one in gone for other in stay)
+
+
+def test_what_is_being_sent_still_counts() -> None:
+    """Records in flight hold memory until their end is known, so newer ones have to give way."""
+    made = queue(SIZE)
+    offer(made, record(0))
+    batch = send(made)
+    assert offer(made, record(1)) == [(1, "queue full")]
+    made.sent(batch, Reply(Outcome.TAKEN))
+    assert offer(made, record(2)) == []
+
+
+def test_a_record_larger_than_the_queue_evicts_nothing_else() -> None:
+    """One giant is given up, with a reason of its own; what waits stays."""
+    made = queue(1000)
+    offer(made, record(0))
+    assert offer(made, record(1, length=5000)) == [(1, "larger than the queue's 1000 bytes")]
+    assert made.pending == 1
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30), st.integers(1, 10), st.integers(1, 1000))
+def test_batches_keep_to_both_limits_and_to_the_order(lengths: list[int], most: int, max_bytes: int) -> None:
+    """A batch exceeds neither limit, but for a single record that is larger than the limit itself."""
+    made = queue(1 << 20, Limits(most, max_bytes))
+    offer(made, *[record(sequence, length=length) for sequence, length in enumerate(lengths)])
+    sent: list[int] = []
+    while made.pending:
+        batch = send(made)
+        assert len(batch.records) <= most
+        assert len(batch.records) == 1 or sum(len(one.line) + 1 for one in batch.records) <= max_bytes
+        sent += [one.sequence for one in batch.records]
+        made.sent(batch, Reply(Outcome.TAKEN))
+    assert sent == list(range(len(lengths)))
+    assert made.memory == 0
