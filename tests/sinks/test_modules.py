@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -50,6 +51,16 @@ def test_actions_are_those_of_the_service(module: SinkModule) -> None:
     """A module that calls AWS, as the build knows by SERVICE, needs permissions for that service, and no other does."""
     service = getattr(module, "SERVICE", None)
     assert {action.partition(":")[0] for action in module.IAM_ACTIONS} == ({service} if service else set())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_sink_imports_another(name: str) -> None:
+    """What several sinks share is in a module with an underscore, so that each can change or go by itself."""
+    tree = ast.parse((ROOT / "extension" / "sinks" / f"{name}.py").read_bytes())
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    imported = {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+    imported |= {str(node.module) for node in froms}
+    assert imported & {f"extension.sinks.{other}" for other in MODULES} == set()
 
 
 @pytest.mark.parametrize("name", MODULES)
