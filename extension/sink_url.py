@@ -29,10 +29,8 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
         port_is_good = False
     if not port_is_good:
         raise sinks.BadSetting("expected a URL, scheme://host:port/path")
-    schemes = sorted({*sinks.known(), "https"})
-    if parts.scheme not in schemes:
-        shown = ", ".join(f"{scheme}://" for scheme in schemes)
-        raise sinks.BadSetting(f"expected a sink URL that begins with one of {shown}")
+    if sinks.module_name(parts.scheme) not in sinks.known():
+        raise sinks.unknown_scheme(sinks.schemes())
     is_file = parts.scheme == "file"
     if "@" in parts.netloc or parts.fragment or ("@" in parts.path and not is_file):
         raise sinks.BadSetting(

@@ -1,9 +1,9 @@
 """Where records go: the seam between delivery and one destination.
 
-A sink is one module in this folder, found by the scheme of its URL, with two names: PARAMETERS, the query parameters it
-takes; and `open_sink`, which makes a Sink of a SinkURL and raises BadSetting for what the URL must not say. A sink
-blocks: delivery calls it from a thread, one call at a time but for calls that a freeze left hanging on a dead
-connection, so `send` keeps nothing between calls but connections.
+A sink is one module in this folder, found by the scheme of its URL, with the names of SinkModule. What several sinks
+share is in modules whose names begin with an underscore. A sink blocks: delivery calls it from a thread, one call at a
+time but for calls that a freeze left hanging on a dead connection, so `send` keeps nothing between calls but
+connections.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Future
-    from types import ModuleType
 
     from extension.records import Batch
 
@@ -123,6 +122,29 @@ class Sink(Protocol):
         ...
 
 
+class SinkModule(Protocol):
+    """What a module in this folder declares. One that calls AWS has SERVICE and OPERATIONS as well, for the build.
+
+    SCHEMES are those of its URLs. URL is how README writes one, with the first scheme, and SUMMARY what it is, in one
+    line. Of the query PARAMETERS, COMMON_PARAMETERS aside, the HARMLESS ones may be printed with their values, once
+    `open_sink` has taken them. IAM_ACTIONS are what the function's role needs. PROBE is what is left at the destination
+    by a probe, which is one record of type `forwarder.probe`, sent as any batch is.
+    """
+
+    SCHEMES: tuple[str, ...]
+    URL: str
+    SUMMARY: str
+    PARAMETERS: frozenset[str]
+    HARMLESS: frozenset[str]
+    IAM_ACTIONS: tuple[str, ...]
+    PROBE: str
+
+    @staticmethod
+    def open_sink(target: SinkURL, /) -> Sink:
+        """Make the sink of a URL, without a request where it can. Raises BadSetting for what the URL must not say."""
+        ...
+
+
 class SinkURL(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need.
 
@@ -147,21 +169,34 @@ def known() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
+def schemes() -> list[str]:
+    """The schemes of all sinks. It imports every one of them: too slow where all is well."""
+    return sorted(scheme for name in known() for scheme in _import(name).SCHEMES)
+
+
 def module_name(scheme: str) -> str:
-    """The module of a scheme: https is spoken by http, and otlp+https by otlp."""
-    name = scheme.partition("+")[0]
+    """The module that may have a scheme, or the name of none: https is spoken by http, and loki+https by loki."""
+    name, plus, over = scheme.partition("+")
+    if plus and over not in {"http", "https"}:
+        return ""
     return "http" if name == "https" else name
 
 
 def load(target: SinkURL) -> Sink:
     """Import the one module that the target needs and open its sink. Raises BadSetting."""
-    module = _import(target)
+    module = _import(module_name(target.scheme))
+    if target.scheme not in module.SCHEMES:
+        raise unknown_scheme(module.SCHEMES)
     allowed = COMMON_PARAMETERS | module.PARAMETERS
     for number, name in enumerate(target.parameters, 1):
         if name not in allowed:
             raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
-    sink: Sink = module.open_sink(target)
-    return sink
+    return module.open_sink(target)
+
+
+def unknown_scheme(expected: Iterable[str]) -> BadSetting:
+    """That a URL begins with none of these schemes."""
+    return BadSetting(f"expected a sink URL that begins with one of {', '.join(f'{scheme}://' for scheme in expected)}")
 
 
 def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
@@ -170,7 +205,7 @@ def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
     opening = []
     for url in urls:
         with suppress(Exception):  # which load raises again
-            _import(url)  # here, so that no thread waits for another's imports
+            _import(module_name(url.scheme))  # here, so that no thread waits for another's imports
         opening.append(threads.submit(load, url))
     return opening
 
@@ -182,5 +217,5 @@ def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until:
     return [f"{url.place}: {error}" for url, error in failed if isinstance(error, BadSetting)]
 
 
-def _import(url: SinkURL) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{module_name(url.scheme)}")
+def _import(name: str) -> SinkModule:
+    return cast(SinkModule, importlib.import_module(f"{__name__}.{name}"))

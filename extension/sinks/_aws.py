@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 SERVICE = "sts"
 OPERATIONS = ("AssumeRole",)
 
-PARAMETERS = frozenset({"region", "role"})
+PARAMETERS = HARMLESS = frozenset({"region", "role"})
 ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # of a stream
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")

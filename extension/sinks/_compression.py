@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING
 
 from isal import isal_zlib
 
+from extension.records import Batch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from extension.records import Batch
-
 
 class Packed:
-    """The compressed body of the batch at hand: a batch that is tried again, as in an outage, is not packed again."""
+    """The compressed body of the batch at hand: a batch that is tried again, as in an outage, is not packed again.
 
-    def __init__(self, compress: Callable[[bytes], bytes]) -> None:
+    `encode` makes what is compressed of a batch.
+    """
+
+    def __init__(self, compress: Callable[[bytes], bytes], encode: Callable[[Batch], bytes] = Batch.ndjson) -> None:
         self._compress = compress
+        self._encode = encode
         self._packed = ("", b"")
 
     def body(self, batch: Batch) -> bytes:
-        """The batch's lines, compressed."""
+        """The batch, compressed."""
         id_, body = self._packed
         if id_ != batch.id:
-            body = self._compress(batch.ndjson())
+            body = self._compress(self._encode(batch))
             self._packed = (batch.id, body)
         return body
 

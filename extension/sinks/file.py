@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from extension.records import Batch
     from extension.sinks import Failure, SinkURL
 
+SCHEMES = ("file",)
+URL = "file:///path.ndjson"
+SUMMARY = "a file, to try things out"
 PARAMETERS: frozenset[str] = frozenset()
+HARMLESS: frozenset[str] = frozenset()
+IAM_ACTIONS: tuple[str, ...] = ()
+PROBE = "one line"
 
 EXPECTED = "expected the path of a plain file, file:///path.ndjson, or file:///dev/null"
 NULL = os.makedev(1, 3)  # devices.txt of Linux

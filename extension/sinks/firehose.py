@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 SERVICE = "firehose"
 OPERATIONS = ("PutRecordBatch",)
 
+SCHEMES = ("firehose",)
+URL = "firehose://stream"
+SUMMARY = "records of a Firehose stream"
 PARAMETERS = _aws.PARAMETERS | {"pack"}
+HARMLESS = _aws.HARMLESS | {"pack"}
+IAM_ACTIONS = ("firehose:PutRecordBatch",)
+PROBE = "one record"
 
 # "PutRecordBatch", Amazon Data Firehose API Reference. "4 MB": whether MB or MiB, this is below it.
 MAX_RECORDS = 500

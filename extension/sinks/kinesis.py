@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 SERVICE = "kinesis"
 OPERATIONS = ("PutRecords",)
 
+SCHEMES = ("kinesis",)
+URL = "kinesis://stream"
+SUMMARY = "records of a Kinesis data stream"
 PARAMETERS = _aws.PARAMETERS | {"partition_key"}
+HARMLESS = _aws.HARMLESS | {"partition_key"}
+IAM_ACTIONS = ("kinesis:PutRecords",)
+PROBE = "one record"
 
 # "PutRecords", Kinesis Data Streams API Reference. Streams take 1 MiB a record and 5 MiB a request; since 2025 up to 10
 # of each where their owner raised it, which cannot be known from here. Both limits include the partition keys.

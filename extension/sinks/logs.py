@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
 from extension.sinks import BadSetting, Failure, Limits, Outcome, Unavailable, _aws, _packing
+from extension.sinks._time import timestamp_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,12 +23,19 @@ if TYPE_CHECKING:
 SERVICE = "logs"
 OPERATIONS = ("PutLogEvents", "CreateLogStream")
 
+SCHEMES = ("logs",)
+URL = "logs://group/stream"
+SUMMARY = "events in another log group of CloudWatch Logs"
 PARAMETERS = _aws.PARAMETERS | {"stream"}
+HARMLESS = _aws.HARMLESS
+IAM_ACTIONS = ("logs:PutLogEvents", "logs:CreateLogStream")
+PROBE = "one event, in a log stream that is made where it is missing"
 
 # "PutLogEvents", Amazon CloudWatch Logs API Reference.
 MAX_EVENTS = 10_000
 MAX_BYTES = 1 << 20
 EVENT_OVERHEAD = 26
+NS_PER_MS = 1_000_000
 MAX_SPAN_MS = 24 * 3600 * 1000
 
 GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
@@ -110,20 +116,14 @@ def open_sink(target: SinkURL) -> LogsSink:
 def days(records: Sequence[Record]) -> Iterator[list[Event]]:
     """The records, one at least, as events in order of time, in parts that span no more than a day."""
     part: list[Event] = []
-    for event in sorted(Event(timestamp_ms(record.time), at, record.line) for at, record in enumerate(records)):
+    for event in sorted(
+        Event(timestamp_ns(record.time) // NS_PER_MS, at, record.line) for at, record in enumerate(records)
+    ):
         if part and event.timestamp_ms - part[0].timestamp_ms > MAX_SPAN_MS:
             yield part
             part = []
         part.append(event)
     yield part
-
-
-def timestamp_ms(text: str) -> int:
-    """Milliseconds since 1970 of a record's time; now where it has none that can be read."""
-    try:
-        return max(0, int(datetime.fromisoformat(text).timestamp() * 1000))
-    except (ValueError, OverflowError):
-        return time.time_ns() // 1_000_000
 
 
 def rejected(events: Sequence[Event], info: dict[str, int]) -> list[Failure]:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 SERVICE = "s3"
 OPERATIONS = ("PutObject", "HeadBucket")  # botocore asks by the latter where a bucket is that is not here
 
+SCHEMES = ("s3",)
+URL = "s3://bucket/prefix"
+SUMMARY = "objects that Athena reads"
 PARAMETERS = _aws.PARAMETERS | {"acl", "compression", "kms_key", "storage_class"}
+HARMLESS = _aws.HARMLESS | {"acl", "compression", "storage_class"}
+IAM_ACTIONS = ("s3:PutObject",)
+PROBE = "one object of one line"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # "Bucket naming rules", Amazon S3 User Guide
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)")
 TAKEN = "PreconditionFailed"  # what If-None-Match says of a key that is there

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 SERVICE = "sqs"
 OPERATIONS = ("SendMessageBatch", "GetQueueUrl")
 
+SCHEMES = ("sqs",)
+URL = "sqs://queue"
+SUMMARY = "messages in a queue, standard or FIFO"
 PARAMETERS = _aws.PARAMETERS | {"pack"}
+HARMLESS = _aws.HARMLESS | {"pack"}
+IAM_ACTIONS = ("sqs:SendMessage", "sqs:GetQueueUrl")
+PROBE = "one message"
 
 # "SendMessageBatch", Amazon SQS API Reference: the sum of all messages has the same limit as one of them.
 MAX_ENTRIES = 10

@@ -19,39 +19,19 @@ import pytest
 import trustme
 
 from extension import sinks
-from layer import aws_data, built
-from tests.support import ROOT
+from layer import built
 from tests.support import sink_contract as contract
 from tests.support.fault_server import FaultServer
 from tests.support.moto import moto_process as moto_process  # noqa: PLC0414 - a fixture, passed on to this module
 from tests.support.strict_aws import CREDENTIALS, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.support.fake_lambda import FakeLambda
 
 ZIPPED_MB, UNZIPPED_MB = 12, 34  # AWS counts both; the peers' layers are two to ten times as large
-OVER_AWS = [path for path in sinks.known() if aws_data.operations_of(ROOT / "extension" / "sinks" / f"{path}.py")]
-
-
-def _create_firehose(client: Callable[[str], Any]) -> None:
-    """A stream with the bucket that it writes to: without one, moto answers 500."""
-    location = {"LocationConstraint": REGION}
-    client("s3").create_bucket(Bucket="behind-firehose", CreateBucketConfiguration=location)
-    bucket = {"BucketARN": "arn:aws:s3:::behind-firehose", "RoleARN": "arn:aws:iam::123456789012:role/unused"}
-    client("firehose").create_delivery_stream(DeliveryStreamName="telemetry", ExtendedS3DestinationConfiguration=bucket)
-
-
-CREATE: Mapping[str, Callable[[Callable[[str], Any]], object]] = {
-    "s3": lambda client: client("s3").create_bucket(
-        Bucket="telemetry", CreateBucketConfiguration={"LocationConstraint": REGION}
-    ),
-    "kinesis": lambda client: client("kinesis").create_stream(StreamName="telemetry", ShardCount=1),
-    "sqs": lambda client: client("sqs").create_queue(QueueName="telemetry"),
-    "logs": lambda client: client("logs").create_log_group(logGroupName="telemetry"),
-    "firehose": _create_firehose,
-}
+OVER_AWS = [name for name in sinks.known() if contract.kind(name).prepare]
 
 
 async def _forward(lambda_: FakeLambda, url: str, environment: Mapping[str, str]) -> None:
@@ -95,7 +75,9 @@ async def test_every_aws_sink_delivers_to_moto(lambda_: FakeLambda, scheme: str,
         opened.append(session.create_client(service, region_name=REGION, endpoint_url=moto_process))
         return opened[-1]
 
-    CREATE[scheme](client)
+    prepare = contract.kind(scheme).prepare
+    assert prepare is not None
+    prepare(client)
     environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_process}
     await _forward(lambda_, contract.kind(scheme).url(moto_process, Path()), environment)
     for one in opened:

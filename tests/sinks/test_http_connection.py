@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from extension.sinks import Refused, Throttled, Unavailable
 from extension.sinks._http import MAX_ANSWER_BYTES, Connection
-from extension.sinks.http import parse_retry_after
+from extension.sinks._http_intake import parse_retry_after
 from tests.support.batches import batch, line, open_sink
 from tests.support.fault_server import Answer, FaultServer
 

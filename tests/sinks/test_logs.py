@@ -7,7 +7,7 @@ import pytest
 
 from extension.pipeline.pipeline import now_iso
 from extension.sinks import Failure, Outcome, Refused
-from extension.sinks.logs import timestamp_ms
+from extension.sinks._time import timestamp_ns
 from tests.support.batches import ENVIRONMENT, batch, line
 from tests.support.strict_aws import ErrorAnswer, Service, refuse
 
@@ -35,7 +35,7 @@ def test_moto_gives_back_the_lines(aws: Callable[[str], Any], open_for_test: Cal
     assert open_for_test(f"logs://{GROUP}").send(sent, 10.0) == []
     events = logs.get_log_events(logGroupName=GROUP, logStreamName=STREAM, startFromHead=True)["events"]
     assert [event["message"].encode() for event in events] == lines
-    assert [event["timestamp"] for event in events] == [timestamp_ms(record.time) for record in sent.records]
+    assert [event["timestamp"] for event in events] == [timestamp_ns(record.time) // 10**6 for record in sent.records]
 
 
 def test_stream_of_ones_own(aws: Callable[[str], Any], open_for_test: Callable[[str], Sink]) -> None:
@@ -90,12 +90,12 @@ def test_time_that_is_none(strict: Callable[..., Strict], time: str) -> None:
     found = strict(f"logs://{GROUP}")
     assert list(found.sink.send(batch(line(1, time=time), b'{"type":"function"}'), 5.0)) == []
     [body] = found.service.bodies
-    assert all(abs(event["timestamp"] - timestamp_ms("")) < 60_000 for event in body["logEvents"])
+    assert all(abs(event["timestamp"] - timestamp_ns("") // 10**6) < 60_000 for event in body["logEvents"])
 
 
 def test_time_with_part_of_a_second() -> None:
     """A time is of milliseconds since 1970."""
-    assert timestamp_ms("1970-01-01T00:00:01.5Z") == 1500
+    assert timestamp_ns("1970-01-01T00:00:01.5Z") // 10**6 == 1500
 
 
 def test_no_permission_to_create_the_stream(strict: Callable[..., Strict]) -> None:

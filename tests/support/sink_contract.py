@@ -1,7 +1,7 @@
 """What every sink must do, and where each one sends to in a test.
 
-A new sink adds one entry to DESTINATIONS and nothing else: the claims of test_contract.py and the test of the frozen
-binary then cover it. They fail for a sink that has no entry.
+A new sink adds one module to tests/support/sink_cases/, under its own name, with a KIND: the claims of test_contract.py
+and the tests of the frozen binary then cover it. They fail for a sink that has none.
 
     with open_destinations(folder) as destinations:
         for scheme, (url, env) in sink_urls(destinations).items():
@@ -11,16 +11,20 @@ binary then cover it. They fail for a sink that has no entry.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from extension import sinks
 from tests.support import strict_aws
 from tests.support.fault_server import Action, Answer, FaultServer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+Client = Callable[[str], Any]  # makes the botocore client of a service
 
 
 class Receiver(Protocol):
@@ -38,7 +42,8 @@ class Receiver(Protocol):
 class Kind(NamedTuple):
     """How a sink is tried: its URL and environment, given the server's URL and a folder, and who receives.
 
-    `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none without a server.
+    `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none where there is no
+    server. `prepare` makes what it sends to in an empty moto; none where it calls no AWS.
     """
 
     url: Callable[[str, Path], str]
@@ -46,6 +51,7 @@ class Kind(NamedTuple):
     environment: Callable[[str], Mapping[str, str]] = lambda _base: {}
     permanent: Callable[[Request], Action] | None = None
     throttled: Callable[[Request], Action] | None = None
+    prepare: Callable[[Client], object] | None = None
 
 
 class Destination(NamedTuple):
@@ -75,53 +81,22 @@ class Intake:
         return self._taken
 
 
-class File:
-    """A file instead of a server."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "out.ndjson"
-
-    def __call__(self, request: Request) -> Action:
-        """Nobody should come."""
-        raise NotImplementedError
-
-    def lines(self) -> list[bytes]:
-        """Every line in the file."""
-        return self._path.read_bytes().splitlines() if self._path.exists() else []
-
-
-def _aws_kind(url: str, throttled: str = "ThrottlingException") -> Kind:
+def aws_kind(url: str, prepare: Callable[[Client], object], throttled: str = "ThrottlingException") -> Kind:
+    """The kind of a sink that calls AWS: the strict service of ours, or moto, which has to be prepared."""
     return Kind(
         url=lambda _base, _folder: url,
         receiver=lambda _folder: strict_aws.Service(),
         environment=lambda base: {**strict_aws.CREDENTIALS, "AWS_ENDPOINT_URL": base},
         permanent=strict_aws.refusing("AccessDeniedException"),
         throttled=strict_aws.refusing(throttled, headers={"Retry-After": "7"}),
+        prepare=prepare,
     )
 
 
-DESTINATIONS: dict[str, Kind] = {
-    "file": Kind(url=lambda _base, folder: f"file://{folder}/out.ndjson", receiver=File),
-    "http": Kind(
-        url=lambda base, _folder: f"{base}/intake",
-        receiver=lambda _folder: Intake(),
-        permanent=lambda _request: Answer(403),
-        throttled=lambda _request: Answer(429, {"Retry-After": "7"}),
-    ),
-    "s3": _aws_kind("s3://telemetry/raw", "SlowDown"),
-    "firehose": _aws_kind("firehose://telemetry", "ServiceUnavailableException"),
-    "kinesis": _aws_kind("kinesis://telemetry", "ProvisionedThroughputExceededException"),
-    "sqs": _aws_kind("sqs://telemetry", "RequestThrottled"),
-    "logs": _aws_kind("logs://telemetry"),
-}
-
-
 def kind(scheme: str) -> Kind:
-    """The entry of a sink module. Raises LookupError for one that has none."""
-    if scheme not in DESTINATIONS:
-        message = f"extension/sinks/{scheme}.py has no entry in DESTINATIONS of tests/support/sink_contract.py; add one"
-        raise LookupError(message)
-    return DESTINATIONS[scheme]
+    """The KIND of a sink module's case."""
+    found: Kind = importlib.import_module(f"tests.support.sink_cases.{scheme}").KIND
+    return found
 
 
 @contextmanager

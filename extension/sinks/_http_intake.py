@@ -1,0 +1,101 @@
+"""What the sinks share that POST to an HTTP intake: compression, headers, and what a status means to delivery."""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from extension.records import Batch
+from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable
+from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
+from extension.sinks._http import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from extension.sinks import Failure, Limits, SinkURL
+    from extension.sinks._http import Response
+
+PARAMETERS = frozenset({"compression", "headers"})
+HARMLESS = frozenset({"compression"})  # headers= may be a secret by mistake, in place of the name of a variable
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": compress_gzip, "zstd": compress_zstd, "none": uncompressed}
+SCOPES = {400: Scope.RECORD, 413: Scope.SIZE, 422: Scope.RECORD}
+RETRIABLE = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
+
+
+class Intake:
+    """A sink that POSTs batches to one path over a connection that is kept alive."""
+
+    def __init__(
+        self,
+        target: SinkURL,
+        path: str,
+        content_type: str,
+        limits: Limits,
+        encode: Callable[[Batch], bytes] = Batch.ndjson,
+        compressions: Iterable[str] = COMPRESSIONS,
+    ) -> None:
+        """Open nothing yet. `encode` makes a body of a batch; the first of `compressions` is the usual one.
+
+        The scheme of the target is http or https, behind a plus where the sink has a name of its own.
+        Raises BadSetting.
+        """
+        name, plus, scheme = target.scheme.rpartition("+")
+        if not HOST.fullmatch(target.host) or not target.path.isascii():
+            raise BadSetting(
+                f"expected {name}{plus}https://host/path,"
+                " with what is not ASCII as %XX in the path, as xn-- in the host"
+            )
+        self.limits = limits
+        choices = tuple(compressions)
+        compression = target.parameters.get("compression", choices[0])
+        if compression not in choices:
+            raise BadSetting(f"compression= is none of {', '.join(choices)}")
+        self._path = path
+        ours = (("Content-Type", content_type), ("User-Agent", "telemetry-forwarder"))
+        self._headers = merge_headers((*ours, *target.headers))
+        if compression != "none":
+            self._headers["Content-Encoding"] = compression
+        self._packed = Packed(COMPRESSIONS[compression], encode)
+        self._connection = Connection(f"{scheme}://{target.host}")
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """POST the batch. Raises as check_status does, and OSError."""
+        body = self._packed.body(batch)
+        check_status(self._connection.request("POST", self._path, self._headers, body, timeout_s))
+        self._packed.forget()
+        return ()
+
+    def close(self) -> None:
+        """Drop the kept connection."""
+        self._connection.close()
+
+
+def merge_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The last header of each name, which is the same in any case (RFC 9110, section 5.1)."""
+    return dict({name.lower(): (name, value) for name, value in headers}.values())
+
+
+def check_status(response: Response) -> None:
+    """Raise what the status of an answer means to delivery; the answer's body is not shown, it may quote records."""
+    status = response.status
+    if 200 <= status < 300:
+        return
+    message = f"HTTP {status}"
+    if status not in RETRIABLE:
+        raise Refused(message, SCOPES.get(status, Scope.EVERYTHING))
+    retry_after_s = parse_retry_after(response.headers.get("Retry-After", ""))
+    if status == 429 or retry_after_s:
+        raise Throttled(message, retry_after_s)
+    raise Unavailable(message)
+
+
+def parse_retry_after(value: str) -> float:
+    """Seconds to wait as in RFC 9110 section 10.2.3, a number or a date; 0 where there is none that can be read."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
