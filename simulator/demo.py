@@ -6,8 +6,9 @@ import json
 import platform
 from pathlib import Path
 
-from simulator import console, picture, scenario, verdict
+from simulator import scenario
 from simulator.errors import SimulatorError
+from simulator.report import console, picture, verdict
 from simulator.scenario import Scenario
 
 INVOCATIONS = 3

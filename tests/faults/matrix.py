@@ -14,7 +14,7 @@ from tests.faults.server import OK, Answer, Hang, Reset
 
 if TYPE_CHECKING:
     from simulator.faults import FreezeClocks
-    from simulator.network import Peer
+    from simulator.sandbox.network import Peer
     from tests.faults.server import Action
 
 GAVE_UP_S = 6.0  # a second more than one attempt lasts
