@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from simulator import console, picture, scenario, verdict
+from simulator import scenario
 from simulator.demo import demo
 from simulator.errors import SimulatorError
+from simulator.report import console, picture, verdict
 from simulator.scenario import Scenario
 from simulator.settings import InitType
 

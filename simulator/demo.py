@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 from layer import built
-from simulator import console, picture, scenario, verdict
+from simulator import scenario
 from simulator.errors import SimulatorError
+from simulator.report import console, picture, verdict
 from simulator.scenario import Scenario
 
 INVOCATIONS = 3

@@ -15,23 +15,28 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from simulator import invocation, phases, preload, reports, shutdown
-from simulator import layer as layers
+from simulator.apis.server import serve
 from simulator.clock import Clock
-from simulator.errors import SimulatorError
-from simulator.memory import Limit
-from simulator.runtime_api import Work
-from simulator.sandbox import Failed, Ground, Sandbox
-from simulator.server import serve
+from simulator.errors import Failed, SimulatorError
+from simulator.phases import init, invocation, invoke, reports, restore, shutdown
+from simulator.sandbox import layer as layers
+from simulator.sandbox import preload
+from simulator.sandbox.clocks import Clocks
+from simulator.sandbox.host import Host
+from simulator.sandbox.memory import Limit
+from simulator.sandbox.runtime import Work
+from simulator.sandbox.sandbox import Sandbox
+from simulator.sandbox.snapshot import Copy
 from simulator.settings import Settings
-from simulator.snapshot import Copy
 from simulator.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.invocation import Invocation
-    from simulator.shutdown import Shutdown
+    from simulator.phases.invocation import Invocation
+    from simulator.phases.shutdown import Shutdown
+    from simulator.sandbox.network import Proxy
+    from simulator.sandbox.snapshot import Snapshot
     from simulator.timeline import Moment
 
 RESTORE_LIMIT_S = 10.0
@@ -40,9 +45,10 @@ SNAPSHOT_FLUSH_S = 1.0
 
 
 class Environment:
-    """Runs a function and its extensions as Lambda would. Keyword arguments are those of Settings.
+    """Runs a function and its extensions as Lambda would. Other keyword arguments are those of Settings.
 
-    `layer` is a zip or a folder, or several, merged in order. `sent` maps an extension to every NDJSON line that the
+    `layer` is a zip or a folder, or several, merged in order. The proxies in `network` freeze with the environment.
+    With a `snapshot` (SnapStart only) it is restored from that. `sent` maps an extension to every NDJSON line that the
     Telemetry API wrote to it; `timeline` is all that happened; `invocations` and `shutdowns` are what came out.
     """
 
@@ -51,6 +57,8 @@ class Environment:
         *,
         layer: Path | Sequence[Path] = (),
         function: Path,
+        network: Sequence[Proxy] = (),
+        snapshot: Snapshot | None = None,
         watch: Callable[[Moment], None] | None = None,
         **settings: Any,  # checked by Settings, by name; spelling them out here would be a second list of them
     ) -> None:
@@ -60,7 +68,9 @@ class Environment:
         except TypeError as error:
             raise SimulatorError(str(error).replace("Settings.__init__()", "Environment")) from None
         self.settings.check()
-        self.clock = Clock(self.settings.faults.freeze_clocks)
+        if snapshot and self.settings.init_type != "snap-start":
+            raise SimulatorError("a snapshot needs the init type snap-start")
+        self.clock = Clock()
         self.timeline = Timeline(watch)
         self.sent: dict[str, list[bytes]] = {}
         self.invocations: list[Invocation] = []
@@ -70,7 +80,9 @@ class Environment:
         self._sandbox: Sandbox | None = None
         self._phase = "init"  # of the next start: "invoke" after a reset
         self._frozen_at: float | None = None
-        self._copy = Copy(self.settings.snapshot) if self.settings.snapshot else None
+        self._clocks = Clocks(self.settings.faults.freeze_clocks)
+        self._network = network
+        self._copy = Copy(snapshot) if snapshot else None
         self._report: dict[str, Any] = {}  # initDurationMs or restoreDurationMs, for the next report
 
     async def __aenter__(self) -> Self:
@@ -83,7 +95,7 @@ class Environment:
                 stack.callback(limit.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             runtime_api = await stack.enter_async_context(serve(self._current))
-            self._ground = Ground(
+            self._host = Host(
                 settings=self.settings,
                 clock=self.clock,
                 timeline=self.timeline,
@@ -94,6 +106,7 @@ class Environment:
                 opt=opt,
                 limit=limit,
                 preload=libraries,
+                network=self._network,
                 copy=self._copy,
             )
             stack.push_async_callback(self._end)
@@ -121,7 +134,7 @@ class Environment:
         sandbox = self._current()
         await self._thaw(sandbox)
         began = time.monotonic()
-        await phases.restore(sandbox, RESTORE_LIMIT_S)
+        await restore.restore(sandbox, RESTORE_LIMIT_S)
         self._report = {"restoreDurationMs": reports.ms_since(began)}
 
     async def invoke(
@@ -160,7 +173,7 @@ class Environment:
 
     def _current(self) -> Sandbox:
         if self._sandbox is None:
-            self._sandbox = Sandbox(self._ground)
+            self._sandbox = Sandbox(self._host)
         return self._sandbox
 
     async def _try_init(self) -> bool:
@@ -173,7 +186,7 @@ class Environment:
 
     async def _initialise(self, limit_s: float) -> None:
         began = time.monotonic()
-        await phases.initialise(self._current(), self._phase, limit_s)
+        await init.initialise(self._current(), self._phase, limit_s)
         self._report = {"initDurationMs": reports.ms_since(began)}
 
     async def _invoke(
@@ -213,7 +226,7 @@ class Environment:
                 await self.restore()
             async with asyncio.timeout((deadline_ms - self.clock.now_ms()) / 1000):
                 work.began = time.monotonic()
-                await phases.invoke(sandbox, work, deadline_ms, start)
+                await invoke.invoke(sandbox, work, deadline_ms, start)
         except TimeoutError:
             for agent in sandbox.agents.values() if work.over else ():
                 if "INVOKE" in agent.events and agent.state != "Ready":
@@ -247,7 +260,7 @@ class Environment:
     def _preload(self, folder: Path) -> dict[str, str]:
         faults = self.settings.faults
         other_clocks = faults.clock_jump_s or faults.freeze_clocks != "both"
-        clocks = self.clock.preload(folder) if other_clocks else {}
+        clocks = self._clocks.preload(folder) if other_clocks else {}
         return preload.together(clocks, self._copy.preload(folder) if self._copy else {})
 
     async def _freeze(self) -> None:
@@ -263,7 +276,8 @@ class Environment:
             self._copy.restore()
         if self._frozen_at is not None:
             await asyncio.sleep(self._frozen_at + self.settings.faults.freeze_s - time.monotonic())
-            self.clock.freeze_ended(time.monotonic() - self._frozen_at, self.settings.faults.clock_jump_s)
+            self.clock.jump(self.settings.faults.clock_jump_s)
+            self._clocks.freeze_ended(time.monotonic() - self._frozen_at, self.settings.faults.clock_jump_s)
             self._frozen_at = None
             sandbox.freeze(frozen=False)
 

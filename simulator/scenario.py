@@ -31,7 +31,7 @@ _LISTS: dict[str, tuple[tuple[type, ...], str]] = {
     "tuple[int, ...]": ((int,), "whole numbers"),
     "tuple[float, ...]": ((int, float), "numbers"),
 }
-_NOT_HERE = ("layers", "env", "faults", "network", "snapshot")  # read by themselves, or only for Python
+_NOT_HERE = ("layers", "env", "faults")  # read by themselves
 # A step is a table with one of these, and what else it may hold.
 _STEPS = {"init": (), "invoke": ("times", "concurrency", "request_id"), "wait_s": (), "shutdown": ()}
 

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from simulator.network import Proxy
-    from simulator.snapshot import Snapshot
-
 # Developer Guide, "Working with Lambda environment variables": AWS_LAMBDA_INITIALIZATION_TYPE.
 InitType = Literal["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"]
 LogFormat = Literal["Text", "JSON"]
@@ -44,8 +41,6 @@ class Settings:
     region: str = "us-east-1"
     account_id: str = "123456789012"
     faults: Faults = field(default_factory=Faults)
-    network: tuple[Proxy, ...] = ()  # proxies that freeze with the environment
-    snapshot: Snapshot | None = None  # SnapStart only: what this environment is a copy of
 
     @property
     def managed(self) -> bool:
@@ -81,8 +76,6 @@ class Settings:
             problems.append(
                 f"freeze clocks {self.faults.freeze_clocks!r} are none of {', '.join(get_args(FreezeClocks))}"
             )
-        if self.snapshot and self.init_type != "snap-start":
-            problems.append("a snapshot needs the init type snap-start")
         problems += [f"{key!r} is no name for a variable" for key in self.env if not key or "=" in key]
         if self.mount_opt and os.geteuid() != 0:
             problems.append("binding the layer over /opt needs root")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.environment import Environment
-from simulator.snapshot import Snapshot
+from simulator.sandbox.snapshot import Snapshot
 from tests.support.fault_server import FaultServer
 from tests.support.strict_aws import Service, decompress
 

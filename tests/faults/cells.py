@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from simulator.network import Proxy
-from simulator.snapshot import Snapshot
+from simulator.sandbox.network import Proxy
+from simulator.sandbox.snapshot import Snapshot
 from tests.faults.matrix import DONE_BEFORE, FAILURE, FREEZES, KILLED, LATE, LOADS, OWN_IDS, SINKS, TIMEOUT
 from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
 

@@ -14,7 +14,7 @@ from tests.support.pairwise import cover
 
 if TYPE_CHECKING:
     from simulator.faults import FreezeClocks
-    from simulator.network import Peer
+    from simulator.sandbox.network import Peer
     from tests.support.fault_server import Action
 
 GAVE_UP_S = 6.0  # a second more than one attempt lasts

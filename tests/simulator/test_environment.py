@@ -9,7 +9,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from simulator.processes import descendants
+from simulator.sandbox.processes import descendants
 from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan, write_probe
 from tests.simulator.reading import events, order, pids, records, said, sent
 

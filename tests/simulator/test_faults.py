@@ -9,7 +9,7 @@ import pytest
 from simulator.environment import Environment
 from simulator.errors import SimulatorError
 from simulator.faults import Faults
-from simulator.invocation import Invocation
+from simulator.phases.invocation import Invocation
 from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan, write_probe
 from tests.simulator.reading import events, order, records, said, sent
 

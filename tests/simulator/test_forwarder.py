@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator import picture, verdict
 from simulator.environment import Environment
 from simulator.faults import Faults
+from simulator.report import picture, verdict
 from tests.simulator.conftest import EXAMPLE
 from tests.simulator.reading import said
 
@@ -62,7 +62,7 @@ async def simulate(layer: Path, out: Path, **settings: Any) -> Environment:
         {"limit_memory": True, "memory_mb": 128},
         {"faults": Faults(split_writes=100)},
         {"faults": Faults(coalesce_writes=2)},
-        {"faults": Faults(stall_s=0.05)},
+        {"faults": Faults(stall_s=0.05, hold_back_bytes=1 << 20)},
         {"faults": Faults(burst=5000)},
         {"faults": Faults(freeze_s=1.5)},
         {"faults": Faults(clock_jump_s=3600.0)},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.environment import Environment
-from simulator.memory import Limit
+from simulator.sandbox.memory import Limit
 from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.environment import Environment
-from simulator.network import Proxy
+from simulator.sandbox.network import Proxy
 from tests.support.fault_server import FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from simulator.network import Peer
+    from simulator.sandbox.network import Peer
     from tests.simulator.conftest import MakeFunction, Plan
 
 LIMIT_S = 10.0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulator import picture
 from simulator.environment import Environment
+from simulator.report import picture
 from tests.simulator.conftest import EXAMPLE, Plan
 
 if TYPE_CHECKING:

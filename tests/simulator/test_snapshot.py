@@ -8,7 +8,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.errors import SimulatorError
-from simulator.snapshot import Snapshot
+from simulator.sandbox.snapshot import Snapshot
 from tests.simulator.conftest import EXAMPLE, write_probe
 from tests.simulator.reading import order, records, sent
 

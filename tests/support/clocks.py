@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator.clock import Clock
+from simulator.sandbox import clocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,10 +26,10 @@ class Clocks:
 
     def __init__(self, lambda_: FakeLambda, folder: Path, going: FreezeClocks = "both") -> None:
         self._lambda = lambda_
-        self._clock = Clock(going)
-        self.variables = self._clock.preload(folder)
+        self._clocks = clocks.Clocks(going)
+        self.variables = self._clocks.preload(folder)
 
     def jump(self, seconds: float) -> None:
         """Let time pass at once."""
-        self._clock.freeze_ended(0.0, seconds)
+        self._clocks.freeze_ended(0.0, seconds)
         self._lambda.ahead_s += seconds

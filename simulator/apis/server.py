@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from simulator.apis.answers import refusal
+from simulator.apis.extensions import ExtensionsApi
+from simulator.apis.runtime import RuntimeApi
+from simulator.apis.telemetry import TelemetryApi
 from simulator.errors import Refused
-from simulator.extensions_api import ExtensionsApi
-from simulator.runtime_api import RuntimeApi
-from simulator.telemetry_api import TelemetryApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from aiohttp.typedefs import Handler
 
-    from simulator.sandbox import Sandbox
+    from simulator.sandbox.sandbox import Sandbox
 
 MAX_BODY_BYTES = 1 << 20  # of the extension and telemetry routes
 
@@ -44,7 +45,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except Refused as refused:
-        return refused.response()
+        return refusal(refused)
     except web.HTTPNotFound:
         return web.Response(status=404, text="404 page not found\n")
     except web.HTTPMethodNotAllowed:

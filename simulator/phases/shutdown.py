@@ -12,14 +12,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.output import Printed
-from simulator.sandbox import RUNTIME
+from simulator.sandbox.sandbox import RUNTIME
+from simulator.telemetry.records import Printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from simulator.agents import Agent
-    from simulator.sandbox import Sandbox
+    from simulator.sandbox.agents import Agent
+    from simulator.sandbox.sandbox import Sandbox
 
 EXTERNAL_BUDGET_S = 2.0
 INTERNAL_BUDGET_S = 0.5

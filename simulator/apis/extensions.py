@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from simulator.agents import Agent
-from simulator.errors import ACCEPTED, Refused, go_json_error, internal_error, reply
+from simulator.apis.answers import ACCEPTED, reply
+from simulator.errors import Refused, go_json_error, internal_error
+from simulator.sandbox.agents import MAX_EXTENSIONS, Agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from simulator.sandbox import Sandbox
+    from simulator.sandbox.sandbox import Sandbox
 
-MAX_EXTENSIONS = 10
 ERROR_TYPE_HEADER = "Lambda-Extension-Function-Error-Type"
 # Go's words, which AWS's emulator passes on.
 GO_KINDS: dict[type, str] = {list: "array", str: "string", int: "number", float: "number", bool: "bool"}
@@ -37,7 +37,6 @@ class ExtensionsApi:
 
     def __init__(self, current: Callable[[], Sandbox]) -> None:
         self._current = current
-        self._next_calls = 0
 
     def routes(self) -> list[web.RouteDef]:
         """What the server adds."""
@@ -75,9 +74,9 @@ class ExtensionsApi:
     async def _next(self, request: web.Request) -> web.Response:
         sandbox = self._current()
         agent = identify(sandbox, request)
-        self._next_calls += 1
         sandbox.timeline.note("extension.next", name=agent.name)
-        if self._next_calls in sandbox.settings.faults.next_500:
+        failing = sandbox.settings.faults.next_500
+        if failing and len(sandbox.timeline.named("extension.next")) in failing:
             sandbox.timeline.note("fault", what="event/next answered 500", name=agent.name)
             raise internal_error()
         parked = agent.park()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.runtime_api import Work
+    from simulator.sandbox.runtime import Work
     from simulator.settings import Settings
 
 

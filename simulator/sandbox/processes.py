@@ -11,13 +11,13 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.output import Frames, Lines, LogSocket, Pipe
+from simulator.sandbox.output import Frames, Lines, LogSocket, Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.memory import Limit
-    from simulator.output import Printed
+    from simulator.sandbox.memory import Limit
+    from simulator.telemetry.records import Printed
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000  # unshare(2), mount(2)

@@ -1,6 +1,6 @@
 """One life of the processes: from a start to the reset or shutdown that ends it. The next life gets new identifiers.
 
-It knows who runs and what they said; the order of things is in phases.py.
+It knows who runs and what they said; the order of things is in phases/.
 """
 
 from __future__ import annotations
@@ -11,67 +11,36 @@ import signal
 import stat
 import sys
 import uuid
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator import layer, processes, variables
-from simulator.agents import Agent
-from simulator.extensions_api import MAX_EXTENSIONS
-from simulator.runtime_api import Runtime
-from simulator.telemetry_api import Telemetry
+from simulator.errors import Failed
+from simulator.sandbox import layer, processes, variables
+from simulator.sandbox.agents import MAX_EXTENSIONS, Agent
+from simulator.sandbox.runtime import Runtime
+from simulator.telemetry.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from simulator.clock import Clock
-    from simulator.memory import Limit
-    from simulator.output import Printed
-    from simulator.processes import Process
-    from simulator.records import Kind
-    from simulator.settings import Settings
-    from simulator.snapshot import Copy
-    from simulator.timeline import Timeline
+    from simulator.sandbox.host import Host
+    from simulator.sandbox.processes import Process
+    from simulator.telemetry.records import Kind, Printed
 
 RUNTIME = "runtime"
 KILL_TIMEOUT_S = 2.0
 SHOWN_LINES, SHOWN_CHARACTERS = 20, 4000  # of what is printed at once, in the timeline
 
 
-class Failed(Exception):
-    """The phase that runs has failed; `error_type` is AWS's (Extension.Crash ...), the message for people."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(message)
-        self.error_type = error_type
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What a sandbox stands on, and what outlives it. `opt` holds the layers, `preload` goes to every process."""
-
-    settings: Settings
-    clock: Clock
-    timeline: Timeline
-    sent: dict[str, list[bytes]]
-    tasks: asyncio.TaskGroup
-    runtime_api: str
-    folder: Path
-    opt: Path
-    limit: Limit | None
-    preload: Mapping[str, str]
-    copy: Copy | None
-
-
 class Sandbox:
     """Extensions and runtime of one life, with what they have told the APIs."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.settings = settings = ground.settings
-        self.clock = ground.clock
-        self.timeline = ground.timeline
-        self.telemetry = Telemetry(settings, ground.clock, ground.timeline, ground.sent, ground.tasks, ground.copy)
+    def __init__(self, host: Host) -> None:
+        self.settings = settings = host.settings
+        self.clock = host.clock
+        self.timeline = host.timeline
+        self.telemetry = Stream(settings, host.clock, host.timeline, host.sent, host.tasks, host.copy)
         self.agents: dict[str, Agent] = {}
         self.runtime = Runtime()
         self.processes: dict[str, Process] = {}
@@ -81,9 +50,9 @@ class Sandbox:
         self.stopping = False
         self.failure: Failed | None = None
         self.credentials_token = str(uuid.uuid4())
-        day = ground.clock.stamp()[:10].replace("-", "/")
+        day = host.clock.stamp()[:10].replace("-", "/")
         self.instance_id = f"{day}/{settings.name}[{settings.version}]{uuid.uuid4().hex}"
-        self._ground = ground
+        self._host = host
         self._waiting: list[asyncio.Future[None]] = []
 
     # What the phases wait for
@@ -120,7 +89,7 @@ class Sandbox:
 
     async def start_extensions(self) -> None:
         """Start every file of extensions/, all before any is waited for."""
-        files = layer.extensions(self._ground.opt)
+        files = layer.extensions(self._host.opt)
         if len(files) > MAX_EXTENSIONS:
             self.fail(
                 "Extension.LaunchError",
@@ -128,7 +97,7 @@ class Sandbox:
             )
             raise self.failure or AssertionError
         self.agents |= {file.name: Agent(file.name, external=True, managed=self.settings.managed) for file in files}
-        env = variables.for_extension(self.settings, self._ground.runtime_api, self.credentials_token)
+        env = variables.for_extension(self.settings, self._host.runtime_api, self.credentials_token)
         for file in files:
             path = Path("/opt/extensions") / file.name if self.settings.mount_opt else file
             try:
@@ -144,13 +113,13 @@ class Sandbox:
     async def start_runtime(self) -> None:
         """Start the function's bootstrap, or AWS's runtime client for Python."""
         task_root = self.settings.function.resolve()
-        bootstraps = [path for path in (task_root / "bootstrap", self._ground.opt / "bootstrap") if path.is_file()]
+        bootstraps = [path for path in (task_root / "bootstrap", self._host.opt / "bootstrap") if path.is_file()]
         command = [str(bootstraps[0])] if bootstraps else [sys.executable, "-m", "awslambdaric", self.settings.handler]
         env = variables.for_runtime(
-            self.settings, self._ground.runtime_api, self.credentials_token, self.instance_id, str(self._ground.opt)
+            self.settings, self._host.runtime_api, self.credentials_token, self.instance_id, str(self._host.opt)
         )
         try:
-            log_socket = self._ground.folder / "log.sock" if self.settings.managed else None
+            log_socket = self._host.folder / "log.sock" if self.settings.managed else None
             await self._start(
                 RUNTIME, command, env, task_root, "function", framed=not self.settings.managed, log_socket=log_socket
             )
@@ -170,14 +139,14 @@ class Sandbox:
         log_socket: Path | None = None,
     ) -> None:
         sink = partial(self._printed, name, kind)
-        env = {**env, **self._ground.preload}
-        opt = self._ground.opt if self.settings.mount_opt else None
+        env = {**env, **self._host.preload}
+        opt = self._host.opt if self.settings.mount_opt else None
         process = await processes.start(
-            name, command, env, cwd, sink, framed=framed, log_socket=log_socket, limit=self._ground.limit, opt=opt
+            name, command, env, cwd, sink, framed=framed, log_socket=log_socket, limit=self._host.limit, opt=opt
         )
         self.processes[name] = process
         self.timeline.note("process.start", name=name, pid=process.pid)
-        self._ground.tasks.create_task(self._watch(process), name=f"watch {name}")
+        self._host.tasks.create_task(self._watch(process), name=f"watch {name}")
 
     def _printed(self, name: str, kind: Kind, printed: Printed) -> None:
         lines = [line[:SHOWN_CHARACTERS].decode("utf-8", "replace") for line in printed.messages[:SHOWN_LINES]]
@@ -193,9 +162,7 @@ class Sandbox:
         if agent is None:
             self.runtime.unpark()
             message = f"the runtime ended with {how}"
-            oom = (
-                returncode == -signal.SIGKILL and self._ground.limit is not None and self._ground.limit.out_of_memory()
-            )
+            oom = returncode == -signal.SIGKILL and self._host.limit is not None and self._host.limit.out_of_memory()
             error_type = "Runtime.OutOfMemory" if oom else self.runtime.init_error_type or "Runtime.ExitError"
             self.fail(error_type, message)
         else:
@@ -215,7 +182,7 @@ class Sandbox:
             if process.returncode is None:
                 process.signal_all(signal.SIGSTOP if frozen else signal.SIGCONT)
         self.telemetry.freeze(frozen=frozen)
-        for proxy in self.settings.network:
+        for proxy in self._host.network:
             proxy.freeze(frozen=frozen)
 
     async def stopped(self, limit_s: float) -> None:

@@ -6,12 +6,12 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from simulator import processes
+from simulator.sandbox import processes
 
 if TYPE_CHECKING:
     from simulator.clock import Clock
-    from simulator.runtime_api import Work
-    from simulator.sandbox import Sandbox
+    from simulator.sandbox.runtime import Work
+    from simulator.sandbox.sandbox import Sandbox
 
 MANAGED_TIMEOUT = "Sandbox.Timedout"
 

@@ -11,6 +11,7 @@ from simulator.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MAX_EXTENSIONS = 10  # Developer Guide, "Lambda quotas"
 # From which states a call is allowed (AWS's runtime interface emulator, core/externalagent_states.go).
 _ALLOWED = {
     "Ready": ("Registered", "Running"),

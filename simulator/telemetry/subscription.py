@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from simulator.destinations import Http, Tcp
 from simulator.errors import Refused, go_json_error
+from simulator.telemetry.destinations import Http, Tcp
 
 if TYPE_CHECKING:
-    from simulator.destinations import Destination
     from simulator.faults import Faults
+    from simulator.telemetry.destinations import Destination
 
 SCHEMAS = ("2022-07-01", "2022-12-13", "2025-01-29")
 TYPES = ("platform", "function", "extension")

@@ -13,6 +13,14 @@ import orjson
 Kind = Literal["platform", "function", "extension"]
 
 
+class Printed(NamedTuple):
+    """Messages printed together; `epoch_ms` and `is_json` where the writer said when and what."""
+
+    messages: list[bytes]
+    epoch_ms: float | None = None
+    is_json: bool | None = None
+
+
 class Record(NamedTuple):
     """One record, ready to be sent: `line` with its line feed; `text` for schema 2022-07-01, which had only strings."""
 

@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import os
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from simulator.telemetry.records import Printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +25,6 @@ PIPE_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 20
 MAX_FRAME_BYTES = 1 << 24
 FRAME_HEAD_BYTES = 16
-
-
-class Printed(NamedTuple):
-    """Messages printed together; `epoch_ms` and `is_json` where the writer said when and what."""
-
-    messages: list[bytes]
-    epoch_ms: float | None = None
-    is_json: bool | None = None
 
 
 class Lines:

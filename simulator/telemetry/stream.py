@@ -1,4 +1,4 @@
-"""The Telemetry API 2022-07-01: subscriptions during init, and the stream of records to all who subscribed.
+"""The stream of records of one sandbox, to all who subscribed during init.
 
 Sources: Developer Guide, "Accessing real-time telemetry data for extensions using the Telemetry API"; AWS's emulator
 for the replay of earlier records to a new subscriber (relay.go) and for the end of the window.
@@ -7,34 +7,38 @@ for the replay of earlier records to a new subscriber (relay.go) and for the end
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aiohttp import web
-
-from simulator import records
-from simulator.destinations import NotSent
-from simulator.errors import Refused, internal_error, reply
-from simulator.extensions_api import identify
-from simulator.subscriber import SLOW, Subscriber
-from simulator.subscription import parse
+from simulator.errors import Refused, internal_error
+from simulator.telemetry import records
+from simulator.telemetry.destinations import NotSent
+from simulator.telemetry.subscriber import SLOW, Subscriber
+from simulator.telemetry.subscription import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from simulator.clock import Clock
-    from simulator.output import Printed
-    from simulator.records import Kind, Record
-    from simulator.sandbox import Sandbox
     from simulator.settings import Settings
-    from simulator.snapshot import Copy
+    from simulator.telemetry.records import Kind, Printed, Record
     from simulator.timeline import Timeline
 
 REPLAY_RECORDS = 50_000  # init records kept for whoever subscribes late; the oldest go first
 
 
-class Telemetry:
+class Copy(Protocol):
+    """What a copy of a snapshot changes: other records may stand for those of this sandbox's own init."""
+
+    @property
+    def records(self) -> Sequence[Record] | None:
+        """What a subscriber gets of init; None: what was published here."""
+
+    def hides(self, record: Record) -> bool:
+        """Whether a record that is published here is withheld, because another stands for it."""
+
+
+class Stream:
     """The records of one sandbox and their subscribers."""
 
     def __init__(
@@ -151,48 +155,3 @@ class Telemetry:
         await asyncio.gather(*self._running, return_exceptions=True)
         for subscriber in self.subscribers:
             await subscriber.close()
-
-
-class TelemetryApi:
-    """The routes of the API for the sandbox that is current."""
-
-    def __init__(self, current: Callable[[], Sandbox]) -> None:
-        self._current = current
-        self._calls = 0
-
-    def routes(self) -> list[web.RouteDef]:
-        """What the server adds."""
-        return [web.put("/2022-07-01/telemetry", self._subscribe), web.put("/2020-08-15/logs", self._logs)]
-
-    async def _subscribe(self, request: web.Request) -> web.Response:
-        sandbox = self._current()
-        agent = identify(sandbox, request)
-        sandbox.timeline.note("telemetry.subscribe", name=agent.name)
-        self._fault(sandbox)
-        try:
-            await sandbox.telemetry.subscribe(agent.name, await request.read())
-        except Refused as refused:
-            if refused.status != 400:
-                raise
-            body = {"errorType": refused.error_type, "errorMessage": str(refused)}
-            return web.Response(status=400, text=json.dumps(body))  # as text/plain: so AWS's emulator
-        return web.Response(text='"OK"')
-
-    async def _logs(self, _: web.Request) -> web.Response:
-        if self._current().settings.managed:
-            raise web.HTTPNotFound
-        return reply({"errorMessage": "Logs API is not supported", "errorType": "Logs.NotSupported"}, 202)
-
-    def _fault(self, sandbox: Sandbox) -> None:
-        faults = sandbox.settings.faults
-        self._calls += 1
-        first = faults.subscribe_statuses[self._calls - 1 : self._calls]
-        status = first[0] if first else faults.subscribe_status
-        if status in (0, 200):
-            return
-        sandbox.timeline.note("fault", what=f"subscription answered {status}")
-        if status == 202:
-            raise Refused(202, "Telemetry.NotSupported", "Telemetry API is not supported")
-        if status == 500:
-            raise internal_error()
-        raise Refused(status, "ValidationError", "refused on request")

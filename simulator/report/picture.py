@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator import console
+from simulator.report import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulator import preload
+from simulator.sandbox import preload
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from simulator.records import Record
+    from simulator.telemetry.records import Record
 
 
 class Snapshot:

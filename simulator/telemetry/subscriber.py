@@ -12,15 +12,15 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from simulator import records
-from simulator.destinations import NotSent
+from simulator.telemetry import records
+from simulator.telemetry.destinations import NotSent
 
 if TYPE_CHECKING:
     from simulator.clock import Clock
-    from simulator.destinations import Destination
     from simulator.faults import Faults
-    from simulator.records import Record
-    from simulator.subscription import Subscription
+    from simulator.telemetry.destinations import Destination
+    from simulator.telemetry.records import Record
+    from simulator.telemetry.subscription import Subscription
     from simulator.timeline import Timeline
 
 SLOW = "Some logs were dropped because the downstream consumer is slower than the logs production rate"

@@ -1,0 +1,1 @@
+"""What is told of a run: on the console, as a picture, as a verdict."""

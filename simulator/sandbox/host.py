@@ -1,0 +1,39 @@
+"""What lives of a sandbox have in common, and what outlives each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from simulator.clock import Clock
+    from simulator.sandbox.memory import Limit
+    from simulator.sandbox.network import Proxy
+    from simulator.sandbox.snapshot import Copy
+    from simulator.settings import Settings
+    from simulator.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """Where sandboxes run, one after the other. `opt` holds the layers; `preload` are variables for every process.
+
+    `sent` and `timeline` are added to, `tasks` holds what runs beside the phases, `runtime_api` is host:port.
+    """
+
+    settings: Settings
+    clock: Clock
+    timeline: Timeline
+    sent: dict[str, list[bytes]]
+    tasks: asyncio.TaskGroup
+    runtime_api: str
+    folder: Path
+    opt: Path
+    limit: Limit | None
+    preload: Mapping[str, str]
+    network: Sequence[Proxy]
+    copy: Copy | None

@@ -1,0 +1,1 @@
+"""Records, and their way to whoever subscribed."""
