@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator import preload
+from simulator.sandbox import preload
 from tests.support.changing_intake import ChangingIntake, pour
 from tests.support.fake_lambda import Answer, FakeLambda
 from tests.support.fault_server import Action, FaultServer, Request
