@@ -49,7 +49,7 @@ async def test_two_live_sinks_get_every_line_of_three_bursts(lambda_: FakeLambda
     with ExitStack() as stack:
         slow = [FaultServer([Answer(after_s=FIRST_S)], Answer(after_s=AFTER_S)) for _ in range(2)]
         servers = [stack.enter_context(server) for server in slow]
-        urls = [f"{server.url}/" for server in servers]
+        urls = [server.url for server in servers]
         await lambda_.start(FORWARDER_SINKS=" ".join(urls), FORWARDER_FLUSH="invocation")
         await lambda_.subscribe()
         for _ in range(3):
@@ -64,8 +64,8 @@ async def test_two_live_sinks_get_every_line_of_three_bursts(lambda_: FakeLambda
 async def test_a_live_sink_beside_a_dead_one_gets_every_line_of_a_burst(lambda_: FakeLambda) -> None:
     """200,040 short lines, a bound of 1 MiB, one sink that refuses connections: the other one has all of them."""
     with FaultServer([Answer(after_s=FIRST_S)], Answer(after_s=AFTER_S)) as server:
-        url = f"{server.url}/"
-        sinks = f"{url} http://127.0.0.1:{refused_port()}/"
+        url = server.url
+        sinks = f"{url}/ http://127.0.0.1:{refused_port()}/"
         await lambda_.start(FORWARDER_SINKS=sinks, FORWARDER_QUEUE_BYTES=str(1 << 20), FORWARDER_FLUSH="invocation")
         await lambda_.subscribe()
         lambda_.send(burst(10, 200_040))

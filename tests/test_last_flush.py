@@ -69,7 +69,7 @@ async def test_what_is_on_disk_is_sent_before_the_disk_is_gone(lambda_: FakeLamb
         await run_through_outage(lambda_, MORE_THAN_MEMORY)
         intake.answer = OK
         assert await lambda_.shut_down("spindown", timeout_s=LAST_S) == 0
-        account = lambda_.ledger["sinks"][f"{server.url}/"]
+        account = lambda_.ledger["sinks"][server.url]
     assert (account["dropped"], account["pending"], account["delivered"]) == ({}, 0, came(lambda_))
     assert len({record["lambda"]["id"] for record in intake.records()}) == came(lambda_)
 
@@ -84,14 +84,14 @@ async def test_what_is_on_disk_serves_the_next_process(layer: Path, tmp_path: Pa
             await start(first, server, tmp_path)
             await run_through_outage(first, LESS_THAN_DISK)
             assert await first.shut_down(reason, timeout_s=HOPELESS_S) == 0
-            account = first.ledger["sinks"][f"{server.url}/"]
+            account = first.ledger["sinks"][server.url]
         assert (account["dropped"], account["pending"], account["spooled"]) == ({}, came(first), came(first))
         intake.answer = OK
         async with FakeLambda(executable, tmp_path) as second:
             await start(second, server, tmp_path)
             await second.invoke("next", "life")
             assert await second.shut_down(timeout_s=LAST_S) == 0
-            account = second.ledger["sinks"][f"{server.url}/"]
+            account = second.ledger["sinks"][server.url]
     assert (account["restored"], account["dropped"], account["pending"]) == (came(first), {}, 0)
     assert len({record["lambda"]["id"] for record in intake.records()}) == came(first) + came(second)
 
