@@ -186,8 +186,10 @@ class Delivery:
 
     async def run(self) -> None:
         """Do what the queue says, for ever. Cancelled when the process ends."""
+        self.queue.recover()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._open())
+            if not self.is_ready:
+                group.create_task(self._open())
             while True:
                 self._changed.clear()
                 self._apply(self.queue.plan(self._view()))

@@ -334,6 +334,16 @@ class Queue:
             batch, self._in_flight, self._sending = self._in_flight, None, False
             self._put_back(batch.records, self._in_flight_arrived)
 
+    def recover(self) -> None:
+        """The loop that does what this queue says begins anew: nothing is in progress."""
+        self.abandon()
+        if self._spilling is not None:
+            self.spilled(None)
+        if self._reloading is not None:
+            file, self._reloading = self._reloading, None
+            self.memory -= file.memory
+            self._files.appendleft(file)
+
     def leave_on_disk(self) -> None:
         """What is in memory and on disk as well stays there for the next process."""
         held = {sequence for sequences in self._reloaded.values() for sequence in sequences}

@@ -74,7 +74,7 @@ def test_a_record_larger_than_the_queue_evicts_nothing_else() -> None:
     """One giant is given up, with a reason of its own; what waits stays."""
     made = queue(1000)
     offer(made, record(0))
-    assert offer(made, record(1, length=5000)) == [(1, "larger than the queue's 1000 bytes")]
+    assert offer(made, record(1, length=5000)) == [(1, "larger than the queue's bound of 1000 bytes")]
     assert made.pending == 1
 
 

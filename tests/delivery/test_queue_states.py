@@ -137,6 +137,12 @@ class OneQueue(RuleBasedStateMachine):
         self.sending = None
 
     @rule()
+    @precondition(lambda self: hasattr(self, "queue"))
+    def recover(self) -> None:
+        self.queue.recover()
+        self.sending = self.spilling = self.reloading = None
+
+    @rule()
     @precondition(lambda self: hasattr(self, "queue") and self.has_fallback)
     def hand_off(self) -> None:
         self._do(self.queue.hand_off_oldest(700, "SHUTDOWN"))

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layer import glibc
-from tests.layer import test_frozen
 from tests.support import ROOT, unzip
+from tests.support.frozen_claims import (  # noqa: F401 - claims and fixtures that run in this module
+    destinations,
+    test_every_aws_sink_delivers_to_moto,
+    test_every_sink_delivers,
+    test_https_is_verified,
+    test_stranger_is_refused,
+)
+from tests.support.moto import moto_process  # noqa: F401 - as above
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OLD_ROOT = ROOT / ".work" / "xenial"
-
-# What is run here as it is run there, with the layer below.
-destinations = test_frozen.destinations
-moto_process = test_frozen.moto_process
-test_every_sink_delivers = test_frozen.test_every_sink_delivers
-test_every_aws_sink_delivers_to_moto = test_frozen.test_every_aws_sink_delivers_to_moto
-test_https_is_verified = test_frozen.test_https_is_verified
-test_stranger_is_refused = test_frozen.test_stranger_is_refused
 
 pytestmark = [
     pytest.mark.integration,
