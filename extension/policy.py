@@ -26,8 +26,8 @@ PROBE_S = 1.0  # the longest that an invocation is held for a sink that may answ
 CONNECTION_S = 1.0  # the longest wait for the platform to connect, all invocations together
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
-SHUTDOWN_S = 2.0  # what Lambda grants; where a clock that stood still or jumped makes more or nothing of deadlineMs
-LEAST_SHUTDOWN_S = 1.4  # the least that it leaves to extensions is taken, since the runtime may have used up the rest
+SHUTDOWN_S = 2.0  # what Lambda grants, whatever a clock that stood still or jumped makes of deadlineMs
+SHUTDOWN_AFTER_TIMEOUT_S = 1.4  # the same less the time that a runtime which is stuck has used up before
 EXIT_S, EXIT_SHARE = 0.4, 0.3  # for the ledger and the exit: the lesser of seconds and share of the time
 REPORT_SHARE = 0.35  # of the time, at most, to wait for the last platform.report
 DRAIN_SHARE = 0.75  # of the sinks' time, at most, to read what still comes; batches leave meanwhile
@@ -156,7 +156,7 @@ def plan_shutdown(
     /tmp outlives a timeout or a failure, for the processes are started again; it does not outlive a spindown.
     """
     if not 0 < left_s <= SHUTDOWN_S:
-        left_s = LEAST_SHUTDOWN_S
+        left_s = SHUTDOWN_AFTER_TIMEOUT_S if reason == "timeout" else SHUTDOWN_S
     end = now + left_s - min(EXIT_S, left_s * EXIT_SHARE)
     keeps_disk = reason in {"timeout", "failure"}
     disk_s = min((end - now) * DISK_SHARE, DISK_S + waiting_bytes / DISK_BYTES_S) if keeps_disk else 0.0

@@ -192,12 +192,13 @@ class Delivery:
                 group.create_task(self._open())
             while True:
                 self._changed.clear()
-                self._apply(self.queue.plan(self._view()))
+                view = self._view()
+                self._apply(self.queue.plan(view))
                 todo, self._todo = self._todo, []
                 for action in todo:
                     group.create_task(self._perform(action))
                 self._progress.made()
-                await self._wait()
+                await self._wait(ready=view.ready)
 
     def _view(self) -> View:
         healthy = self.health.healthy
@@ -211,11 +212,13 @@ class Delivery:
             closing=self._closing,
         )
 
-    async def _wait(self) -> None:
-        """Until something has happened, or the pause after a failure is over."""
-        pause_s = self.health.ready_at - self._clock() if self.queue.pending else 0.0
+    async def _wait(self, *, ready: bool) -> None:
+        """Until something has happened or, where the sink was not `ready`, until it may be tried."""
+        pause_s = None
+        if not ready and self._sending is not None and not self._stopped and self.queue.pending:
+            pause_s = max(0.0, self.health.ready_at - self._clock())
         try:
-            async with asyncio.timeout(pause_s if pause_s > 0 else None):
+            async with asyncio.timeout(pause_s):
                 await self._changed.wait()
         except TimeoutError:
             pass

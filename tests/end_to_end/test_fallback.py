@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.fake_lambda import FakeLambda
 
 LATER_S = 0.3
-NEEDED_S = 0.45  # by the fallback for one batch: more than it is given where nothing is known of it
+NEEDED_S = 0.36  # by the fallback for one batch: more than it is given where nothing is known of it
 LAST_S = 9.0  # Lambda grants 2 s; the deadline is a budget, and this machine may be busy
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 GOLDEN = Path(__file__).parent / "golden"
 EXTENSION = Path(config.__file__).parent
+KNOWN = sinks.schemes()
 STAMP = "2026-11-21T03:53:22.117Z"
 LINES = (
     ("platform.initStart", {"initializationType": "on-demand", "phase": "init", "functionName": "orders"}),
@@ -133,7 +134,7 @@ async def test_how_bad_settings_are_told(lambda_: FakeLambda, on_error: str, sta
         await lambda_._reading
     assert ended == status
     told = "".join(json.dumps(entry) + "\n" for entry in lambda_.log)
-    check("problems.ndjson", told.replace(", ".join(f"{scheme}://" for scheme in sinks.schemes()), "SCHEMES"))
+    check("problems.ndjson", told.replace(", ".join(f"{scheme}://" for scheme in KNOWN), "SCHEMES"))
 
 
 def test_outside_of_lambda(layer: Path) -> None:
