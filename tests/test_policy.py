@@ -164,7 +164,7 @@ def test_each_step_ends_in_time_and_after_the_one_before(made: tuple[float, floa
 
 @given(NOW, st.floats(-1e9, 0.0) | st.floats(SHUTDOWN_S + 0.001, 1e9), st.sampled_from(["spindown", "timeout"]))
 def test_a_deadline_that_makes_no_sense_gives_what_lambda_grants(now: float, left_s: float, reason: str) -> None:
-    """A wall clock that stood still in a freeze, or jumped, makes any number of deadlineMs; a stuck runtime costs 0.6 s."""
+    """Whatever a wall clock that stood still or jumped makes of deadlineMs; a stuck runtime has used up 0.6 s."""
     granted_s = SHUTDOWN_AFTER_TIMEOUT_S if reason == "timeout" else SHUTDOWN_S
     plan = plan_shutdown(now, left_s, reason, waiting_bytes=0, fallback_latency_s=None)
     assert now + granted_s / 2 < plan.disk < now + granted_s
