@@ -21,7 +21,7 @@ def loads(line: bytes) -> Any:
     """The value of a line of JSON. One of very many values is only skimmed: it has its time and type, and no record.
 
     Raises ValueError for what is no JSON, as UnicodeDecodeError for what is not UTF-8; RecursionError for what is
-    nested about a thousand deep or more, OverflowError for very many values in another form than the platform's.
+    nested some thousand deep, OverflowError for very many values in another form than the platform's.
     """
     if len(line) > MAX_COMMAS and line.count(b",") > MAX_COMMAS:
         return _skim(line)

@@ -80,7 +80,7 @@ async def test_json_that_no_double_holds_is_json(lambda_: FakeLambda, tmp_path: 
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        (b'{"type":"function","record":' + b"[" * 2000 + b"]" * 2000 + b"}", "nested too deeply"),
+        (b'{"type":"function","record":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"type":"function","record":"\xed\xa0\x80"}', "not UTF-8"),
         (b"\xef\xbb\xbf" + b'{"type":"function"}', "not an object"),
         (b'{"type":"function","record":"\x00"}', "not JSON"),
