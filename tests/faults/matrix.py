@@ -95,4 +95,4 @@ WORLD = [Cell(*cell) for cell in itertools.product(SINKS, LOADS, FREEZES, ENDING
 AIMED = [Cell("ok", "300 invocations", freeze, SPINDOWN) for freeze in ODD_FREEZES]
 AIMED += [Cell("ok", load, "no freeze", SPINDOWN, after_shutdown=LATE) for load in ("3 invocations", "none")]
 COVER = cover(WORLD, AIMED)  # every pair of values
-QUICK = COVER[:56]  # every pair but some of a sink with a freeze
+QUICK = COVER[:58]  # every pair but some of a sink with a freeze

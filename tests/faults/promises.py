@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TAIL_S, TAIL_SHARE = 2.0, 0.5  # extension/policy.py promises them
 SLACK_S = 0.7  # for a machine of two cores that runs other cells as well
 MOST_TIMES = 3
-BURST_S = 2.0  # where 100,000 lines have to be read before runtimeDone is
+BURST_S = 4.0  # where 100,000 lines have to be read before runtimeDone is, and reading waits up to 2 s for a sink
 
 
 def broken(run: Run) -> list[str]:
