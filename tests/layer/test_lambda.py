@@ -116,11 +116,12 @@ async def test_read_only_as_another_user(layer: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def bare_root(layer: Path, tmp_path: Path) -> Path:
-    """A root that holds glibc, as libpython needs it, and the layer; no shell, and nothing else."""
+    """A root that holds glibc, as what is in the bundle needs it, and the layer; no shell, and nothing else."""
     root = tmp_path / "root"
-    binary = layer / "telemetry-forwarder" / "_internal" / "libpython3.13.so.1.0"
-    needed = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
-    for path in re.findall(r"/\S+\.so\S*", needed):
+    internal = layer / "telemetry-forwarder" / "_internal"
+    libraries = [internal / "libpython3.13.so.1.0", *internal.glob("uvloop/loop.*.so")]
+    needed = subprocess.run(["ldd", *libraries], capture_output=True, text=True, check=True).stdout
+    for path in set(re.findall(r"\s(/\S+\.so[\d.]*) \(", needed)):
         target = root / path[1:]
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(path).resolve(), target)
