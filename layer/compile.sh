@@ -10,12 +10,14 @@ jobs=$(nproc)
 export PATH="$work/bin:$PATH" CC=zig-cc AR=zig-ar RANLIB=zig-ranlib SOURCE_DATE_EPOCH=315532800
 export ZIG_GLOBAL_CACHE_DIR="$work/zig-cache" ZIG_LOCAL_CACHE_DIR="$work/zig-cache"
 
-# Compilers under names without a path, because configure scripts write down what they are called with.
+# Compilers under names without a path, because configure scripts write down what they are called with. Where a program
+# is not optimised, as those that configure compiles, zig lets undefined behaviour trap: then it would find out that
+# words must be aligned, which neither processor asks for.
 build_compilers() {
     mkdir -p "$work/bin"
     program=$(echo "$zig"/lib/python3*/site-packages/ziglang/zig)
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$program" >"$work/bin/zig"
-    printf '#!/bin/sh\nexec zig cc -target %s -g0 "$@"\n' "$cpu-linux-gnu.2.17" >"$work/bin/zig-cc"
+    printf '#!/bin/sh\nexec zig cc -target %s -g0 -fno-sanitize=undefined "$@"\n' "$cpu-linux-gnu.2.17" >"$work/bin/zig-cc"
     printf '#!/bin/sh\nexec zig ar "$@"\n' >"$work/bin/zig-ar"
     printf '#!/bin/sh\nexec zig ranlib "$@"\n' >"$work/bin/zig-ranlib"
     chmod +x "$work"/bin/*
@@ -98,7 +100,8 @@ build_python() {
     cross=
     [ -z "$build_python" ] || cross="--build=$(uname -m)-linux-gnu --host=$cpu-linux-gnu
         --with-build-python=$build_python/bin/python3.13 ac_cv_file__dev_ptmx=yes ac_cv_file__dev_ptc=no
-        ac_cv_buggy_getaddrinfo=no" # what configure would find out by running a program
+        ac_cv_buggy_getaddrinfo=no ac_cv_working_tzset=yes ac_cv_broken_sem_getvalue=no
+        ac_cv_pthread_system_supported=yes" # what configure would find out by running a program
     # Its own test of _ssl must find OpenSSL before it is where it will be.
     [ -n "$build_python" ] || export LD_LIBRARY_PATH="$work/src/deps/lib"
     # Relative paths, because they are written down in what is built. pkg-config would find the host's libraries.

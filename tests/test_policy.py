@@ -10,8 +10,8 @@ from extension.policy import (
     FALLBACK_S,
     FALLBACK_SHARE,
     GAPS,
-    SHUTDOWN_AFTER_TIMEOUT_S,
     SHUTDOWN_S,
+    UNKNOWN_S,
     Policy,
     ShutdownPlan,
     State,
@@ -162,12 +162,11 @@ def test_each_step_ends_in_time_and_after_the_one_before(made: tuple[float, floa
     assert 0 < plan.last_try_s <= plan.sinks - now
 
 
-@given(NOW, st.floats(-1e9, 0.0) | st.floats(SHUTDOWN_S + 0.001, 1e9), st.sampled_from(["spindown", "timeout"]))
-def test_a_deadline_that_makes_no_sense_gives_what_lambda_grants(now: float, left_s: float, reason: str) -> None:
-    """Whatever a wall clock that stood still or jumped makes of deadlineMs; a stuck runtime has used up 0.6 s."""
-    granted_s = SHUTDOWN_AFTER_TIMEOUT_S if reason == "timeout" else SHUTDOWN_S
-    plan = plan_shutdown(now, left_s, reason, waiting_bytes=0, fallback_latency_s=None)
-    assert now + granted_s / 2 < plan.disk < now + granted_s
+@given(plans(st.floats(-1e9, 0.0) | st.floats(SHUTDOWN_S + 0.001, 1e9)))
+def test_a_deadline_that_makes_no_sense_gives_what_may_be_left(made: tuple[float, float, ShutdownPlan]) -> None:
+    """Whatever a wall clock that stood still or jumped makes of deadlineMs: the platform may have used up 0.6 of 2 s."""
+    now, _, plan = made
+    assert now + UNKNOWN_S / 2 < plan.disk < now + UNKNOWN_S
 
 
 @given(NOW, st.floats(0.0, 10.0), st.floats(0.0, 10.0))

@@ -8,7 +8,7 @@ import pytest
 
 from extension.delivery.chunk import Chunk
 from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled, Unavailable
-from tests.support.deliveries import WAIT_S, ScriptedSink, records, soon
+from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,25 @@ async def test_a_sink_that_answers_again_gets_everything(deliveries: Deliveries)
     assert not delivery.health.healthy
     await deliveries.until(lambda: delivery.queue.delivered == 3)
     assert delivery.health.healthy
+
+
+class TickingClock(Clock):
+    """10 ms pass between any two looks, so that something may change between them."""
+
+    def __call__(self) -> float:
+        """The time."""
+        self.now += 0.01
+        return self.now
+
+
+@pytest.mark.parametrize("looks", range(1, 13))
+async def test_a_pause_that_ends_between_two_looks_is_not_slept_through(deliveries: Deliveries, looks: int) -> None:
+    """The sink is tried again whenever its pause ends, be it after the queue has planned and before the loop waits."""
+    sink = ScriptedSink(Unavailable("HTTP 503"))
+    delivery = deliveries.delivery(sink, clock=TickingClock(), uniform=lambda *_: looks / 100 - 0.005)
+    offer(delivery, records(1))
+    delivery.flush_soon()
+    await deliveries.until(lambda: delivery.queue.delivered == 1)
 
 
 async def test_a_flush_ends_when_its_time_is_over(deliveries: Deliveries) -> None:

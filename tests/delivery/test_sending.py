@@ -81,35 +81,31 @@ class Hanging(ScriptedSink):
         return ()
 
 
-class FreezingTime:
-    """Clocks of the module under test: `by` of them jumps by 10 s in its second tick, as behind a freeze."""
-
-    def __init__(self, by: str) -> None:
-        self._by = by
-        self._looks = {"monotonic": 0, "time": 0}
-
-    def _look(self, clock: str) -> float:
-        self._looks[clock] += 1
-        return 10.0 if clock == self._by and self._looks[clock] >= 5 else 0.0
-
-    def monotonic(self) -> float:
-        """As time.monotonic."""
-        return self._look("monotonic")
-
-    def time(self) -> float:
-        """As time.time."""
-        return self._look("time")
+FREEZING_LOOK = 5  # one before the send, two each tick
 
 
-@pytest.mark.parametrize("clock", ["monotonic", "time"])
-async def test_a_send_that_a_freeze_left_hanging_is_made_again(clock: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When either clock shows that the process was stopped, a send that still hangs is repeated, without blame."""
-    monkeypatch.setattr(module, "time", FreezingTime(clock))
+class FreezingClock(Clock):
+    """Jumps by 10 s in the second tick of a send, as behind a freeze."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looks = 0
+
+    def __call__(self) -> float:
+        """The time."""
+        self._looks += 1
+        if self._looks == FREEZING_LOOK:
+            self.now += 10.0
+        return self.now
+
+
+async def test_a_send_that_a_freeze_left_hanging_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the clock shows that the process was stopped, a send that still hangs is repeated, without blame."""
     monkeypatch.setattr(module, "TICK_S", 0.01)
     sink = Hanging()
     try:
         async with asyncio.timeout(30.0):
-            reply = await Sending(sink, Clock()).attempt(BATCH, soon())
+            reply = await Sending(sink, FreezingClock()).attempt(BATCH, soon())
     finally:
         sink.let_go.set()
     assert (reply.outcome, len(sink.sent), sink.closed > 0) == (Outcome.TAKEN, 2, True)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 QUEUE_BYTES = 8 * MIB  # half of it for each of two sinks; a line of 1,000 characters takes 1.6 kB at most
 TIMEOUT_S = 30.0  # for a machine that is busy
-LAST_S = 8.0  # as well; Lambda grants 2 s
 
 
 def file_in_the_way(executable: Path, folder: Path) -> Path:
@@ -95,7 +94,7 @@ async def outage(executable: Path, folder: Path) -> AsyncIterator[tuple[FakeLamb
 async def recover(lambda_: FakeLambda, intake: ChangingIntake) -> None:
     """The outage ends, and then the environment."""
     intake.answer = OK
-    assert await lambda_.shut_down(timeout_s=LAST_S) == 0
+    assert await lambda_.shut_down() == 0
 
 
 def disk_bytes(folder: Path) -> int:
