@@ -164,7 +164,7 @@ def test_each_step_ends_in_time_and_after_the_one_before(made: tuple[float, floa
 
 @given(plans(st.floats(-1e9, 0.0) | st.floats(SHUTDOWN_S + 0.001, 1e9)))
 def test_a_deadline_that_makes_no_sense_gives_what_may_be_left(made: tuple[float, float, ShutdownPlan]) -> None:
-    """Whatever a wall clock that stood still or jumped makes of deadlineMs: the platform may have used up 0.6 of 2 s."""
+    """Whatever a wall clock that stood still or jumped makes of deadlineMs; 0.6 of the 2 s may be used up already."""
     now, _, plan = made
     assert now + UNKNOWN_S / 2 < plan.disk < now + UNKNOWN_S
 

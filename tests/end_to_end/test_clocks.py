@@ -8,7 +8,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from tests.simulator.conftest import EXAMPLE
+from tests.support.probe_layer import EXAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,15 +10,13 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from tests.simulator.conftest import write_probe
-from tests.support import ROOT
+from tests.support.probe_layer import EXAMPLE, write_probe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.fake_lambda import FakeLambda
 
-EXAMPLE = ROOT / "examples" / "function"
 BUFFER_TIMEOUT_MS = 250  # of it the forwarder makes half a second of silence, so that no busy machine ends it too early
 SILENCE_S = 0.7
 LINES = 20

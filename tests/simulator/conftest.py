@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parent.parent / "examples" / "function"
+from tests.support.probe_layer import write_probe
 
-MakeFunction = Callable[..., Path]
-Plan = Callable[..., dict[str, str]]
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def write_probe(folder: Path, name: str = "probe") -> Path:
-    """Put the probe into a layer folder as an extension called `name`."""
-    path = folder / "extensions" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!{sys.executable}\n{(HERE / 'probe.py').read_text()}")
-    path.chmod(0o755)
-    return path
+    from tests.support.probe_layer import MakeFunction, Plan
 
 
 @pytest.fixture

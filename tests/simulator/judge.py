@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.environment import Environment
 from tests.simulator import questions
-from tests.simulator.conftest import HERE, write_probe
 from tests.simulator.emulator import PYTHON, ROOT, emulate
 from tests.simulator.reading import said
+from tests.support.probe_layer import HERE, write_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

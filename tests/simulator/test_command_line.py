@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from simulator.scenario import load
-from tests.simulator.conftest import EXAMPLE, HERE, MakeFunction, Plan, write_probe
+from tests.support import ROOT
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan, write_probe
 
-ROOT = HERE.parent.parent
 LIMIT_S = 30
 
 

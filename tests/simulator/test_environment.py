@@ -10,8 +10,8 @@ import pytest
 from simulator.environment import Environment
 from simulator.faults import Faults
 from simulator.sandbox.processes import descendants
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan, write_probe
 from tests.simulator.reading import events, order, pids, records, said, sent
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan, write_probe
 
 GIVEN = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"),

@@ -10,8 +10,8 @@ from simulator.environment import Environment
 from simulator.errors import SimulatorError
 from simulator.faults import Faults
 from simulator.phases.invocation import Invocation
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan, write_probe
 from tests.simulator.reading import events, order, records, said, sent
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan, write_probe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from simulator.environment import Environment
 from simulator.faults import Faults
 from simulator.report import picture, verdict
-from tests.simulator.conftest import EXAMPLE
 from tests.simulator.reading import said
+from tests.support.probe_layer import EXAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import emulator
-from tests.simulator.conftest import EXAMPLE, MakeFunction
 from tests.simulator.emulator import Emulator, emulate
+from tests.support.probe_layer import EXAMPLE, MakeFunction
 
 if TYPE_CHECKING:
     from pathlib import Path

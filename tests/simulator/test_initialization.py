@@ -5,8 +5,8 @@ import json
 from typing import TYPE_CHECKING
 
 from simulator.environment import Environment
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
 from tests.simulator.reading import events, order, pids, records, said, sent
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path

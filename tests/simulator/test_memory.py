@@ -6,7 +6,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.sandbox.memory import Limit
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path

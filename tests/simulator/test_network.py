@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.sandbox.network import Peer
-    from tests.simulator.conftest import MakeFunction, Plan
+    from tests.support.probe_layer import MakeFunction, Plan
 
 LIMIT_S = 10.0
 

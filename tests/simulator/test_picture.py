@@ -11,7 +11,7 @@ import pytest
 
 from simulator.environment import Environment
 from simulator.report import picture
-from tests.simulator.conftest import EXAMPLE, Plan
+from tests.support.probe_layer import EXAMPLE, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from simulator.environment import Environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.simulator.conftest import MakeFunction
+    from tests.support.probe_layer import MakeFunction
 
 NAME = "telemetry-forwarder"
 LINES = 1_000_000

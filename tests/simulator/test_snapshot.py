@@ -9,13 +9,13 @@ import pytest
 from simulator.environment import Environment
 from simulator.errors import SimulatorError
 from simulator.sandbox.snapshot import Snapshot
-from tests.simulator.conftest import EXAMPLE, write_probe
 from tests.simulator.reading import order, records, sent
+from tests.support.probe_layer import EXAMPLE, write_probe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.simulator.conftest import MakeFunction, Plan
+    from tests.support.probe_layer import MakeFunction, Plan
 
 DRAWS = """
 import ctypes, os, random, ssl, sys, uuid

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from simulator.environment import Environment
 from simulator.faults import Faults
-from tests.simulator.conftest import EXAMPLE, MakeFunction, Plan
 from tests.simulator.reading import records, said, sent
+from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
