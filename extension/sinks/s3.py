@@ -6,13 +6,12 @@ import base64
 import os
 import re
 import zlib
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from extension.sinks import BadSetting, Limits, _aws
+from extension.sinks import BadSetting, Limits, Unavailable, _aws
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 
 if TYPE_CHECKING:
@@ -65,20 +64,23 @@ class S3Sink:
             self._tried = batch.id
             self._key = f"{self._prefix}{partition(batch)}{batch.id}"
         try:
-            self._put(body, timeout_s)
+            self._put(body, timeout_s, leave=TAKEN)
         except ClientError:  # the key is taken
             if is_first_try:  # by another, for this batch was never sent: a copy of the same snapshot, perhaps
                 self._key += f"-{os.urandom(4).hex()}"
-                with suppress(ClientError):
-                    self._put(body, timeout_s)
+                try:
+                    self._put(body, timeout_s, leave=TAKEN)
+                except ClientError:
+                    self._tried = ""
+                    raise Unavailable("the store says of a fresh key that it is taken") from None
         self._packed.forget()
         return ()
 
-    def _put(self, body: bytes, timeout_s: float) -> None:
+    def _put(self, body: bytes, timeout_s: float, leave: str = "") -> None:
         self._client.call(
             "PutObject",
             timeout_s,
-            leave=TAKEN,
+            leave=leave,
             Key=f"{self._key}{self._suffix}",
             Body=body,
             IfNoneMatch="*",

@@ -8,9 +8,10 @@ import pytest
 import zstandard
 
 from extension.records import Batch
-from extension.sinks import Refused, Scope
+from extension.sinks import Refused, Scope, Unavailable
 from extension.sinks.s3 import partition
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record
+from tests.support.fault_server import Answer, FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,6 +109,17 @@ def test_the_key_of_another(bucket: Bucket) -> None:
     assert sink.send(second, 5.0) == ()
     stored = [gzip.decompress(bucket.get(key)["Body"].read()) for key in sorted(bucket.keys())]
     assert sorted(stored) == [first.ndjson(), second.ndjson()]
+
+
+def test_a_store_that_has_every_key_has_taken_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a batch is tried, 412 to keys that nobody can have used is not believed."""
+    with FaultServer(otherwise=Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        sink = open_sink("s3://telemetry/raw")
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                sink.send(batch(line(1)), 5.0)
+        sink.close()
 
 
 def test_nothing_is_overwritten(bucket: Bucket) -> None:
