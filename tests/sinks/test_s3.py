@@ -113,7 +113,7 @@ def test_the_key_of_another(bucket: Bucket) -> None:
 
 def test_a_store_that_has_every_key_has_taken_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a batch is tried, 412 to keys that nobody can have used is not believed."""
-    with FaultServer(otherwise=Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")) as store:
+    with FaultServer(otherwise=Answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         sink = open_sink("s3://telemetry/raw")
         for _ in range(3):
