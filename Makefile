@@ -7,16 +7,16 @@ LAYER := $(or $(wildcard $(LAMBDA)),$(LOCAL))
 SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name '*.sh' -o -name '*.c') \
 	requirements/build.txt requirements/layer.txt requirements/sources.txt requirements/toolchain.txt
 
-demo: $(LAYER)  ## build the layer and run the example function with it
+demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it
 	.venv/bin/python -m simulator --demo
 
-test: $(LAYER)  ## all tests but the integration tier
+test: .venv/ready $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest
 
-faults: $(LAYER)  ## combinations of sink, load, freeze and ending; writes docs/faults.md
+faults: .venv/ready $(LAYER)  ## combinations of sink, load, freeze and ending; writes docs/faults.md
 	.venv/bin/python -m tests.faults
 
-integration: $(LAYER)  ## the slow tier: more real servers, an old root, arm64, a browser
+integration: .venv/ready $(LAYER)  ## the slow tier: more real servers, an old root, arm64, a browser
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 		|| echo "chromium cannot be installed here; the tests that need it will say so"
 	.venv/bin/python -m pytest -m integration
@@ -26,7 +26,7 @@ lint: .venv/ready  ## ruff, mypy, import-linter, shellcheck, cfn-lint
 	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
 
 layer: $(LAYER)  ## the layer for Lambda if it was built before, else that of this machine's own libraries
-lambda: .venv/ready $(LAMBDA)  ## dist/telemetry-forwarder-<arch>.zip, which loads on Lambda; compiles CPython the first time
+lambda: $(LAMBDA)  ## dist/telemetry-forwarder-<arch>.zip, which loads on Lambda; compiles CPython the first time
 venv: .venv/ready
 
 .venv/ready: requirements/dev.txt
@@ -34,7 +34,7 @@ venv: .venv/ready
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-$(LOCAL): .venv/ready $(SOURCES)
+$(LOCAL): $(SOURCES)
 	./build.sh
 
 $(LAMBDA): $(SOURCES)

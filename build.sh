@@ -1,10 +1,10 @@
 #!/bin/sh
 # Builds the layer into dist/: the zip, its sha256, the audit of what it needs, an SBOM and the licences of its parts.
-# DIST names another folder than dist/; TOOLCHAINS another than .work/toolchains for the compiled CPython.
+# DIST names another folder than dist/; TOOLCHAINS another than ~/.cache/telemetry-forwarder for the compiled CPython.
 set -eu
 cd "$(dirname "$0")"
 dist=${DIST:-dist}
-toolchains=${TOOLCHAINS:-.work/toolchains}
+toolchains=${TOOLCHAINS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/telemetry-forwarder}
 
 usage() {
     cat <<'END'

@@ -6,14 +6,14 @@ import hashlib
 import sys
 from pathlib import Path
 
-from layer import archive, glibc, papers
+from layer import archive, glibc, sbom
 
 LAMBDA_GLIBC = glibc.Version(2, 26)  # Amazon Linux 2, the oldest that a runtime is built on (docs/layer.md)
 ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str]) -> str | None:
-    """Write the zip and its papers. Returns what is wrong, in words, where something is."""
+    """Write the zip, its sha256, audit, SBOM and licences. Returns what is wrong, in words, where something is."""
     bundle, out, arch = Path(arguments[0]), Path(arguments[1]), arguments[2]
     toolchain = Path(arguments[3]) if arguments[3] else None
     # What does not load on Lambda never has the name of what does.
@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> str | None:
     print(report.splitlines()[0])
     if toolchain and (problem := refusal(audit, glibc.strangers(bundle))):
         return problem
-    components = papers.components(bundle, toolchain)
-    licences = papers.licences(components, ROOT / "LICENSE")
+    components = sbom.components(bundle, toolchain)
+    licences = sbom.licences(components, ROOT / "LICENSE")
     layer = out / f"{name}.zip"
     bootstrap = toolchain / "bootstrap" if toolchain else ROOT / "bootstrap"
     archive.write(layer, archive.entries(bootstrap, bundle, licences))
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> str | None:
     digest = hashlib.sha256(layer.read_bytes()).hexdigest()
     (out / f"{name}.zip.sha256").write_text(f"{digest}  {name}.zip\n")
     (out / f"{name}.glibc.txt").write_text(report)
-    (out / f"{name}.cdx.json").write_text(papers.sbom(components, digest))
+    (out / f"{name}.cdx.json").write_text(sbom.cyclonedx(components, digest))
     (out / f"{name}.licences.txt").write_text(licences)
     return None
 

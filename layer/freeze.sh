@@ -1,8 +1,8 @@
 #!/bin/sh
 # usage: layer/freeze.sh PYTHON OUT ARCH [TOOLCHAIN]
-# Freezes the forwarder with PYTHON and writes the layer and its papers into OUT. With TOOLCHAIN, a folder made by
-# layer/toolchain.sh for ARCH, all that is compiled comes from there and from wheels for ARCH; PYTHON, which analyses
-# what is needed, is the same CPython for this machine. Without, the layer is of this machine's own libraries.
+# Freezes the forwarder with PYTHON and writes the layer, its SBOM, licences and audit into OUT. With TOOLCHAIN, a
+# folder made by layer/toolchain.sh for ARCH, all that is compiled comes from there and from wheels for ARCH; PYTHON,
+# which analyses what is needed, is the same CPython for this machine. Without, the layer is of this machine's libraries.
 set -eu
 python=$1 out=$2 arch=$3 toolchain=${4:-}
 

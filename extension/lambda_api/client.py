@@ -28,7 +28,7 @@ MAX_RESPONSE_BYTES = 1 << 20
 MAX_RETRY_S = 1.0  # between tries of a call that is tried for ever
 
 
-class Unexpected(Exception):
+class UnexpectedStatus(Exception):
     """An answer other than the one asked for: `status` as in HTTP, `body` as it came (it holds no secrets)."""
 
     def __init__(self, what: str, status: int, body: bytes) -> None:
@@ -64,7 +64,7 @@ class Extension:
         """Wait for the next event, for ever, as the process may be frozen in here for hours; its JSON."""
         response = call(self.runtime_api, "GET", NEXT, self._headers(), b"", None)
         if response.status != 200:
-            raise Unexpected("event/next", response.status, response.body)
+            raise UnexpectedStatus("event/next", response.status, response.body)
         return response.body
 
     def subscribe(
@@ -72,8 +72,8 @@ class Extension:
     ) -> str | None:
         """Have the records of `types` sent to TCP `port`; the schema version that was agreed on.
 
-        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises Unexpected, and
-        OSError where there is no answer `until` that monotonic time.
+        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises UnexpectedStatus, and OSError
+        where there is no answer `until` that monotonic time.
         """
         names = ",".join(f'"{name}"' for name in types)
         headers = self._headers() + "Content-Type: application/json\r\n"
@@ -90,7 +90,7 @@ class Extension:
                 return None
             if response.status not in {400, 404}:
                 break
-        raise Unexpected("telemetry", response.status, response.body)
+        raise UnexpectedStatus("telemetry", response.status, response.body)
 
     def init_error(self, error_type: str) -> None:
         """Report that init failed. `error_type` is one token, such as Extension.ConfigInvalid: it becomes a header."""
@@ -102,7 +102,7 @@ class Extension:
 
 
 def register(runtime_api: str, name: str, *, managed_instances: bool) -> Extension:
-    """Register under `name`, which must be the file name in /opt/extensions. Raises Unexpected or OSError.
+    """Register under `name`, which must be the file name in /opt/extensions. Raises UnexpectedStatus or OSError.
 
     Managed Instances refuse INVOKE, so where it is refused we ask again for SHUTDOWN alone.
     """
@@ -115,7 +115,7 @@ def register(runtime_api: str, name: str, *, managed_instances: bool) -> Extensi
             return Extension(runtime_api, identifier, response.body, invoked=invoked, name=name)
         if b"INVOKE" not in response.body:
             break
-    raise Unexpected("register", response.status, response.body)
+    raise UnexpectedStatus("register", response.status, response.body)
 
 
 def backoff() -> Iterator[float]:

@@ -104,6 +104,6 @@ def test_a_refusal_says_what_was_answered() -> None:
     answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with (
         answering(answer) as address,
-        pytest.raises(api.Unexpected, match=r"register answered 403: .*RegistrationClosed"),
+        pytest.raises(api.UnexpectedStatus, match=r"register answered 403: .*RegistrationClosed"),
     ):
         api.register(address, "name", managed_instances=True)

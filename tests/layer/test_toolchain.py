@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -46,6 +47,15 @@ def clone(tmp_path: Path) -> Path:
 def script(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/sh\nset -eu\n{text}")
     path.chmod(0o755)
+
+
+def test_docker_has_all_that_the_toolchain_calls() -> None:
+    """Dockerfile.build copies each script and source that the step which compiles CPython names."""
+    copied = set(re.findall(r"layer/[\w.]+", (ROOT / "Dockerfile.build").read_text()))
+    scripts = [ROOT / "layer" / name for name in ("toolchain.sh", "compile.sh", "sources.sh")]
+    called = {found for script in scripts for found in re.findall(r"layer/[\w]+\.\w+", script.read_text())}
+    assert called
+    assert called <= copied
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def components(bundle: Path, toolchain: Path | None) -> list[Component]:
     return sorted([*found, _cpython()])
 
 
-def sbom(found: list[Component], zip_sha256: str) -> str:
+def cyclonedx(found: list[Component], zip_sha256: str) -> str:
     """A CycloneDX document without time and serial number, so that it is the same for the same layer."""
     parts = [
         {
