@@ -72,8 +72,8 @@ class Extension:
     ) -> str | None:
         """Have the records of `types` sent to TCP `port`; the schema version that was agreed on.
 
-        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises UnexpectedStatus, and OSError
-        where there is no answer `until` that monotonic time.
+        None where there is no Telemetry API at all, as in AWS's emulator, which answers 202. Raises
+        UnexpectedStatus, and OSError where there is no answer `until` that monotonic time.
         """
         names = ",".join(f'"{name}"' for name in types)
         headers = self._headers() + "Content-Type: application/json\r\n"
