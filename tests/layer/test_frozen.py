@@ -19,7 +19,7 @@ from tests.support.frozen_claims import (  # noqa: F401 - claims and fixtures th
     test_https_is_verified,
     test_stranger_is_refused,
 )
-from tests.support.moto import moto_process  # noqa: F401 - as above
+from tests.support.moto import moto, moto_process  # noqa: F401 - as above
 
 ZIPPED_MB, UNZIPPED_MB = 12, 34  # AWS counts both; the peers' layers are two to ten times as large
 

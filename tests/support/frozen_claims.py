@@ -55,21 +55,21 @@ async def test_every_sink_delivers(
 
 
 @pytest.mark.parametrize("scheme", OVER_AWS)
-async def test_every_aws_sink_delivers_to_moto(lambda_: FakeLambda, scheme: str, moto_process: str) -> None:
+async def test_every_aws_sink_delivers_to_moto(lambda_: FakeLambda, scheme: str, moto: str) -> None:
     """With the pruned data, each AWS sink gets everything past a server that we did not write."""
     session = botocore.session.Session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     opened: list[Any] = []
 
     def client(service: str) -> Any:
-        opened.append(session.create_client(service, region_name=REGION, endpoint_url=moto_process))
+        opened.append(session.create_client(service, region_name=REGION, endpoint_url=moto))
         return opened[-1]
 
     prepare = contract.kind(scheme).prepare
     assert prepare is not None
     prepare(client)
-    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_process}
-    await _forward(lambda_, contract.kind(scheme).url(moto_process, Path()), environment)
+    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": moto}
+    await _forward(lambda_, contract.kind(scheme).url(moto, Path()), environment)
     for one in opened:
         one.close()
 
