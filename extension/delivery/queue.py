@@ -384,7 +384,7 @@ class Queue:
     def _taken(self, records: Sequence[Record], failures: Sequence[Failure]) -> list[Action]:
         failed = {failure.position: failure for failure in failures}
         done = [record for position, record in enumerate(records) if position not in failed] if failed else records
-        self._size.taken(len(records), sum(len(record.line) + self.limits.overhead for record in records))
+        self._size.taken(len(records), line_bytes(records) + len(records) * self.limits.overhead)
         self.delivered += len(done)
         self.memory -= size_of(done)
         actions = self._ended(done)
@@ -405,7 +405,7 @@ class Queue:
         elif reply.scope is Scope.BATCH:
             again = False
         else:
-            size = sum(len(record.line) + self.limits.overhead for record in records)
+            size = line_bytes(records) + len(records) * self.limits.overhead
             again = self._size.refused(len(records), size, too_large=reply.scope is Scope.SIZE)
         if not again:
             return self._hand_off(records, reply.reason)
@@ -465,7 +465,7 @@ class Queue:
                 self._waiting[0] = Chunk(chunk.records[count:], chunk.arrived)
             break
         self._count -= len(taken)
-        self._line_bytes -= sum(len(record.line) for record in taken)
+        self._line_bytes -= line_bytes(taken)
         return taken
 
     def _pop_first(self) -> list[Record]:
@@ -476,7 +476,7 @@ class Queue:
         if not records:
             return
         self._count += len(records)
-        self._line_bytes += sum(len(record.line) for record in records)
+        self._line_bytes += line_bytes(records)
         if self._waiting and self._waiting[0].first_sequence < records[-1].sequence:
             arrived = min(arrived, self._waiting[0].arrived)
             waiting = [record for chunk in self._waiting for record in chunk.records]
@@ -504,4 +504,9 @@ class Queue:
 
 def size_of(records: Sequence[Record]) -> int:
     """Bytes of memory that the records cost."""
-    return sum(len(record.line) for record in records) + len(records) * RECORD_OVERHEAD_BYTES
+    return line_bytes(records) + len(records) * RECORD_OVERHEAD_BYTES
+
+
+def line_bytes(records: Sequence[Record]) -> int:
+    """Bytes of their lines."""
+    return sum([len(record.line) for record in records])  # a list takes half of a generator's time

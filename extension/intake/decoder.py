@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import orjson
+
 from extension import lenient
 from extension.records import kind_of
 
@@ -12,6 +14,7 @@ from extension.records import kind_of
 MAX_LINE_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
 MAX_TYPES = 64  # that are remembered; the platform has about twenty
+PLAIN_BYTES = lenient.MAX_COMMAS  # a shorter line has not so many values that it would be skimmed
 
 
 class Line(NamedTuple):
@@ -39,6 +42,7 @@ class Decoder:
         self._max_text = min(max_line, MAX_TEXT_BYTES)
         self._unfinished = bytearray()
         self._cut = 0  # bytes of the unfinished line that were not kept, since it is too long
+        self._plain_bytes = min(max_line, PLAIN_BYTES)
         self._kinds: dict[str, str] = {}
 
     @property
@@ -83,26 +87,37 @@ class Decoder:
             self._decode([text], lines)
 
     def _decode(self, texts: list[bytes], lines: list[Line]) -> None:
-        loads, kinds, max_line = lenient.loads, self._kinds, self._max_line
+        """A line as the platform writes it is decoded here: a call for each record costs more than the record does."""
+        loads, new, append, kinds, longest = orjson.loads, tuple.__new__, lines.append, self._kinds, self._plain_bytes
         for untrimmed in texts:
             text = untrimmed.strip()
-            if not text:
-                continue
-            if len(text) > max_line:
-                lines.append(self._cut_off(text, "too long"))
-                continue
             try:
-                value = loads(text)
-                type_, time, content = value.get("type"), value.get("time"), value.get("record")
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with a line is that line's
-                lines.append(self._cut_off(text, _fault(text, error)))
-                continue
-            if type(type_) is not str:
-                type_ = ""
-            if type(time) is not str:
-                time = ""
-            kind = kinds.get(type_) or self._learn_kind(type_)
-            lines.append(Line(text if value else b"{}", kind, type_, time, content))
+                value: Any = loads(text) if len(text) <= longest else None
+                type_, time = value["type"], value["time"]
+                line = (text, kinds[type_], type_, time, value["record"], "", 0)
+                is_plain = type(time) is str
+            except Exception:  # noqa: BLE001 - what is not as usual is looked at again
+                is_plain = False
+            if is_plain:
+                append(new(Line, line))
+            elif text:
+                append(self._decode_any(text))
+
+    def _decode_any(self, text: bytes) -> Line:
+        """What is in a line, whatever it is."""
+        if len(text) > self._max_line:
+            return self._cut_off(text, "too long")
+        try:
+            value = lenient.loads(text)
+            type_, time, content = value.get("type"), value.get("time"), value.get("record")
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a line is that line's
+            return self._cut_off(text, _fault(text, error))
+        if type(type_) is not str:
+            type_ = ""
+        if type(time) is not str:
+            time = ""
+        kind = self._kinds.get(type_) or self._learn_kind(type_)
+        return Line(text if value else b"{}", kind, type_, time, content)
 
     def _learn_kind(self, type_: str) -> str:
         kind = kind_of(type_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extension.records import Record, is_request_id
 
@@ -29,22 +29,26 @@ class Correlate:
 
     def __call__(self, lines: Sequence[Line]) -> list[Record]:
         """Records without a sequence, their lines as they came."""
-        records = []
-        for line in lines:
-            content = line.content
-            own = ""
+        records: list[Record] = []
+        new, append, current = tuple.__new__, records.append, self._current
+        for text, kind, type_, time, content, fault, _ in lines:
             if type(content) is dict:
-                found = content.get("requestId") or content.get("AWSRequestId")  # the latter is Java's name for it
-                if is_request_id(found):
-                    own = found
-                    if line.type == "platform.start" and self._in_order:
-                        self._start(own)
-            if not self._in_order or (own and (own in self._started or line.kind not in {"function", "extension"})):
-                request_id = own
+                request_id = self._decide(kind, type_, content)
+                current = self._current
             else:
-                request_id = self._current if line.fault == "" else ""
-            records.append(Record(-1, line.kind, line.text, line.type, line.time, request_id, content))
+                request_id = "" if fault else current
+            append(new(Record, (-1, kind, text, type_, time, request_id, content)))
         return records
+
+    def _decide(self, kind: str, type_: str, content: dict[str, Any]) -> str:
+        """The request id of a record that may have one of its own."""
+        found = content.get("requestId") or content.get("AWSRequestId")  # the latter is Java's name for it
+        if not is_request_id(found):
+            return self._current
+        if type_ == "platform.start" and self._in_order:
+            self._start(found)
+        is_believed = found in self._started or kind not in {"function", "extension"} or not self._in_order
+        return found if is_believed else self._current
 
     def _start(self, request_id: str) -> None:
         self._current = request_id
