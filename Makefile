@@ -41,8 +41,9 @@ $(LAMBDA): $(SOURCES)
 	./build.sh --lambda --arch $(ARCH)
 
 build-ForwarderLayer:  ## called by `sam build`, which takes the layer for Lambda that is there
+	layer/tools.sh unzip:unzip
 	test -e $(LAMBDA) || ./build.sh --lambda --arch $(ARCH)
-	unzip -q -o $(LAMBDA) -d $(ARTIFACTS_DIR)
+	unzip -q -o $(LAMBDA) -d "$(ARTIFACTS_DIR)"
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts

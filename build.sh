@@ -2,7 +2,12 @@
 # Builds the layer into dist/: the zip, its sha256, the audit of what it needs, an SBOM and the licences of its parts.
 # DIST names another folder than dist/; TOOLCHAINS another than ~/.cache/telemetry-forwarder for the compiled CPython.
 set -eu
+unset CDPATH
 cd "$(dirname "$0")"
+# They would change what is compiled, or whether it can be: PYTHONOPTIMIZE, PYTHONHOME and the like.
+for variable in $(env | sed -n 's/^\(PYTHON[A-Z]*\)=.*/\1/p'); do
+    [ "$variable" = PYTHON ] || unset "$variable"
+done
 dist=${DIST:-dist}
 toolchains=${TOOLCHAINS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/telemetry-forwarder}
 
@@ -53,7 +58,10 @@ for path in "$dist"/* "$dist"/.[!.]*; do
 done
 
 # Everything is written here first, so that $dist never holds half a build.
-mkdir -p .work
+if ! { mkdir -p .work "$dist" && touch "$dist/$name.$$" && rm "$dist/$name.$$"; }; then
+    fail "cannot write to $dist"
+fi
+find .work -maxdepth 1 -name 'out.*' -mmin +240 -exec rm -rf {} + # of builds that were killed
 out=$(mktemp -d "$PWD/.work/out.XXXXXX")
 trap 'rm -rf "$out"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -78,6 +86,12 @@ local) build_local ;;
 lambda) if command -v apt-get >/dev/null; then build_lambda; else build_docker; fi ;;
 esac
 
-mkdir -p "$dist"
-mv -f "$out"/* "$dist/"
+# The zip comes last and in one step, be the folder on another disk: what can be published is whole.
+for path in "$out"/*; do
+    cp "$path" "$dist/${path##*/}.$$" || { rm -f "$dist/$name".* && fail "cannot write to $dist"; }
+done
+for path in "$out"/*; do
+    [ "$path" = "$out/$name.zip" ] || mv "$dist/${path##*/}.$$" "$dist/${path##*/}"
+done
+mv "$dist/$name.zip.$$" "$dist/$name.zip"
 echo "build.sh: wrote $dist/$name.zip"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import stat
 import zipfile
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+MSDOS_FOLDER = 0x10  # without which some programs take it for an empty file
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 
 
@@ -26,13 +29,18 @@ def entries(bootstrap: Path, bundle: Path, licences: str) -> dict[str, tuple[byt
 
 
 def write(path: Path, content: Mapping[str, tuple[bytes, bool]]) -> None:
-    """Write the zip."""
+    """Write the zip. It has its folders as well: else whoever unzips it decides by a umask who may read them."""
+    folders = {f"{folder}/" for name in content for folder in PurePosixPath(name).parents if folder.name}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, (data, executable) in sorted(content.items()):
+        for name in sorted({*folders, *content}):
+            data, executable = content.get(name, (b"", False))
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, so that the mode below counts
-            entry.external_attr = (0o100755 if executable else 0o100644) << 16
+            entry.create_system = 3  # Unix, so that the modes below count
+            if name in folders:
+                entry.external_attr = (stat.S_IFDIR | 0o755) << 16 | MSDOS_FOLDER
+            else:
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
             archive.writestr(entry, data)
 
 

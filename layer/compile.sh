@@ -5,6 +5,7 @@
 # with src/ and out/) and, where the other architecture is compiled for, build_python: the same CPython for this one.
 set -eu
 : "${arch:?}" "${cpu:?}" "${zig:?}" "${work:?}" "${build_python?}"
+unset CDPATH
 root=$(cd "$(dirname "$0")/.." && pwd)
 jobs=$(nproc)
 export PATH="$work/bin:$PATH" CC=zig-cc AR=zig-ar RANLIB=zig-ranlib SOURCE_DATE_EPOCH=315532800

@@ -35,6 +35,7 @@ command -v "$python" >/dev/null || fail "there is no $python; set PYTHON to a Py
 for tool in strip objcopy objdump ldd; do
     command -v "$tool" >/dev/null || fail "$tool is missing; install binutils and libc-bin"
 done
+"$python" -c pass || fail "$python does not start"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than 3.11"
 "$python" -c 'import sys, sysconfig; sys.exit(not sysconfig.get_config_var("Py_ENABLE_SHARED"))' ||
     fail "$python was built without --enable-shared: PyInstaller needs a shared libpython"

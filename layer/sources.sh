@@ -4,6 +4,7 @@
 # with a sources.txt of what they are. --newest prints that file with what Debian has today; `make sources` writes it.
 # apt checks Debian's signature, and this script the checksum. Its lists are its own: the machine's apt is left alone.
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 pinned=requirements/sources.txt
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg

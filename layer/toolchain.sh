@@ -4,6 +4,7 @@
 # its host but a glibc of 2.17, OpenSSL, PyInstaller's bootloader and the file for extensions/. What is in CACHE already
 # is not made again; its name says of what, so that a new version or recipe gets a new folder.
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 arch=$1 cache=$2
 host=$(uname -m | sed s/aarch64/arm64/)
@@ -23,16 +24,21 @@ pyinstaller_pin() {
     sed -n '/^pyinstaller==/,/[^\\]$/p' requirements/build.txt
 }
 
-whole() { # FOLDER: whether it is there and every file is what it was when the folder was made
+manifest() { # FOLDER: every file with its mode and checksum, every link with what it points to
+    (cd "$1" && find . ! -path ./MANIFEST ! -type d -printf '%p %m %l\n' | LC_ALL=C sort &&
+        find . ! -path ./MANIFEST -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+}
+
+whole() { # FOLDER: whether it is there and all in it is what it was when the folder was made
     [ -d "$1" ] || return
-    (cd "$1" && sha256sum --check --quiet --status MANIFEST 2>/dev/null) && return
+    manifest "$1" 2>/dev/null | cmp -s - "$1/MANIFEST" && return
     echo "toolchain.sh: $1 is damaged, so it is made anew" >&2
     rm -rf "$1"
     return 1
 }
 
 keep() { # FOLDER FINAL: under its name only when it is whole, so that nothing half-made ever has that name
-    (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >"$work/manifest") || fail "cannot write $2"
+    manifest "$1" >"$work/manifest" || fail "cannot write $2"
     mv "$work/manifest" "$1/MANIFEST" || fail "cannot write $2"
     mv -T "$1" "$2" 2>/dev/null || whole "$2" || fail "cannot write $2" # another build may have been first
 }

@@ -57,10 +57,10 @@ def written(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(300)  # it builds twice
 def test_same_bytes_each_time(clone: Callable[[str], Path]) -> None:
-    """Two builds of the same sources, in two folders, give the same zip, SBOM, audit and licences."""
-    first, second = clone("one"), clone("another-place")
-    for folder in (first, second):
-        done = build(folder)
+    """Two builds of the same sources, in two folders and with other variables of Python's, give the same zip, SBOM, audit and licences."""
+    first, second = clone("one"), clone("another place")
+    for folder, optimize in ((first, ""), (second, "2")):
+        done = build(folder, PYTHONOPTIMIZE=optimize)
         assert done.returncode == 0, done.stderr
     names = [
         f"telemetry-forwarder-{ARCH}-local.{end}"
@@ -158,6 +158,45 @@ def test_failed_build_leaves_nothing_to_publish(clone: Callable[[str], Path]) ->
     done = build(folder, "--lambda", TOOLCHAINS="/dev/null/none")
     assert done.returncode != 0
     assert written(folder) == [f"telemetry-forwarder-{ARCH}-local.zip"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk that is full")
+@pytest.mark.timeout(300)  # it builds
+def test_a_full_disk_leaves_nothing_to_publish(clone: Callable[[str], Path], tmp_path: Path) -> None:
+    """Where dist/ is another disk, and too small, there is no part of a zip in it afterwards."""
+    folder = clone("a")
+    small = tmp_path / "small"
+    small.mkdir()
+    start = f"mount -t tmpfs -o size=1m none {small} && DIST={small} ./build.sh; echo status $?; ls {small}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", start],
+        cwd=folder,
+        env={**os.environ, "PYTHON": BASE_PYTHON},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"cannot write to {small}" in done.stderr
+    assert done.stdout.endswith("status 1\n")
+
+
+def test_a_folder_of_the_same_name_elsewhere(clone: Callable[[str], Path], tmp_path: Path) -> None:
+    """CDPATH does not lead the build into another folder."""
+    folder = clone("a")
+    other = tmp_path / "other" / "a" / "dist"
+    other.mkdir(parents=True)
+    (other / f"telemetry-forwarder-{ARCH}-local.zip").touch()
+    done = subprocess.run(
+        ["a/build.sh", "--arch"],
+        cwd=folder.parent,
+        env={**os.environ, "CDPATH": str(tmp_path / "other")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--arch lacks its value" in done.stderr
+    assert done.stdout == ""
+    assert list(other.iterdir())
 
 
 def test_lambda_without_apt_and_docker(clone: Callable[[str], Path]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,20 @@ async def test_bad_libraries_of_the_system(layer: Path, tmp_path: Path) -> None:
     for name in ("libz.so.1", "libssl.so.3", "libcrypto.so.3", "libpython3.13.so.1.0"):
         (tmp_path / name).write_bytes(b"no library")
     await forward(layer / "extensions" / "telemetry-forwarder", tmp_path, LD_LIBRARY_PATH=str(tmp_path))
+
+
+@pytest.mark.parametrize("given", ["telemetry-forwarder", "/elsewhere/telemetry-forwarder"])
+async def test_started_by_another_path(layer: Path, tmp_path: Path, given: str) -> None:
+    """It finds its binary whatever it was called by, and is not misled by what PyInstaller tells its own processes."""
+    start = tmp_path / "start"
+    file = layer / "extensions" / "telemetry-forwarder"
+    start.write_text(f"#!{sys.executable}\nimport os\nos.execv({str(file)!r}, [{given!r}])\n")
+    start.chmod(0o755)
+    misleading = {
+        "_PYI_ARCHIVE_FILE": str(layer / "telemetry-forwarder" / "telemetry-forwarder"),
+        "_PYI_PARENT_PROCESS_LEVEL": "2",
+    }
+    await forward(start, tmp_path, **misleading)
 
 
 def namespace(start: Path, commands: str) -> Path:

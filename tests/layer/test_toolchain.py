@@ -34,7 +34,8 @@ def clone(tmp_path: Path) -> Path:
     zig = tmp_path / "cache" / f"zig-{hashlib.sha256(b'none').hexdigest()[:12]}"
     zig.mkdir(parents=True)
     (zig / "zig").touch()
-    (zig / "MANIFEST").write_text(f"{hashlib.sha256(b'').hexdigest()}  zig\n")
+    (zig / "zig").chmod(0o644)
+    (zig / "MANIFEST").write_text(f"./zig 644 \n{hashlib.sha256(b'').hexdigest()}  ./zig\n")
     script(folder / "layer" / "compile.sh", COMPILE)
     script(
         folder / "layer" / "sources.sh",
@@ -109,16 +110,24 @@ def test_layers_requirements_do_not_matter(make: Make, clone: Path) -> None:
     assert first.stdout == second.stdout
 
 
-@pytest.mark.parametrize("harm", ["truncated", "missing"])
+@pytest.mark.parametrize("harm", ["truncated", "missing", "another mode", "added", "half a manifest"])
 def test_half_a_toolchain(make: Make, harm: str) -> None:
     """A toolchain of which something is missing is told and made anew."""
     folder = Path(make().stdout.strip())
     parts = folder / "python" / "parts"
     whole = parts.read_text()
-    if harm == "truncated":
-        parts.write_text(whole[:5])
-    else:
-        parts.unlink()
+    manifest = folder / "MANIFEST"
+    match harm:
+        case "truncated":
+            parts.write_text(whole[:5])
+        case "missing":
+            parts.unlink()
+        case "another mode":
+            parts.chmod(0o600)
+        case "added":
+            (folder / "python" / "sitecustomize.py").touch()
+        case "half a manifest":
+            manifest.write_text(manifest.read_text()[:40])
     done = make()
     assert done.returncode == 0
     assert f"{folder} is damaged, so it is made anew" in done.stderr
