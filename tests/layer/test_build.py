@@ -57,7 +57,7 @@ def written(folder: Path) -> list[str]:
 
 @pytest.mark.timeout(300)  # it builds twice
 def test_same_bytes_each_time(clone: Callable[[str], Path]) -> None:
-    """Two builds of the same sources, in two folders and with other variables of Python's, give the same zip, SBOM, audit and licences."""
+    """Two builds of one source, in two folders and with other variables of Python's, give the same of everything."""
     first, second = clone("one"), clone("another place")
     for folder, optimize in ((first, ""), (second, "2")):
         done = build(folder, PYTHONOPTIMIZE=optimize)
@@ -138,7 +138,22 @@ def test_missing_tool(clone: Callable[[str], Path], tool: str) -> None:
     folder = clone("a")
     bin_ = folder / "bin"
     bin_.mkdir()
-    for name in ("sh", "dirname", "uname", "sed", "mkdir", "mktemp", "rm", "strip", "objcopy", "objdump", "ldd"):
+    for name in (
+        "sh",
+        "dirname",
+        "uname",
+        "env",
+        "find",
+        "sed",
+        "mkdir",
+        "mktemp",
+        "touch",
+        "rm",
+        "strip",
+        "objcopy",
+        "objdump",
+        "ldd",
+    ):
         found = shutil.which(name)
         assert found
         if name != tool:
@@ -204,7 +219,7 @@ def test_lambda_without_apt_and_docker(clone: Callable[[str], Path]) -> None:
     folder = clone("a")
     bin_ = folder / "bin"
     bin_.mkdir()
-    for name in ("sh", "dirname", "uname", "sed", "mkdir", "mktemp", "rm"):
+    for name in ("sh", "dirname", "uname", "env", "find", "sed", "mkdir", "mktemp", "touch", "rm"):
         (bin_ / name).symlink_to(str(shutil.which(name)))
     done = build(folder, "--lambda", PATH=str(bin_))
     assert done.returncode != 0
