@@ -31,7 +31,7 @@ UNKNOWN_S = 1.4  # what may be left of it: the platform flushes telemetry, or st
 EXIT_S, EXIT_SHARE = 0.4, 0.3  # for the ledger and the exit: the lesser of seconds and share of the time
 REPORT_SHARE = 0.35  # of the time, at most, to wait for the last platform.report
 DRAIN_SHARE = 0.75  # of the sinks' time, at most, to read what still comes; batches leave meanwhile
-FALLBACK_SHARE = 0.4  # of the time, at most, for the fallback
+FALLBACK_SHARE = 0.4  # of the time, at most, for the fallback; all of it where nothing is known of its latency
 FALLBACK_S = 0.3  # for the fallback at least, where there is so much
 DISK_SHARE = 0.4  # of the time, at most, for the disk
 DISK_S = 0.05  # for the disk at least
@@ -151,7 +151,9 @@ def quiet_s(buffer_timeout_s: float) -> float:
 def plan_shutdown(
     now: float, left_s: float, reason: str, *, waiting_bytes: int, fallback_latency_s: float | None
 ) -> ShutdownPlan:
-    """Divide the `left_s` until the deadline; `fallback_latency_s` is None where there is no fallback.
+    """Divide the `left_s` until the deadline.
+
+    `fallback_latency_s` is None where there is no fallback, and 0 for one that was not used yet.
 
     A clock that stood still in a freeze, or jumped, makes `left_s` negative or longer than what Lambda grants.
     /tmp outlives a timeout or a failure, for the processes are started again; it does not outlive a spindown.
@@ -164,7 +166,9 @@ def plan_shutdown(
     fallback = end - disk_s
     fallback_s = 0.0
     if fallback_latency_s is not None:
-        fallback_s = min((fallback - now) * FALLBACK_SHARE, max(FALLBACK_S, 3 * fallback_latency_s))
+        fallback_s = (fallback - now) * FALLBACK_SHARE
+        if fallback_latency_s:
+            fallback_s = min(fallback_s, max(FALLBACK_S, 3 * fallback_latency_s))
     sinks = fallback - fallback_s
     return ShutdownPlan(
         report=now + left_s * REPORT_SHARE,

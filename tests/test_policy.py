@@ -169,7 +169,7 @@ def test_a_deadline_that_makes_no_sense_gives_what_may_be_left(made: tuple[float
     assert now + UNKNOWN_S / 2 < plan.disk < now + UNKNOWN_S
 
 
-@given(NOW, st.floats(0.0, 10.0), st.floats(0.0, 10.0))
+@given(NOW, st.floats(0.001, 10.0), st.floats(0.001, 10.0))
 def test_the_fallbacks_share_follows_its_latency(now: float, one_s: float, other_s: float) -> None:
     """A slower fallback gets more of the time, up to a share of it, and never less than a little."""
     shares = []
@@ -178,6 +178,12 @@ def test_the_fallbacks_share_follows_its_latency(now: float, one_s: float, other
         shares.append(plan.fallback - plan.sinks)
         assert FALLBACK_S - 1e-6 <= shares[-1] <= (plan.fallback - now) * FALLBACK_SHARE + 1e-6
     assert shares[0] <= shares[1] + 1e-6
+
+
+def test_a_fallback_of_which_nothing_is_known_gets_all_of_its_share() -> None:
+    """Before its first answer it may be as slow as the slowest."""
+    plan = plan_shutdown(0.0, 2.0, "spindown", waiting_bytes=0, fallback_latency_s=0.0)
+    assert plan.fallback - plan.sinks == pytest.approx(plan.fallback * FALLBACK_SHARE)
 
 
 def test_without_a_fallback_its_time_is_the_sinks() -> None:

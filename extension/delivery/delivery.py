@@ -81,7 +81,7 @@ class Delivery:
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
         self._apply(self.queue.offer(chunk))
-        self._changed.set()
+        self._wake()
 
     def adopt(self, records: Sequence[Record], sink: str, reason: str) -> None:
         """Take what another sink handed off: it gets a sequence of this queue, and says which sink refused it."""
@@ -92,20 +92,25 @@ class Delivery:
 
     def flush_soon(self) -> int:
         """Have everything that is here sent, without waiting for it."""
-        self._changed.set()
+        self._wake()
         return self.queue.flush_soon()
 
     def retry_now(self) -> None:
         """An invocation has begun: an unhealthy sink is tried again while it runs."""
         self.health.retry_now()
-        self._changed.set()
+        self._wake()
 
     async def flush(self, until: float) -> None:
-        """Have everything sent and wait for it until the loop's time `until`, as long as the sink is healthy."""
+        """Have everything sent and wait for it until the loop's time `until`, as long as that may be of use."""
         began = asyncio.get_running_loop().time()
         delivered = self.queue.delivered
         goal = self.flush_soon()
-        if await self._progress.until(lambda: self.queue.is_flushed(goal) or not self.health.healthy, until):
+
+        def is_over() -> bool:
+            left_s = until - asyncio.get_running_loop().time()
+            return self.queue.is_flushed(goal) or not self.health.healthy or self.health.asked_for_s > left_s
+
+        if await self._progress.until(is_over, until):
             return
         if self.queue.delivered == delivered:
             self.waited_in_vain(until - began)
@@ -126,7 +131,7 @@ class Delivery:
         self.queue.abandon()
         if self._sending is not None:
             self._sending.close()
-        self._changed.set()
+        self._wake()
 
     # SHUTDOWN, in the order of its steps
 
@@ -135,7 +140,7 @@ class Delivery:
         self._closing, self._drains_disk = True, drains_disk
         self._until = until
         self.health.close(self._clock() + max(0.0, until - last_try_s - asyncio.get_running_loop().time()))
-        self._changed.set()
+        self._wake()
 
     async def finish(self, until: float) -> None:
         """Wait until all is sent; a sink that fails is waited for only where there is no fallback."""
@@ -152,7 +157,7 @@ class Delivery:
         assert fallback is not None
         self._stopped = True
         queue.abandon()
-        self._changed.set()
+        self._wake()
 
         def handed_over() -> bool:
             self._apply(queue.hand_off_oldest(fallback.queue.room, NOT_TAKEN))
@@ -201,27 +206,43 @@ class Delivery:
                 await self._wait(ready=view.ready)
 
     def _view(self) -> View:
-        healthy = self.health.healthy
-        fallback = self._fallback
         return View(
             ready=self._sending is not None and not self._stopped and self.health.ready,
-            reload=healthy or self._drains_disk,
-            fallback_room=fallback.queue.room
-            if fallback is not None and fallback.health.healthy and not healthy
-            else 0,
+            reload=self.health.healthy or self._drains_disk,
+            fallback_room=self._fallback.queue.room if self._fallback is not None else 0,
+            hands_off=self._hands_off,
             closing=self._closing,
         )
 
+    @property
+    def _hands_off(self) -> bool:
+        """Whether the fallback is worth more than this sink."""
+        return self._fallback is not None and self._fallback.health.healthy and not self.health.healthy
+
     async def _wait(self, *, ready: bool) -> None:
-        """Until something has happened or, where the sink was not `ready`, until it may be tried."""
+        """Until something has happened, the fallback has room that is wanted, or a sink not `ready` may be tried."""
         pause_s = None
         if not ready and self._sending is not None and not self._stopped and self.queue.pending:
             pause_s = max(0.0, self.health.ready_at - self._clock())
         try:
             async with asyncio.timeout(pause_s):
-                await self._changed.wait()
+                if self._fallback is not None and (wanted := self.queue.wanted_room(hands_off=self._hands_off)):
+                    await self._wait_for_fallback(self._fallback, wanted)
+                else:
+                    await self._changed.wait()
         except TimeoutError:
             pass
+
+    async def _wait_for_fallback(self, fallback: Delivery, wanted: int) -> None:
+        """Until something has happened, or the fallback has so much room."""
+        if fallback.queue.room < wanted:
+            fallback.flush_soon()
+        await self._progress.until(lambda: self._changed.is_set() or fallback.queue.room >= wanted, FOREVER)
+
+    def _wake(self) -> None:
+        """Something has happened."""
+        self._changed.set()
+        self._progress.made()
 
     def _apply(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -231,7 +252,7 @@ class Delivery:
             else:
                 self._todo.append(action)
         if actions:
-            self._changed.set()
+            self._wake()
 
     async def _perform(self, action: Action) -> None:
         match action:
@@ -245,7 +266,7 @@ class Delivery:
                 await self._on_disk(self._overflow.forget, file)
             case HandOff():
                 raise AssertionError("handed off as soon as it is known")
-        self._changed.set()
+        self._wake()
 
     async def _send(self, batch: Batch) -> Reply:
         assert self._sending is not None
@@ -277,20 +298,21 @@ class Delivery:
         numbers = itertools.count(RESTORED_SEQUENCE)
         found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
         self.queue.restore(found or ())
-        self._changed.set()
+        self._wake()
         is_late = not self._opening.done()
         try:
             sink = await asyncio.wrap_future(self._opening)
         except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
             log("ERROR", "sink cannot be opened; it gets nothing", sink=self.name, reason=describe(error))
             self._apply(self.queue.refuse("the sink cannot be opened"))
+            self._wake()
             return
         if is_late:
             log("INFO", "sink is open now", sink=self.name)
         self.health.open()
         self.queue.set_limits(sink.limits)
         self._sending = Sending(sink, self._clock)
-        self._changed.set()
+        self._wake()
 
     def _note(self, change: Callable[[], None]) -> None:
         was_healthy = self.health.healthy
@@ -299,4 +321,4 @@ class Delivery:
             log("WARN", "sink fails; its records wait", sink=self.name, reason=self.health.reason)
         elif self.health.healthy and not was_healthy:
             log("INFO", "sink answers again", sink=self.name)
-        self._changed.set()
+        self._wake()

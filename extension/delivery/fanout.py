@@ -61,21 +61,29 @@ class Fanout:
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 
-        It waits for sinks that do not fail, for they make room; not long for one that takes nothing.
+        It waits for sinks that do not fail, for they make room, and for those that a fallback which does not fail
+        makes room for; not long for one that takes nothing.
         """
 
-        def has_room() -> bool:
-            wanted = [max(d.queue.max_bytes * ROOM_SHARE, min(2 * unfinished, d.queue.max_bytes)) for d in self._sinks]
-            pairs = zip(self._sinks, wanted, strict=True)
-            return all(d.queue.room >= least or d.health.failing for d, least in pairs)
+        def waited_for() -> list[Delivery]:
+            rescued = self._fallback is not None and not self._fallback.health.failing
+            return [delivery for delivery in self._all if rescued or not delivery.health.failing]
 
-        delivered = [delivery.queue.delivered for delivery in self._sinks]
-        until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
-        if not has_room() and not await self._progress.until(has_room, until):
-            for delivery, before in zip(self._sinks, delivered, strict=True):
-                if delivery.queue.delivered == before:
-                    delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)
-        room = min((d.queue.room for d in self._sinks if not d.health.failing), default=MAX_READ * GROWTH)
+        def has_room() -> bool:
+            return all(
+                d.queue.room >= max(d.queue.max_bytes * ROOM_SHARE, min(2 * unfinished, d.queue.max_bytes))
+                for d in waited_for()
+            )
+
+        if not has_room():
+            self.flush_soon()  # or what waits for company would be waited for in vain
+            delivered = [delivery.queue.delivered for delivery in self._all]
+            until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
+            if not await self._progress.until(has_room, until):
+                for delivery, before in zip(self._all, delivered, strict=True):
+                    if delivery.queue.delivered == before:
+                        delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)
+        room = min((delivery.queue.room for delivery in waited_for()), default=MAX_READ * GROWTH)
         return max(MIN_READ, min(MAX_READ, room // GROWTH))
 
     def flush_soon(self) -> None:

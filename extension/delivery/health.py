@@ -75,6 +75,11 @@ class Health:
             return False
         return self._clock() >= self._probe_at
 
+    @property
+    def asked_for_s(self) -> float:
+        """How long the destination has asked not to be tried; 0 where it has not."""
+        return max(0.0, self.ready_at - self._clock()) if self._asked_for else 0.0
+
     def attempts(self) -> None:
         """The sink is being tried."""
         self._attempted_at = self._clock()
@@ -129,9 +134,8 @@ class Health:
         if reply.outcome is Outcome.THROTTLED and reply.retry_after_s:
             self._asked_for = True
             asked_at = self._clock() + min(reply.retry_after_s, MAX_RETRY_AFTER_S)
-            self.ready_at = (
-                asked_at if self._closing_at is None else min(asked_at, max(self._closing_at, self._clock()))
-            )
+            last_at = self._closing_at
+            self.ready_at = asked_at if last_at is None or self._clock() >= last_at else min(asked_at, last_at)
 
     def _deny(self, reason: str, before: int) -> None:
         self.reason = self.denied_for = reason

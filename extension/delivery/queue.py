@@ -72,12 +72,14 @@ class View(NamedTuple):
     """What a queue has to know of the world to decide what is next.
 
     `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
-    fallback takes of an unhealthy sink; 0 for a healthy one. `closing`: SHUTDOWN, when nothing waits for company.
+    fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `closing`:
+    SHUTDOWN, when nothing waits for company.
     """
 
     ready: bool
     reload: bool
     fallback_room: int = 0
+    hands_off: bool = False
     closing: bool = False
 
 
@@ -117,6 +119,8 @@ class Queue:
         self._reloading: File | None = None
         self._reloaded: dict[File, set[int]] = {}  # files whose records are back in memory, with those not ended
         self._refusal = ""  # why the sink will never take anything
+        self._refused_reason = ""  # why records up to this sequence go to the fallback, as it has room for them
+        self._refused_newest = -1
         self._newest = self._goal = -1  # sequences: the newest here; records up to the goal are to be sent now
 
     # What it holds
@@ -231,8 +235,10 @@ class Queue:
 
     def plan(self, view: View) -> list[Action]:
         """What is to begin now: a send, and a move between memory and disk. Each is in progress from here on."""
-        actions = self._plan_move(view) if self._spilling is None and self._reloading is None else []
-        if view.ready and not self._sending:
+        actions = self._plan_refused(view.fallback_room) if self._refused_reason else []
+        if self._spilling is None and self._reloading is None:
+            actions += self._plan_move(view)
+        if view.ready and not self._sending and not self._refused_reason:
             actions += self._plan_send(closing=view.closing)
         return actions
 
@@ -253,13 +259,44 @@ class Queue:
         self._sending = True
         return [*refused, Send(self._in_flight)]
 
+    def wanted_room(self, *, hands_off: bool) -> int:
+        """Bytes that the fallback must have free for the next record to be handed off; 0 where none is to be."""
+        if not self._waiting:
+            return 0
+        wanted = min(self._waiting[0].records[0].size + HAND_OFF_BYTES, self.max_bytes)
+        if self._refused_reason:
+            return wanted
+        moves = hands_off and self.fill_ratio > CROWDED_SHARE and not self._spilling and not self._reloading
+        return wanted if moves and wanted <= self._part else 0
+
+    @property
+    def _part(self) -> int:
+        """Bytes that are moved at once, at most: not so many that what comes back from disk goes out again."""
+        return min(MOVE_BYTES, self.max_bytes // 4)
+
+    def _plan_refused(self, room: int) -> list[Action]:
+        """Hand off what the sink has refused, as far as there is room for it."""
+        count = 0
+        for chunk in self._waiting:
+            if chunk.first_sequence > self._refused_newest:
+                break
+            count += sum(record.sequence <= self._refused_newest for record in chunk.records)
+        reason = self._refused_reason
+        # A record that no room is enough for is handed off as well: there it is told why it is lost.
+        going = self._pop(count, room, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES)
+        if not going and count and room >= self.max_bytes:
+            going = self._pop_first()
+        if len(going) == count:
+            self._refused_reason = ""
+        return self._hand_off(going, reason)
+
     def _plan_move(self, view: View) -> list[Action]:
         if self._files and view.reload and self.fill_ratio < ROOMY_SHARE:
             return self._reload_oldest()
         if self.fill_ratio <= CROWDED_SHARE or view.closing:
             return []
-        part = min(MOVE_BYTES, self.max_bytes // 4)  # so that what comes back does not go out again
-        return self.hand_off_oldest(min(part, view.fallback_room), "not taken in time") or self.spill(part)
+        room = min(self._part, view.fallback_room) if view.hands_off else 0
+        return self.hand_off_oldest(room, "not taken in time") or self.spill(self._part)
 
     def _reload_oldest(self) -> list[Action]:
         if self._files[0].memory > self.room and self.memory:
@@ -407,8 +444,10 @@ class Queue:
         else:
             size = line_bytes(records) + len(records) * self.limits.overhead
             again = self._size.refused(len(records), size, too_large=reply.scope is Scope.SIZE)
-        if not again:
+        if not again and (not self._has_fallback or len(records) == 1):
             return self._hand_off(records, reply.reason)
+        if not again:
+            self._refused_reason, self._refused_newest = reply.reason, records[-1].sequence
         self._put_back(records, self._in_flight_arrived)
         return []
 

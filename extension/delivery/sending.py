@@ -92,9 +92,16 @@ class Sending:
                 was_frozen = True
             elif was_frozen or loop.time() > overdue:
                 send.cancel()  # which it heeds only if no thread has begun with it
+                send.add_done_callback(_forget)
                 if was_frozen:
                     raise Frozen
                 raise TimeoutError("the sink does not keep to its timeout")
+
+
+def _forget(send: asyncio.Future[Sequence[Failure]]) -> None:
+    """Look at what became of a send that nobody waits for, or asyncio complains that nobody did."""
+    if not send.cancelled():
+        send.exception()
 
 
 def reply_of(error: Exception) -> Reply:

@@ -259,6 +259,13 @@ async def test_a_sink_that_cannot_be_opened_gives_up_its_records(deliveries: Del
     assert delivery.queue.dropped == {"the sink cannot be opened": 3}
 
 
+async def test_nobody_waits_for_a_sink_that_will_never_open(deliveries: Deliveries) -> None:
+    """That a sink cannot be opened ends the wait for it."""
+    fanout = deliveries.fanout(deliveries.delivery(ValueError("no")))
+    async with asyncio.timeout(WAIT_S):
+        await fanout.wait_opened(float("inf"))
+
+
 async def test_the_age_of_a_record_is_its_own(deliveries: Deliveries) -> None:
     """A failed attempt does not make its records younger."""
     delivery = deliveries.delivery(ScriptedSink(*[DOWN] * 4))

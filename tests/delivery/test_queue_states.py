@@ -87,6 +87,7 @@ class OneQueue(RuleBasedStateMachine):
             ready=st.booleans(),
             reload=st.booleans(),
             fallback_room=st.sampled_from([0, 500, 50_000]),
+            hands_off=st.booleans(),
             closing=st.booleans(),
         )
     )

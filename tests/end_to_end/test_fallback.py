@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.changing_intake import ChangingIntake
 from tests.support.fault_server import OK, Action, Answer, FaultServer, Hang, Request
 from tests.support.forwarding import delivered
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.fake_lambda import FakeLambda
 
 LATER_S = 0.3
-NEEDED_S = 0.36  # by the fallback for one batch: more than it is given where nothing is known of it
+NEEDED_S = 0.36  # by the fallback for one batch: more than the least that it is given
 
 
 def refuses(text: bytes, after_s: float = 0.0) -> Callable[[Request], Action]:
@@ -67,6 +69,44 @@ async def test_a_record_that_fell_back_twice_is_counted_twice(lambda_: FakeLambd
     assert fell_back == 2 * (lambda_.ledger["received"] + lambda_.ledger["added"])
     assert fallback["delivered"] == len(service.lines()) == 3
     assert fallback["delivered"] + fallback["pending"] + sum(fallback["dropped"].values()) == fell_back
+
+
+async def test_a_slow_fallback_that_was_never_used_has_time(lambda_: FakeLambda) -> None:
+    """At SHUTDOWN a fallback that was not asked before gets the records of a sink that hangs, and is waited for."""
+    fallback = ChangingIntake(Answer(after_s=NEEDED_S))
+    with FaultServer(otherwise=Hang()) as sink, FaultServer(fallback) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{sink.url}/", FORWARDER_FALLBACK=f"{server.url}/", FORWARDER_FLUSH="interval"
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        lambda_.record("platform.report", {"requestId": "r1", "status": "success"})
+        assert await lambda_.shut_down() == 0
+    assert fallback.texts() == ["one"]
+    *_, account = lambda_.ledger["sinks"].values()
+    assert (account["delivered"], account["pending"], account["dropped"]) == (len(lambda_.sent), 0, {})
+
+
+@pytest.mark.parametrize("answer", [Answer(401), Answer(500)], ids=["401", "500"])
+async def test_a_burst_is_not_lost_to_a_fallback_that_answers(lambda_: FakeLambda, answer: Answer) -> None:
+    """50,000 short lines, a bound of 1 MiB, a sink that takes nothing: reading waits until the fallback has room."""
+    fallback = ChangingIntake(Answer(after_s=0.005))
+    with FaultServer(otherwise=answer) as sink, FaultServer(fallback) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{sink.url}/",
+            FORWARDER_FALLBACK=f"{server.url}/",
+            FORWARDER_QUEUE_BYTES=str(2 << 20),
+            FORWARDER_FLUSH="invocation",
+        )
+        await lambda_.subscribe()
+        lambda_.send(b'{"type":"function","record":"%s"}\n' % (b"x" * 40) * 50_000)
+        for number in range(5):
+            await lambda_.invoke(f"r{number}", timeout_s=30.0)
+        assert await lambda_.shut_down() == 0
+    accounts = lambda_.ledger["sinks"].values()
+    assert [account["dropped"] for account in accounts] == [{}, {}]
+    assert lambda_.ledger["unreadBytes"] == 0
+    assert len({record["lambda"]["id"] for record in fallback.records() if record["type"] == "function"}) == 50_000
 
 
 async def test_a_slow_fallback_has_the_time_it_needs(lambda_: FakeLambda) -> None:
