@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3.session
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
     from extension.sinks import SinkURL
+
+T = TypeVar("T")
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "sts"
@@ -190,6 +192,13 @@ def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
     return value
+
+
+def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T, str]]:
+    """What of `sent` was not taken, with AWS's code for it. Raises Unavailable unless there is an answer for each."""
+    if len(answers) != len(sent):
+        raise Unavailable(f"an answer for {len(answers)} of {len(sent)} records")
+    return [(one, code) for one, answer in zip(sent, answers, strict=True) if (code := answer.get("ErrorCode"))]
 
 
 def words(service: str, operation: str, member: str) -> Sequence[str]:

@@ -113,7 +113,7 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     found = strict("firehose://s", Service(first=[Answer(400, {}, text.encode())]))
     with pytest.raises(Unavailable):
         found.sink.send(SENT, 5.0)
-    assert found.sink.send(SENT, 5.0) == ()
+    assert list(found.sink.send(SENT, 5.0)) == []
 
 
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> None:
@@ -164,7 +164,7 @@ def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: 
     with pytest.raises(Unavailable, match="ExpiredTokenException"):
         found.sink.send(SENT, 5.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED")
-    assert found.sink.send(SENT, 5.0) == ()
+    assert list(found.sink.send(SENT, 5.0)) == []
     assert found.service.keys == {CREDENTIALS["AWS_ACCESS_KEY_ID"], "AKIDRENEWED"}
 
 
