@@ -32,6 +32,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
+from botocore.handlers import add_expect_header
 from botocore.session import Session
 
 from extension.log import describe
@@ -172,6 +173,8 @@ class Client:
             self._service, region_name=self._region, config=config
         )
         client.meta.events.register("before-call", self._limit)
+        # "Expect: 100-continue" would cost each PutObject a round trip, and 1 s where a store does not know it.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
     def _limit(self, context: dict[str, Any], **_: Any) -> None:

@@ -208,3 +208,15 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     with pytest.raises(ConnectionError, match=r"cannot reach http://127\.0\.0\.1:1; check the region"):
         open_sink("s3://telemetry").send(batch(line(1)), 5.0)
+
+
+def test_the_body_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer 100 is asked for: it costs a round trip, and a second where a store does not know it."""
+    with FaultServer() as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        sink = open_sink("s3://telemetry/raw")
+        sink.send(batch(line(1)), 5.0)
+        sink.close()
+    [request] = store.requests
+    assert "expect" not in request.headers
+    assert gzip.decompress(request.body) == line(1) + b"\n"
