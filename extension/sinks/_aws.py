@@ -37,13 +37,14 @@ from botocore.session import Session
 
 from extension.log import describe
 from extension.sinks import HOST, BadSetting, Refused, Scope, Unavailable
-from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
+from extension.sinks._aws_errors import BUCKET_REGION, ELSEWHERE, EXPIRED, Wanted, code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
+    from botocore.model import OperationModel
 
     from extension.sinks import SinkURL
 
@@ -175,6 +176,7 @@ class Client:
         client.meta.events.register("before-call", self._limit)
         # "Expect: 100-continue" would cost each PutObject a round trip, and 1 s where a store does not know it.
         client.meta.events.unregister("before-call.s3", add_expect_header)
+        client.meta.events.register_first("needs-retry.s3", follow_only_s3)
         return client
 
     def _limit(self, context: dict[str, Any], **_: Any) -> None:
@@ -195,6 +197,20 @@ def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
     return value
+
+
+def follow_only_s3(
+    request_dict: dict[str, Any], response: tuple[Any, dict[str, Any]] | None, operation: OperationModel, **_: Any
+) -> None:
+    """Keep botocore from asking HeadBucket where a bucket is, unless S3 itself said that it is elsewhere.
+
+    It would ask for any redirect, that of HeadBucket among them, and so for ever.
+    """
+    parsed = response[1] if response else {}
+    says_where = BUCKET_REGION in parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    says_elsewhere = operation.name != "HeadBucket" and parsed.get("Error", {}).get("Code") in ELSEWHERE
+    if not says_where and not says_elsewhere:
+        request_dict["context"]["s3_redirect"]["redirected"] = True
 
 
 def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T, str]]:
