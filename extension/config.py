@@ -27,6 +27,7 @@ TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all m
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
+DIGITS = re.compile(r"[0-9]+")
 
 
 class ConfigError(Exception):
@@ -131,6 +132,8 @@ class _Reader:
         expected = f"a whole number from {least} to {most}" + (f", but not {never}" if never is not None else "")
 
         def convert(text: str) -> int:
+            if not DIGITS.fullmatch(text):  # int takes 2_000, +2 and the digits of any script
+                raise ValueError(expected)
             value = int(text)
             if not least <= value <= most or value == never:
                 raise ValueError(expected)
@@ -169,9 +172,10 @@ class _Reader:
         except sinks.BadSetting as error:
             self.problems.append(f"{place}: {error}")
             return None
-        types: Sequence[str] = ()
+        types: Sequence[str] = KINDS
         try:
-            types = sink_url.parse_types(target.parameters.get("types", ""))
+            if (named := target.parameters.get("types")) is not None:
+                types = sink_url.parse_types(named)
         except sinks.BadSetting as error:
             self.problems.append(f"{place}, types=: {error}")
         return target._replace(

@@ -53,11 +53,11 @@ def is_same(one: sinks.SinkURL, other: sinks.SinkURL) -> bool:
 
 
 def parse_types(text: str) -> Sequence[str]:
-    """The kinds of records that a list names, all of them where it is empty. Raises BadSetting."""
+    """The kinds of records that a list names, one at least. Raises BadSetting."""
     chosen = {part.strip().lower() for part in text.split(",")} - {""}
-    if not chosen <= set(KINDS):
+    if not chosen or not chosen <= set(KINDS):
         raise sinks.BadSetting(f"expected some of {', '.join(KINDS)}, separated by commas")
-    return tuple(kind for kind in KINDS if kind in chosen or not chosen)
+    return tuple(kind for kind in KINDS if kind in chosen)
 
 
 def _destination(target: sinks.SinkURL) -> tuple[object, ...]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3.session
@@ -32,19 +33,24 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
+from botocore.handlers import add_expect_header
 from botocore.session import Session
+from botocore.utils import get_environ_proxies
 
 from extension.log import describe
 from extension.sinks import HOST, BadSetting, Refused, Scope, Unavailable
-from extension.sinks._aws_errors import EXPIRED, Wanted, code, translate
+from extension.sinks._aws_errors import BUCKET_REGION, ELSEWHERE, EXPIRED, Wanted, code, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
+    from botocore.model import OperationModel
 
     from extension.sinks import SinkURL
+
+T = TypeVar("T")
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "sts"
@@ -54,6 +60,7 @@ PARAMETERS = HARMLESS = frozenset({"region", "role"})
 ROLE = re.compile(r"arn:[\w-]+:iam::\d{12}:role/[\w+=,.@/-]+")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # of a stream
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 CONNECT_S = 2.0
 READ_S = 10.0  # where no send gives its own: STS and the like
 
@@ -125,11 +132,8 @@ class Client:
         except NoCredentialsError:
             self._opened = None
             raise Refused("no credentials; give the function an execution role", Scope.EVERYTHING) from None
-        except (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError):
-            message = f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
-            raise ConnectionError(message) from None
-        except (HTTPClientError, SSLError) as error:
-            raise ConnectionError(describe(error)) from None
+        except (*UNREACHABLE, HTTPClientError, SSLError) as error:
+            raise ConnectionError(self._why_unanswered(error)) from None
         except BotoCoreError as error:
             raise Unavailable(describe(error)) from None
         if expect and not any(name in answer for name in expect):
@@ -140,6 +144,13 @@ class Client:
         """Give up kept connections."""
         if self._opened is not None:
             self._opened.close()
+
+    def _why_unanswered(self, error: BotoCoreError) -> str:
+        if wrong := wrong_variable(self._client().meta.endpoint_url):
+            return wrong
+        if isinstance(error, UNREACHABLE):
+            return f"cannot reach {self.endpoint}; check the region, the proxy and, in a VPC, the route or endpoint"
+        return describe(error.kwargs.get("error", error))  # the text of botocore's own quotes the URL
 
     def _client(self) -> BaseClient:
         if self._opened is None:
@@ -170,6 +181,9 @@ class Client:
             self._service, region_name=self._region, config=config
         )
         client.meta.events.register("before-call", self._limit)
+        # "Expect: 100-continue" would cost each PutObject a round trip, and 1 s where a store does not know it.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        client.meta.events.register_first("needs-retry.s3", follow_only_s3)
         return client
 
     def _limit(self, context: dict[str, Any], **_: Any) -> None:
@@ -190,6 +204,52 @@ def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
     return value
+
+
+def follow_only_s3(
+    request_dict: dict[str, Any], response: tuple[Any, dict[str, Any]] | None, operation: OperationModel, **_: Any
+) -> None:
+    """Keep botocore from asking HeadBucket where a bucket is, unless S3 itself said that it is elsewhere.
+
+    It would ask for any redirect, that of HeadBucket among them, and so for ever.
+    """
+    parsed = response[1] if response else {}
+    says_where = BUCKET_REGION in parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    says_elsewhere = operation.name != "HeadBucket" and parsed.get("Error", {}).get("Code") in ELSEWHERE
+    if not says_where and not says_elsewhere:
+        request_dict["context"]["s3_redirect"]["redirected"] = True
+
+
+def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T, str]]:
+    """What of `sent` was not taken, with AWS's code for it. Raises Unavailable unless there is an answer for each."""
+    if len(answers) != len(sent):
+        raise Unavailable(f"an answer for {len(answers)} of {len(sent)} records")
+    return [(one, code) for one, answer in zip(sent, answers, strict=True) if (code := answer.get("ErrorCode"))]
+
+
+def wrong_variable(endpoint: str) -> str:
+    """The variable with which no request to this URL can be made, and what is wrong with it; empty if there is none."""
+    scheme = urlsplit(endpoint).scheme
+    path = os.environ.get("AWS_CA_BUNDLE")
+    if path and scheme == "https":
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            return f"AWS_CA_BUNDLE names no file that holds certificates ({error.strerror})"
+    proxy = get_environ_proxies(endpoint).get(scheme)
+    if proxy and not is_proxy(proxy):
+        return f"{scheme.upper()}_PROXY is no URL of a proxy; expected http://host:port"
+    return ""
+
+
+def is_proxy(url: str) -> bool:
+    """Whether botocore can take this for a proxy; it needs no scheme."""
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}", "http")
+        has_host = HOST.fullmatch(parts.netloc.rpartition("@")[2]) is not None and parts.port != 0
+    except ValueError:  # its text quotes the URL
+        return False
+    return has_host and parts.scheme in {"http", "https"}
 
 
 def words(service: str, operation: str, member: str) -> Sequence[str]:

@@ -75,9 +75,14 @@ SCOPES = {
     413: Scope.SIZE,
     501: Scope.EVERYTHING,
 }
-ELSEWHERE = frozenset(
-    {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "InvalidAddress", "PermanentRedirect"}
-)
+MOVED = frozenset({"Redirect", "TemporaryRedirect"})  # for minutes, of a bucket that is new
+ELSEWHERE = MOVED | {
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "InvalidAddress",
+    "PermanentRedirect",
+}
+BUCKET_REGION = "x-amz-bucket-region"  # S3's header
 
 
 class Wanted(NamedTuple):
@@ -105,8 +110,13 @@ def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911
         return _denied(f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it")
     if found in MISSING:
         return _denied(f"{found}: there is no {wanted.resource} in {wanted.region}; create it, or correct the URL")
-    if found in ELSEWHERE or status == 301:
+    if found in MOVED:
+        return Unavailable(message)
+    redirects = 300 <= status < 400
+    if found in ELSEWHERE or (redirects and BUCKET_REGION in metadata.get("HTTPHeaders", {})):
         return _denied(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
+    if redirects:
+        return _denied(f"HTTP {status}: the endpoint redirects; check region= and AWS_ENDPOINT_URL")
     if status in SCOPES:
         return Refused(message, SCOPES[status])
     return Unavailable(message)

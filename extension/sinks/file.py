@@ -67,7 +67,8 @@ class FileSink:
 def open_sink(target: SinkURL) -> FileSink:
     """Make a sink of file:///absolute/path."""
     path = target.path
-    if target.host or not path.strip("/") or os.path.normpath("/" + path.lstrip("/")).startswith(NO_FILES):
+    is_absolute = re.match("/+[^/]", path)
+    if target.host or not is_absolute or os.path.normpath("/" + path.lstrip("/")).startswith(NO_FILES):
         raise BadSetting(EXPECTED)
     try:
         is_fit = _is_fit(os.stat(path))

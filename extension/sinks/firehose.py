@@ -45,12 +45,10 @@ class FirehoseSink:
         entries = _packing.packed(lines, MAX_RECORD_BYTES) if self._pack else _packing.single(lines)
         records = [{"Data": entry.data} for entry in entries]
         answer = self._client.call(
-            "PutRecordBatch", timeout_s, expect=["FailedPutCount"], DeliveryStreamName=self._stream, Records=records
+            "PutRecordBatch", timeout_s, expect=["RequestResponses"], DeliveryStreamName=self._stream, Records=records
         )
-        if not answer["FailedPutCount"]:
-            return ()
-        answers = zip(entries, answer["RequestResponses"], strict=True)
-        return [failure for entry, one in answers if (code := one.get("ErrorCode")) for failure in entry.failures(code)]
+        failed = _aws.failed(entries, answer["RequestResponses"])
+        return [failure for entry, code in failed for failure in entry.failures(code)]
 
     def close(self) -> None:
         """Give up the kept connection."""

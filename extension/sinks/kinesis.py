@@ -52,10 +52,8 @@ class KinesisSink:
         answer = self._client.call(
             "PutRecords", timeout_s, expect=["Records"], StreamName=self._stream, Records=records
         )
-        if not answer.get("FailedRecordCount"):
-            return ()
-        answers = zip(range(len(records)), answer["Records"], strict=True)
-        return [Failure(position, code) for position, one in answers if (code := one.get("ErrorCode"))]
+        failed = _aws.failed(range(len(records)), answer["Records"])
+        return [Failure(position, code) for position, code in failed]
 
     def close(self) -> None:
         """Give up the kept connection."""

@@ -88,13 +88,23 @@ class SqsSink:
             if error.scope is not Scope.EVERYTHING and sum(len(entry.data) for entry in request) > SMALL_BYTES:
                 self._max_bytes = SMALL_BYTES  # the halves of the batch are packed so
             raise
-        for failed in answer.get("Failed", ()):
-            entry = request[int(failed["Id"])]
-            refused = failed["SenderFault"] and failed["Code"] not in _aws_errors.THROTTLED
-            if failed["Code"] == TOO_LONG and len(entry.data) > SMALL_BYTES and len(entry.positions) > 1:
-                refused = False
-                self._max_bytes = SMALL_BYTES
-            yield from entry.failures(failed["Code"], Outcome.RECORD_REFUSED if refused else Outcome.RETRY)
+        taken = {one.get("Id") for one in answer.get("Successful", ())}
+        failed = {one.get("Id"): one for one in answer.get("Failed", ())}
+        for message, entry in zip(messages, request, strict=True):
+            if (failure := failed.get(message["Id"])) is not None:
+                yield from self._failures(
+                    entry, failure.get("Code", ""), sender_fault=failure.get("SenderFault", False)
+                )
+            elif message["Id"] not in taken:
+                yield from entry.failures("not named in the answer")
+
+    def _failures(self, entry: _packing.Entry, code: str, *, sender_fault: bool) -> Iterable[Failure]:
+        """What BatchResultErrorEntry says of a message, for each of its lines."""
+        refused = sender_fault and code not in _aws_errors.THROTTLED
+        if code == TOO_LONG and len(entry.data) > SMALL_BYTES and len(entry.positions) > 1:
+            refused = False
+            self._max_bytes = SMALL_BYTES
+        return entry.failures(code, Outcome.RECORD_REFUSED if refused else Outcome.RETRY)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
         """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""

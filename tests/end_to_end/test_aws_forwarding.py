@@ -131,6 +131,15 @@ async def test_bucket_in_some_other_region(lambda_: FakeLambda) -> None:
     assert reason == "PermanentRedirect: bucket bucket is not in eu-west-1; add region=... to the URL"
 
 
+async def test_endpoint_that_redirects(lambda_: FakeLambda) -> None:
+    """A server on AWS_ENDPOINT_URL_S3 that wants https is no fault of ours, and what to check is in the log."""
+    with FaultServer(otherwise=Answer(301, {"Location": "https://elsewhere.invalid/"})) as server:
+        account = await forward(lambda_, "one", AWS_ENDPOINT_URL_S3=server.url, FORWARDER_SINKS="s3://bucket")
+    reason = "HTTP 301: the endpoint redirects; check region= and AWS_ENDPOINT_URL"
+    assert list(account["dropped"]) == [reason]
+    assert {request.method for request in server.requests} == {"PUT"}
+
+
 async def test_unknown_parameter(lambda_: FakeLambda) -> None:
     """A parameter that the sink does not know is one line at start, and the function runs without us."""
     await lambda_.start(**CREDENTIALS, FORWARDER_SINKS="kinesis://stream?shard=1")

@@ -12,9 +12,10 @@ import botocore.session
 import pytest
 import trustme
 
+from extension.log import describe
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
 from tests.support.batches import batch, line, sink_url
-from tests.support.fault_server import Action, Answer, FaultServer, Request
+from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
 from tests.support.strict_aws import CREDENTIALS, ContainerCredentials, Service, Sts, in_an_hour, refusing
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     found = strict("firehose://s", Service(first=[Answer(400, {}, text.encode())]))
     with pytest.raises(Unavailable):
         found.sink.send(SENT, 5.0)
-    assert found.sink.send(SENT, 5.0) == ()
+    assert list(found.sink.send(SENT, 5.0)) == []
 
 
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> None:
@@ -164,7 +165,7 @@ def test_expired_token_is_not_fatal(strict: Callable[..., Strict], monkeypatch: 
     with pytest.raises(Unavailable, match="ExpiredTokenException"):
         found.sink.send(SENT, 5.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED")
-    assert found.sink.send(SENT, 5.0) == ()
+    assert list(found.sink.send(SENT, 5.0)) == []
     assert found.service.keys == {CREDENTIALS["AWS_ACCESS_KEY_ID"], "AKIDRENEWED"}
 
 
@@ -386,6 +387,66 @@ def test_authority_of_ones_own(
     [request] = authority.server.requests
     assert "x-amz-checksum-crc32" in request.headers
     assert "aws-chunked" not in request.headers.get("content-encoding", "")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate", ""])
+def test_authority_that_is_none(
+    content: str | None,
+    authority: Authority,
+    open_for_test: Callable[[str], Sink],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """An AWS_CA_BUNDLE that is not there, or holds no certificates, is what the log says is wrong, not its path."""
+    bundle = tmp_path / "s3cr3t.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    with pytest.raises(OSError, match=r"^AWS_CA_BUNDLE names no file that holds certificates") as caught:
+        open_for_test("s3://logs").send(SENT, 5.0)
+    assert "s3cr3t" not in describe(caught.value)
+    assert authority.server.requests == []
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "s3cr3t s3cr3t",
+        "http://",
+        "http://u:s3cr3t@h:99999",
+        "http://h:s3cr3t",
+        "http://u:s3cr3t@[::1",
+        "socks5://u:s3cr3t@h:1",
+        "http://u:s3cr3t@",
+    ],
+)
+@pytest.mark.parametrize("url", ["s3://logs", "firehose://s"])
+def test_proxy_that_is_none(
+    url: str, proxy: str, open_for_test: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An HTTPS_PROXY that is no URL of a proxy is what the log says is wrong, not its value."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{refused_port()}")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(OSError, match=r"^HTTPS_PROXY is no URL of a proxy; expected http://host:port$") as caught:
+        open_for_test(url).send(SENT, 5.0)
+    assert "s3cr3t" not in describe(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://u:p@127.0.0.1:{}", "https://127.0.0.1:{}", "127.0.0.1:{}", "//127.0.0.1:{}"])
+def test_proxy_that_does_not_answer(
+    proxy: str, open_for_test: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is, and cannot be reached, is not called wrong."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.format(refused_port()))
+    with pytest.raises(ConnectionError, match=r"^cannot reach https://s3.*; check the region, the proxy"):
+        open_for_test("s3://logs").send(SENT, 5.0)
+
+
+def test_errors_of_tls_show_no_path(authority: Authority, open_for_test: Callable[[str], Sink]) -> None:
+    """Nor does what is said of a server that cannot be verified quote the URL, as botocore does."""
+    with pytest.raises(OSError, match="certificate verify failed") as caught:
+        open_for_test("s3://logs/s3cr3t").send(SENT, 5.0)
+    assert "s3cr3t" not in describe(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension.sinks import Refused
+from extension.sinks import BadSetting, Refused
 from extension.sinks.file import is_shared
 from tests.support.batches import batch, line, open_sink
 
@@ -169,3 +169,11 @@ def test_two_writers_lose_no_line(tmp_path: Path) -> None:
     one.send(SENT, 5.0)
     two.send(SENT, 5.0)
     assert (tmp_path / "out").read_bytes() == SENT.ndjson() * 2
+
+
+@pytest.mark.parametrize("url", ["file:out.ndjson", "file:tmp/out.ndjson", "file:./out.ndjson", "file:", "file://"])
+def test_a_path_that_is_relative(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is absolute: relative to what is nobody's to guess."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadSetting, match=r"file:///path\.ndjson"):
+        open_sink(url)

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extension.sinks import Failure, Refused
+from extension.sinks import Failure, Refused, Unavailable
 from tests.support.batches import batch, line
-from tests.support.strict_aws import Service
+from tests.support.strict_aws import Service, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ def test_moto_puts_the_lines_into_its_bucket(aws: Callable[[str], Any], open_for
     destination = {"RoleARN": "arn:aws:iam::123456789012:role/firehose", "BucketARN": "arn:aws:s3:::lake"}
     aws("firehose").create_delivery_stream(DeliveryStreamName=STREAM, ExtendedS3DestinationConfiguration=destination)
     sent = batch(line(1), line(2, "ü"))
-    assert open_for_test(f"firehose://{STREAM}").send(sent, 10.0) == ()
+    assert list(open_for_test(f"firehose://{STREAM}").send(sent, 10.0)) == []
     [found] = s3.list_objects_v2(Bucket="lake")["Contents"]
     assert s3.get_object(Bucket="lake", Key=found["Key"])["Body"].read() == sent.ndjson()
 
@@ -76,3 +76,21 @@ def test_pack_is_a_choice(open_for_test: Callable[[str], Sink]) -> None:
     """pack= takes no other words."""
     with pytest.raises(ValueError, match="pack= is none of false, true"):
         open_for_test(f"firehose://{STREAM}?pack=yes")
+
+
+def test_the_code_of_a_record_decides(strict: Callable[..., Strict]) -> None:
+    """A record that has an error code was not taken, whatever the answer counts."""
+    responses = [{"RecordId": "1"}, {"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}]
+    found = strict(f"firehose://{STREAM}", Service([reply({"FailedPutCount": 0, "RequestResponses": responses})]))
+    failures = list(found.sink.send(batch(line(0), line(1)), 5.0))
+    assert failures == [Failure(1, "ServiceUnavailableException")]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("failed", [0, 1])
+def test_an_answer_for_another_number_of_records(count: int, failed: int, strict: Callable[..., Strict]) -> None:
+    """An answer that does not fit says nothing of any record: all are sent again."""
+    answer = {"FailedPutCount": failed, "RequestResponses": [{"RecordId": "1"}] * count}
+    found = strict(f"firehose://{STREAM}", Service([reply(answer)]))
+    with pytest.raises(Unavailable, match=f"an answer for {count} of 2 records"):
+        found.sink.send(batch(line(0), line(1)), 5.0)

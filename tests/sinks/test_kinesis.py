@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extension.sinks import Failure, Refused
+from extension.sinks import Failure, Refused, Unavailable
 from tests.support.batches import ENVIRONMENT, batch, line
-from tests.support.strict_aws import Service
+from tests.support.strict_aws import Service, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ def test_moto_gives_back_the_lines(aws: Callable[[str], Any], open_for_test: Cal
     """From a real Kinesis API, a consumer reads each line as one record, ended by a newline."""
     kinesis = aws("kinesis")
     kinesis.create_stream(StreamName=STREAM, ShardCount=1)
-    assert open_for_test(f"kinesis://{STREAM}").send(batch(line(1), line(2)), 10.0) == ()
+    assert list(open_for_test(f"kinesis://{STREAM}").send(batch(line(1), line(2)), 10.0)) == []
     shard = kinesis.list_shards(StreamName=STREAM)["Shards"][0]["ShardId"]
     start = kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
     records = kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]
@@ -91,3 +91,20 @@ def test_partition_key_is_a_choice(open_for_test: Callable[[str], Sink]) -> None
     """partition_key= takes no other words."""
     with pytest.raises(ValueError, match="partition_key= is none of request, environment, random"):
         open_for_test(f"kinesis://{STREAM}?partition_key=user")
+
+
+def test_the_code_of_a_record_decides(strict: Callable[..., Strict]) -> None:
+    """A record that has an error code was not taken, whatever the answer counts."""
+    records = [{"SequenceNumber": "1", "ShardId": "s"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "No."}]
+    found = strict(f"kinesis://{STREAM}", Service([reply({"FailedRecordCount": 0, "Records": records})]))
+    assert list(found.sink.send(batch(line(0), line(1)), 5.0)) == [Failure(1, "InternalFailure")]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("failed", [0, 1])
+def test_an_answer_for_another_number_of_records(count: int, failed: int, strict: Callable[..., Strict]) -> None:
+    """An answer that does not fit says nothing of any record: all are sent again."""
+    answer = {"FailedRecordCount": failed, "Records": [{"SequenceNumber": "1", "ShardId": "s"}] * count}
+    found = strict(f"kinesis://{STREAM}", Service([reply(answer)]))
+    with pytest.raises(Unavailable, match=f"an answer for {count} of 2 records"):
+        found.sink.send(batch(line(0), line(1)), 5.0)

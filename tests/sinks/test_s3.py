@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gzip
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +11,8 @@ from extension.records import Batch
 from extension.sinks import Refused, Scope, Unavailable
 from extension.sinks.s3 import partition
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record
-from tests.support.fault_server import Answer, FaultServer
+from tests.support.fault_server import OK, Action, Answer, FaultServer, Request
+from tests.support.strict_aws import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -208,3 +209,52 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     with pytest.raises(ConnectionError, match=r"cannot reach http://127\.0\.0\.1:1; check the region"):
         open_sink("s3://telemetry").send(batch(line(1)), 5.0)
+
+
+def test_the_body_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer 100 is asked for: it costs a round trip, and a second where a store does not know it."""
+    with FaultServer() as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        sink = open_sink("s3://telemetry/raw")
+        sink.send(batch(line(1)), 5.0)
+        sink.close()
+    [request] = store.requests
+    assert "expect" not in request.headers
+    assert gzip.decompress(request.body) == line(1) + b"\n"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Moved</html>", b"<html>Moved<br></html>"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_endpoint_that_redirects(monkeypatch: pytest.MonkeyPatch, status: int, body: bytes) -> None:
+    """A server that redirects as any web server does is asked once, and the message says what to check."""
+    with FaultServer(otherwise=Answer(status, {"Location": "https://elsewhere.invalid/"}, body)) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
+        sink = open_sink("s3://telemetry/raw")
+        with pytest.raises(
+            Refused, match=f"HTTP {status}: the endpoint redirects; check region= and AWS_END"
+        ) as caught:
+            sink.send(batch(line(1)), 5.0)
+        sink.close()
+    assert [request.method for request in store.requests] == ["PUT"]
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize("code", ["PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"])
+@pytest.mark.parametrize("head", [Answer(200, {"x-amz-bucket-region": "eu-west-3"}), Answer(301), Answer(403)])
+def test_bucket_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch, code: str, head: Answer) -> None:
+    """Where S3 itself says that a bucket is elsewhere, it is asked once where that is, and told or not, that is all."""
+    status = {"PermanentRedirect": 301, "TemporaryRedirect": 307}.get(code, 400)
+
+    def answer(request: Request) -> Action:
+        if request.method == "HEAD":
+            return head
+        return OK if "/eu-west-3/" in request.headers["authorization"] else refusing(code, status)(request)
+
+    with FaultServer(answer) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
+        sink = open_sink("s3://telemetry/raw")
+        with nullcontext() if head.status == 200 else pytest.raises((Refused, Unavailable), match=code):
+            sink.send(batch(line(1)), 5.0)
+        sink.close()
+    found = [request.method for request in store.requests]
+    assert found == (["PUT", "HEAD", "PUT"] if head.status == 200 else ["PUT", "HEAD"])

@@ -13,7 +13,7 @@ from extension.sinks import Failure, Limits, Outcome, Refused
 from tests.support.batches import ENVIRONMENT, batch, line
 from tests.support.fault_server import Answer
 from tests.support.reach import run_empty
-from tests.support.strict_aws import ErrorAnswer, Service, refuse
+from tests.support.strict_aws import ErrorAnswer, Service, refuse, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,3 +218,22 @@ class Slow(Service):
         answer = super().__call__(request)
         assert isinstance(answer, Answer)
         return answer._replace(after_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        ({"Successful": [], "Failed": []}, [0, 1, 2]),
+        ({"Successful": [{"Id": "1", "MessageId": "1", "MD5OfMessageBody": "x"}]}, [0, 2]),
+        ({"Failed": [{"Id": "1", "SenderFault": False, "Code": "InternalError"}]}, [0, 1, 2]),
+        ({"Failed": [{"Id": "of another", "SenderFault": True, "Code": "InternalError"}]}, [0, 1, 2]),
+    ],
+)
+def test_messages_that_the_answer_does_not_name(
+    answer: dict[str, Any], again: list[int], strict: Callable[..., Strict]
+) -> None:
+    """A message that is in neither list of the answer was not taken, as far as is known: it is sent again."""
+    found = strict("sqs://sqs.x/1/telemetry", Service([reply(answer)]))
+    failures = list(found.sink.send(batch(line(0), line(1), line(2)), 5.0))
+    assert [failure.position for failure in failures] == again
+    assert {failure.outcome for failure in failures} == {Outcome.RETRY}
