@@ -79,6 +79,7 @@ class Sending:
         timeout_s = max(MIN_ATTEMPT_S, min(ATTEMPT_S, until - loop.time()))
         overdue = loop.time() + timeout_s + SEND_GRACE_S
         send = loop.run_in_executor(self._threads, self._sink.send, batch, timeout_s)
+        send.add_done_callback(_look_at)
         was_frozen = False
         self.latency_s = 0.0
         while True:
@@ -92,14 +93,13 @@ class Sending:
                 was_frozen = True
             elif was_frozen or loop.time() > overdue:
                 send.cancel()  # which it heeds only if no thread has begun with it
-                send.add_done_callback(_forget)
                 if was_frozen:
                     raise Frozen
                 raise TimeoutError("the sink does not keep to its timeout")
 
 
-def _forget(send: asyncio.Future[Sequence[Failure]]) -> None:
-    """Look at what became of a send that nobody waits for, or asyncio complains that nobody did."""
+def _look_at(send: asyncio.Future[Sequence[Failure]]) -> None:
+    """Look at what became of a send, for whoever waited may do so no longer, and asyncio complains of what nobody saw."""
     if not send.cancelled():
         send.exception()
 
