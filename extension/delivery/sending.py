@@ -99,7 +99,7 @@ class Sending:
 
 
 def _look_at(send: asyncio.Future[Sequence[Failure]]) -> None:
-    """Look at what became of a send, for whoever waited may do so no longer, and asyncio complains of what nobody saw."""
+    """Look at what became of a send: whoever waited may be gone, and asyncio complains of what nobody saw."""
     if not send.cancelled():
         send.exception()
 

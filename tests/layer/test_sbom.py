@@ -30,7 +30,7 @@ def test_sbom_is_cyclonedx() -> None:
 
 
 def test_sbom_names_what_is_bundled(sbom: dict[str, Any]) -> None:
-    """The distributions of the layer's lock are in the SBOM in their locked versions, and so are CPython and OpenSSL."""
+    """What the layer is locked to is in the SBOM in the same version, and so are CPython and OpenSSL."""
     found = {(part["name"].lower(), part["version"]) for part in sbom["components"]}
     locked = set(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / "requirements" / "layer.txt").read_text(), re.MULTILINE))
     assert {name for name, _ in locked - found} == {"s3transfer"}  # boto3 wants it, and the layer does without it
