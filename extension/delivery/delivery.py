@@ -121,10 +121,14 @@ class Delivery:
             self._note(lambda: self.health.held_in_vain(seconds))
 
     async def probe(self, until: float) -> None:
-        """Wait for the answer of an unhealthy sink to what is sent to it now."""
+        """Wait for the answer of an unhealthy sink to what is sent to it now, or for its failure."""
         self.health.probed()
-        goal = self.flush_soon()
-        await self._progress.until(lambda: self.queue.is_flushed(goal) or self.health.healthy, until)
+        goal, failures = self.flush_soon(), self.health.failures
+
+        def is_over() -> bool:
+            return self.queue.is_flushed(goal) or self.health.healthy or self.health.failures > failures
+
+        await self._progress.until(is_over, until)
 
     def renew(self) -> None:
         """The environment is a copy of a snapshot: batches get new ids, and kept connections are not used."""

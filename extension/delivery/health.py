@@ -32,12 +32,12 @@ class Health:
         self.latency_s = 0.0  # of recent sends, weighted to the latest
         self.ready_at = 0.0  # by the clock; not before it is the sink to be tried
         self.reason = ""  # of the last failure
+        self.failures = 0  # in a row
         self._opened = False
         self.denied_for = ""  # why it refuses everything; empty where it does not
         self.failed_in_closing = False
         self._clock = clock
         self._uniform = uniform
-        self._failures = 0
         self._held_s = 0.0
         self._denials = 0
         self._partial = 0  # batches in a row of which less than half was taken
@@ -55,7 +55,7 @@ class Health:
     @property
     def failing(self) -> bool:
         """Whether the sink does not answer, as far as it was tried."""
-        return self._failures >= UNHEALTHY_FAILURES or self._held_s >= UNHEALTHY_HELD_S or self._denials > 0
+        return self.failures >= UNHEALTHY_FAILURES or self._held_s >= UNHEALTHY_HELD_S or self._denials > 0
 
     def open(self) -> None:
         """The sink can be tried from here on."""
@@ -110,7 +110,8 @@ class Health:
             self.ready_at = 0.0
 
     def probed(self) -> None:
-        """An invocation is held for a probe; the next one is due later, and later still."""
+        """An invocation is held for a probe, so it begins at once; the next one is due later, and later still."""
+        self.ready_at = 0.0
         self._probe_at = self._clock() + min(MAX_PROBE_S, FIRST_PROBE_S * 2 ** min(self._probes, 10))
         self._probes += 1
 
@@ -120,17 +121,17 @@ class Health:
         self.ready_at = min(self.ready_at, last_try_at if self._asked_for and not self._denials else self._clock())
 
     def _answered(self, duration_s: float) -> None:
-        self._failures = self._denials = self._probes = 0
+        self.failures = self._denials = self._probes = 0
         self._held_s = self._probe_at = self.ready_at = 0.0
         self._asked_for = False
         self.reason = self.denied_for = ""
         self.latency_s = self.latency_s * 0.7 + duration_s * 0.3 if self.latency_s else duration_s
 
     def _fail(self, reply: Reply) -> None:
-        self._failures += 1
+        self.failures += 1
         self.reason = reply.reason
         self.failed_in_closing = self._closing_at is not None
-        self._pause(self._failures)
+        self._pause(self.failures)
         if reply.outcome is Outcome.THROTTLED and reply.retry_after_s:
             self._asked_for = True
             asked_at = self._clock() + min(reply.retry_after_s, MAX_RETRY_AFTER_S)

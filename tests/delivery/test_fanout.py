@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extension.delivery.chunk import Chunk
+from extension.delivery.health import UNHEALTHY_FAILURES
 from extension.delivery.queue import CROWDED_SHARE
 from extension.policy import ShutdownPlan
-from extension.sinks import Throttled
+from extension.sinks import Outcome, Reply, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
@@ -175,6 +176,19 @@ async def test_reading_does_not_wait_for_a_dead_sink(small: Deliveries) -> None:
     await dead.flush(soon())
     assert not dead.health.healthy
     assert await asyncio.wait_for(fanout.room(0), WAIT_S) > 0
+
+
+async def test_a_probe_that_fails_is_over(deliveries: Deliveries) -> None:
+    """It begins at once, whatever pause there was, and nobody is held for longer than the sink takes to fail."""
+    sink = ScriptedSink(otherwise=DOWN)
+    delivery = deliveries.delivery(sink, uniform=lambda _low, high: high)
+    fanout = deliveries.fanout(delivery)
+    for _ in range(UNHEALTHY_FAILURES):
+        delivery.health.note(Reply(Outcome.DOWN, "reset"), 0.0)
+    fanout.offer(records(1))
+    async with asyncio.timeout(WAIT_S):
+        await fanout.probe(float("inf"))
+    assert sink.sent
 
 
 async def test_a_probe_heals_a_sink_that_answers_again(deliveries: Deliveries) -> None:
