@@ -18,7 +18,7 @@ from tests.faults.bursts import BURSTS, Burst
 from tests.faults.matrix import CELLS, COMMON_FREEZES, COVER, ENDINGS, LOADS, SINKS, Cell
 
 ROOT = Path(__file__).parent.parent.parent
-CELL_S = 200.0
+CELL_S = 600.0  # of 300 invocations each may be held for a probe of 1 s
 MORE = [cell for cell in COVER if cell not in CELLS]
 ALL: list[Cell | Burst] = [*CELLS, *MORE, *BURSTS]
 HEAD = """# The fault matrix
@@ -27,7 +27,8 @@ Written by `make faults`, which runs the frozen layer in the simulator: {count} 
 
 - no invocation fails but those that are made to, and none is held longer after its runtime is done than
   extension/policy.py promises (2 s, or half of the function's timeout; the check grants 0.7 s to a busy
-  machine, and 4 s where 100,000 lines have to be read before runtimeDone is, for which reading may wait 2 s);
+  machine, 4 s where 100,000 lines have to be read before runtimeDone is, for which reading may wait 2 s, and the 1.6 s
+  of a SIGSTOP while it is held);
 - SHUTDOWN ends with status 0 before its deadline, and lines that come 5, 30 and 60 ms after it were taken;
 - the ledger balances: what was received is delivered, dropped with a reason, or pending; what it says was delivered is
   at the sink; what the simulator sent was received;

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.cells import NAME
+from tests.faults.cells import NAME, STOPPED_S
 from tests.faults.matrix import PROMPT
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def _held(environment: Environment, run: Run) -> Iterator[str]:
     """No invocation is held longer after its runtime was done than policy.py promises."""
     longest_s = min(TAIL_S, environment.settings.timeout_s * TAIL_SHARE)
     longest_s += BURST_S if run.cell.load == "100000 lines" else SLACK_S
+    longest_s += STOPPED_S if run.freeze.in_a_send else 0.0
     done_at, number = 0.0, 0
     for moment in environment.timeline:
         if moment.what == "invoke":
