@@ -27,7 +27,7 @@ CONNECTION_S = 1.0  # the longest wait for the platform to connect, all invocati
 GRACE_S = 0.025  # for lines that come after runtimeDone
 
 SHUTDOWN_S = 2.0  # what Lambda grants
-UNKNOWN_S = 1.4  # what may be left of it: the platform flushes telemetry, or stops a stuck runtime, before it tells us
+LEAST_SHUTDOWN_S = 1.4  # the least that is left of it: the platform flushes telemetry, or stops a stuck runtime, first
 EXIT_S, EXIT_SHARE = 0.4, 0.3  # for the ledger and the exit: the lesser of seconds and share of the time
 REPORT_SHARE = 0.35  # of the time, at most, to wait for the last platform.report
 DRAIN_SHARE = 0.75  # of the sinks' time, at most, to read what still comes; batches leave meanwhile
@@ -153,13 +153,12 @@ def plan_shutdown(
 ) -> ShutdownPlan:
     """Divide the `left_s` until the deadline.
 
-    `fallback_latency_s` is None where there is no fallback, and 0 for one that was not used yet.
-
-    A clock that stood still in a freeze, or jumped, makes `left_s` negative or longer than what Lambda grants.
-    /tmp outlives a timeout or a failure, for the processes are started again; it does not outlive a spindown.
+    `fallback_latency_s` is None where there is no fallback, and 0 for one that was not used yet. A clock that stood
+    still in a freeze, or jumped, makes `left_s` negative or longer than what Lambda grants. /tmp outlives a timeout or a
+    failure, for the processes are started again; it does not outlive a spindown.
     """
     if not 0 < left_s <= SHUTDOWN_S:
-        left_s = UNKNOWN_S
+        left_s = LEAST_SHUTDOWN_S
     end = now + left_s - min(EXIT_S, left_s * EXIT_SHARE)
     keeps_disk = reason in {"timeout", "failure"}
     disk_s = min((end - now) * DISK_SHARE, DISK_S + waiting_bytes / DISK_BYTES_S) if keeps_disk else 0.0

@@ -10,8 +10,8 @@ from extension.policy import (
     FALLBACK_S,
     FALLBACK_SHARE,
     GAPS,
+    LEAST_SHUTDOWN_S,
     SHUTDOWN_S,
-    UNKNOWN_S,
     Policy,
     ShutdownPlan,
     State,
@@ -166,7 +166,7 @@ def test_each_step_ends_in_time_and_after_the_one_before(made: tuple[float, floa
 def test_a_deadline_that_makes_no_sense_gives_what_may_be_left(made: tuple[float, float, ShutdownPlan]) -> None:
     """Whatever a wall clock that stood still or jumped makes of deadlineMs; 0.6 of the 2 s may be used up already."""
     now, _, plan = made
-    assert now + UNKNOWN_S / 2 < plan.disk < now + UNKNOWN_S
+    assert now + LEAST_SHUTDOWN_S / 2 < plan.disk < now + LEAST_SHUTDOWN_S
 
 
 @given(NOW, st.floats(0.001, 10.0), st.floats(0.001, 10.0))

@@ -61,12 +61,12 @@ class Fanout:
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 
-        It waits for sinks that do not fail, for they make room, and for those that a fallback which does not fail
-        makes room for; not long for one that takes nothing.
+        It waits for sinks that do not fail, for they make room; for all of them where the fallback is healthy, since that
+        makes room; not long for one that takes nothing.
         """
 
         def waited_for() -> list[Delivery]:
-            rescued = self._fallback is not None and not self._fallback.health.failing
+            rescued = self._fallback is not None and self._fallback.health.healthy
             return [delivery for delivery in self._all if rescued or not delivery.health.failing]
 
         def has_room() -> bool:

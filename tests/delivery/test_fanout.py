@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from extension.delivery import fanout as module
 from extension.delivery.chunk import Chunk
 from extension.delivery.health import UNHEALTHY_FAILURES
 from extension.delivery.queue import CROWDED_SHARE
@@ -168,13 +169,19 @@ async def test_reading_waits_for_room_in_a_healthy_queue(small: Deliveries) -> N
     assert (delivery.queue.delivered, delivery.queue.dropped) == (230, {})
 
 
-async def test_reading_does_not_wait_for_a_dead_sink(small: Deliveries) -> None:
-    """A sink that does not answer must not slow down those that do."""
-    dead = small.delivery(ScriptedSink(otherwise=DOWN), name="dead")
-    fanout = small.fanout(dead, small.delivery(ScriptedSink(), name="live"))
-    fanout.offer(records(230))
-    await dead.flush(soon())
-    assert not dead.health.healthy
+@pytest.mark.parametrize("fallback", [None, "that cannot be opened"])
+async def test_reading_does_not_wait_for_a_dead_sink(
+    small: Deliveries, fallback: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that does not answer must not slow down those that do, nor must a fallback that makes no room."""
+    monkeypatch.setattr(module, "BACKPRESSURE_PAUSE_S", float("inf"))
+    last = small.delivery(ValueError(fallback), name="fallback") if fallback else None
+    dead = small.delivery(ScriptedSink(otherwise=DOWN), name="dead", fallback=last)
+    fanout = small.fanout(dead, small.delivery(ScriptedSink(), name="live"), fallback=last)
+    for _ in range(UNHEALTHY_FAILURES):
+        dead.health.note(Reply(Outcome.DOWN, "refused"), 0.0)
+    dead.offer(Chunk(records(230), 0.0))
+    dead.queue.memory = dead.queue.max_bytes  # whatever the disk takes meanwhile
     assert await asyncio.wait_for(fanout.room(0), WAIT_S) > 0
 
 
