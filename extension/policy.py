@@ -154,8 +154,8 @@ def plan_shutdown(
     """Divide the `left_s` until the deadline.
 
     `fallback_latency_s` is None where there is no fallback, and 0 for one that was not used yet. A clock that stood
-    still in a freeze, or jumped, makes `left_s` negative or longer than what Lambda grants. /tmp outlives a timeout or a
-    failure, for the processes are started again; it does not outlive a spindown.
+    still in a freeze, or jumped, makes `left_s` negative or longer than what Lambda grants. /tmp outlives a timeout or
+    a failure, for the processes are started again; it does not outlive a spindown.
     """
     if not 0 < left_s <= SHUTDOWN_S:
         left_s = LEAST_SHUTDOWN_S

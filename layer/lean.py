@@ -1,7 +1,7 @@
 """Copies of packages without the imports that only serve what the forwarder never calls.
 
-boto3's resources and its transfers to S3 are not called, and importlib.metadata is there for HTTP/2 alone. It is done to
-the bundle and nowhere else: from source, the packages are as they were published.
+boto3's resources and its transfers to S3 are not called, and importlib.metadata is there for HTTP/2 alone. It is done
+to the bundle and nowhere else: from source, the packages are as they were published.
 """
 
 from __future__ import annotations

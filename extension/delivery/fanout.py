@@ -61,8 +61,8 @@ class Fanout:
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 
-        It waits for sinks that do not fail, for they make room; for all of them where the fallback is healthy, since that
-        makes room; not long for one that takes nothing.
+        It waits for sinks that do not fail, for they make room; for all of them where the fallback is healthy, since
+        that makes room; not long for one that takes nothing.
         """
 
         def waited_for() -> list[Delivery]:
