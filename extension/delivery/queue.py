@@ -497,18 +497,18 @@ class Queue:
         while self._waiting and most > len(taken):
             chunk = self._waiting[0]
             size = chunk.line_bytes + len(chunk.records) * overhead
-            if len(chunk.records) <= most - len(taken) and size <= max_bytes:
-                taken += chunk.records
-                max_bytes -= size
-                self._waiting.popleft()
-                continue
-            count = chunk.fitting(most - len(taken), max_bytes, overhead)
-            taken += chunk.records[:count]
-            if count:
-                self._waiting[0] = Chunk(chunk.records[count:], chunk.arrived)
-            break
+            if len(chunk.records) > most - len(taken) or size > max_bytes:
+                part = chunk.records[: chunk.fitting(most - len(taken), max_bytes, overhead)]
+                if part:
+                    self._waiting[0] = Chunk(chunk.records[len(part) :], chunk.arrived)
+                    self._line_bytes -= line_bytes(part)
+                    taken += part
+                break
+            taken += chunk.records
+            max_bytes -= size
+            self._line_bytes -= chunk.line_bytes
+            self._waiting.popleft()
         self._count -= len(taken)
-        self._line_bytes -= line_bytes(taken)
         return taken
 
     def _pop_first(self) -> list[Record]:
