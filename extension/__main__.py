@@ -136,7 +136,8 @@ def _listen(host: str, port: int, until: float) -> _socket.socket:
 def _resolve(host: str, family: int, until: float) -> tuple[Any, ...]:
     """The address of a host, a port, and for IPv6 more. Raises OSError, TimeoutError among it, or ValueError."""
     try:
-        return _socket.getaddrinfo(host, 0, family, _socket.SOCK_STREAM, 0, _socket.AI_NUMERICHOST)[0][4]
+        # bytes: for text, the codec of international names would be loaded, 2 ms
+        return _socket.getaddrinfo(host.encode(), 0, family, _socket.SOCK_STREAM, 0, _socket.AI_NUMERICHOST)[0][4]
     except OSError:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - for a name, whose server may be silent
 

@@ -94,6 +94,8 @@ LIBRARY_EDITS: dict[str, list[tuple[str, str]]] = {
         ("           subprocess.__all__ +\n", ""),
         (UNIX_EVENTS, ""),  # the loop is uvloop's
     ],
+    # each annotation of each NamedTuple would be compiled; whoever evaluates one, which nobody does, takes text as well
+    "typing.py": [("code = compile(arg_to_compile, '<string>', 'eval')", "code = arg_to_compile")],
     "inspect.py": [(FLAGS, f"{dis.COMPILER_FLAG_NAMES}.items()")],
 }
 LIBRARY_LATER: dict[str, tuple[str, ...]] = {
