@@ -15,7 +15,7 @@ from simulator.demo import demo
 from simulator.errors import SimulatorError
 from simulator.report import console, picture, verdict
 from simulator.scenario import Scenario
-from simulator.settings import InitType
+from simulator.settings import InitType, LimitCpu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--timeout", type=float, default=3.0, help="of the function, in seconds")
     add("--memory", type=int, default=128, help="of the function, in MB")
     add("--limit-memory", action="store_true", help="enforce it")
+    add("--limit-cpu", choices=get_args(LimitCpu), default="never", help="to the share that its memory gives it (root)")
     add("--init-type", choices=get_args(InitType), default="on-demand")
     add("--log-format", choices=["Text", "JSON"], default="Text")
     add("--mount-opt", action="store_true", help="bind the layer over /opt for what is started (root)")
@@ -95,6 +96,7 @@ def _scenario(options: argparse.Namespace) -> Scenario:
         "timeout_s": options.timeout,
         "memory_mb": options.memory,
         "limit_memory": options.limit_memory,
+        "limit_cpu": options.limit_cpu,
         "init_type": options.init_type,
         "log_format": options.log_format,
         "mount_opt": options.mount_opt,

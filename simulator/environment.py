@@ -22,6 +22,7 @@ from simulator.phases import init, invocation, invoke, reports, restore, shutdow
 from simulator.sandbox import layer as layers
 from simulator.sandbox import preload
 from simulator.sandbox.clocks import Clocks
+from simulator.sandbox.cpu import Share
 from simulator.sandbox.host import Host
 from simulator.sandbox.memory import Limit
 from simulator.sandbox.runtime import Work
@@ -81,6 +82,7 @@ class Environment:
         self._phase = "init"  # of the next start: "invoke" after a reset
         self._frozen_at: float | None = None
         self._clocks = Clocks(self.settings.faults.freeze_clocks)
+        self._share: Share | None = None
         self._network = network
         self._copy = Copy(snapshot) if snapshot else None
         self._report: dict[str, Any] = {}  # initDurationMs or restoreDurationMs, for the next report
@@ -93,6 +95,9 @@ class Environment:
             limit = Limit(self.settings.memory_mb) if self.settings.limit_memory else None
             if limit:
                 stack.callback(limit.close)
+            if self.settings.limit_cpu != "never":
+                self._share = Share(self.settings.memory_mb)
+                stack.callback(self._share.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             runtime_api = await stack.enter_async_context(serve(self._current))
             self._host = Host(
@@ -105,6 +110,7 @@ class Environment:
                 folder=folder,
                 opt=opt,
                 limit=limit,
+                share=self._share,
                 preload=libraries,
                 network=self._network,
                 copy=self._copy,
@@ -185,8 +191,12 @@ class Environment:
         return True
 
     async def _initialise(self, limit_s: float) -> None:
+        if self._share and self.settings.limit_cpu == "after-init":
+            self._share.lift()
         began = time.monotonic()
         await init.initialise(self._current(), self._phase, limit_s)
+        if self._share:
+            self._share.throttle()
         self._report = {"initDurationMs": reports.ms_since(began)}
 
     async def _invoke(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Developer Guide, "Working with Lambda environment variables": AWS_LAMBDA_INITIALIZATION_TYPE.
 InitType = Literal["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances"]
 LogFormat = Literal["Text", "JSON"]
+LimitCpu = Literal["never", "always", "after-init"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Settings:
     timeout_s: float = 3.0
     memory_mb: int = 128
     limit_memory: bool = False  # enforce memory_mb by a cgroup, or by rlimit where none can be made
+    limit_cpu: LimitCpu = "never"  # to memory_mb / 1769 of a core, by a cgroup (needs root)
     freeze: bool = True
     init_type: InitType = "on-demand"
     init_timeout_s: float | None = None  # None: 10 s, or max(130 s, timeout) where init is not on demand
@@ -72,6 +74,8 @@ class Settings:
             problems.append(f"init type {self.init_type!r} is none of {', '.join(get_args(InitType))}")
         if self.log_format not in get_args(LogFormat):
             problems.append(f"log format {self.log_format!r} is neither Text nor JSON")
+        if self.limit_cpu not in get_args(LimitCpu):
+            problems.append(f"limit cpu {self.limit_cpu!r} is none of {', '.join(get_args(LimitCpu))}")
         if self.faults.freeze_clocks not in get_args(FreezeClocks):
             problems.append(
                 f"freeze clocks {self.faults.freeze_clocks!r} are none of {', '.join(get_args(FreezeClocks))}"

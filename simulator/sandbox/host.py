@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.clock import Clock
+    from simulator.sandbox.cpu import Share
     from simulator.sandbox.memory import Limit
     from simulator.sandbox.network import Proxy
     from simulator.sandbox.snapshot import Copy
@@ -34,6 +35,7 @@ class Host:
     folder: Path
     opt: Path
     limit: Limit | None
+    share: Share | None
     preload: Mapping[str, str]
     network: Sequence[Proxy]
     copy: Copy | None

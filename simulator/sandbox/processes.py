@@ -16,7 +16,6 @@ from simulator.sandbox.output import Frames, Lines, LogSocket, Pipe
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.sandbox.memory import Limit
     from simulator.telemetry.records import Printed
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -89,11 +88,12 @@ async def start(
     *,
     framed: bool = False,
     log_socket: Path | None = None,
-    limit: Limit | None = None,
+    enter: Sequence[Callable[[], None]] = (),
     opt: Path | None = None,
 ) -> Process:
     """Start `command` with exactly `env`; OSError where it cannot be executed.
 
+    `enter` brings the process under the function's limits, between fork and exec.
     `framed` gives it a _LAMBDA_TELEMETRY_LOG_FD, `log_socket` what replaces that on Managed Instances; `opt` is bound
     over /opt for it alone.
     """
@@ -111,8 +111,8 @@ async def start(
 
     def before_exec() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing outlives a simulator that was killed
-        if limit:
-            limit.enter()
+        for limit in enter:
+            limit()
         if opt:
             _bind_over_opt(opt)
 
@@ -143,8 +143,8 @@ def descendants(pid: int) -> list[int]:
     waiting = [pid]
     while waiting:
         parent = waiting.pop()
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
                 below = [int(child) for child in children.read_text().split()]
                 found += below
                 waiting += below

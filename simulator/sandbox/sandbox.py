@@ -141,8 +141,9 @@ class Sandbox:
         sink = partial(self._printed, name, kind)
         env = {**env, **self._host.preload}
         opt = self._host.opt if self.settings.mount_opt else None
+        enter = [limit.enter for limit in (self._host.limit, self._host.share) if limit]
         process = await processes.start(
-            name, command, env, cwd, sink, framed=framed, log_socket=log_socket, limit=self._host.limit, opt=opt
+            name, command, env, cwd, sink, framed=framed, log_socket=log_socket, enter=enter, opt=opt
         )
         self.processes[name] = process
         self.timeline.note("process.start", name=name, pid=process.pid)
