@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from extension import sinks
 from extension.pipeline.pipeline import now_iso
 from extension.sinks import Refused, Scope, Throttled, Unavailable
 from tests.support import sink_contract as contract
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from extension.sinks import Sink
     from tests.support.sink_contract import Receiver
 
-SCHEMES = sinks.known()
+SCHEMES = contract.names()
 OVER_HTTP = [scheme for scheme in SCHEMES if contract.kind(scheme).permanent]
 FIRST = 1_000_000  # of sequences that are all as long
 SECRET = "words that nobody may read"

@@ -11,7 +11,6 @@ import orjson
 import pytest
 import trustme
 
-from extension import sinks
 from tests.support import sink_contract as contract
 from tests.support.fault_server import FaultServer
 from tests.support.strict_aws import CREDENTIALS, REGION
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.fake_lambda import FakeLambda
 
-OVER_AWS = [name for name in sinks.known() if contract.kind(name).prepare]
+OVER_AWS = [name for name in contract.names() if contract.kind(name).prepare]
 
 
 async def _forward(lambda_: FakeLambda, url: str, environment: Mapping[str, str]) -> None:
@@ -41,7 +40,7 @@ def destinations(tmp_path: Path) -> Iterator[dict[str, contract.Destination]]:
         yield opened
 
 
-@pytest.mark.parametrize("scheme", sinks.known())
+@pytest.mark.parametrize("scheme", contract.names())
 async def test_every_sink_delivers(
     lambda_: FakeLambda, scheme: str, destinations: dict[str, contract.Destination]
 ) -> None:

@@ -43,7 +43,8 @@ class Kind(NamedTuple):
     """How a sink is tried: its URL and environment, given the server's URL and a folder, and who receives.
 
     `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none where there is no
-    server. `prepare` makes what it sends to in an empty moto; none where it calls no AWS.
+    server. `prepare` makes what it sends to in an empty moto; none where it calls no AWS. A sink that does not keep
+    what it takes has tests of its own instead.
     """
 
     url: Callable[[str, Path], str]
@@ -52,6 +53,7 @@ class Kind(NamedTuple):
     permanent: Callable[[Request], Action] | None = None
     throttled: Callable[[Request], Action] | None = None
     prepare: Callable[[Client], object] | None = None
+    keeps: bool = True
 
 
 class Destination(NamedTuple):
@@ -99,12 +101,17 @@ def kind(scheme: str) -> Kind:
     return found
 
 
+def names() -> list[str]:
+    """The sinks in extension/sinks/ whose records can be read where they went."""
+    return [name for name in sinks.known() if kind(name).keeps]
+
+
 @contextmanager
 def open_destinations(folder: Path) -> Iterator[dict[str, Destination]]:
-    """A server for every sink in extension/sinks/, each with its own port."""
+    """A server for every sink that keeps what it takes, each with its own port."""
     with ExitStack() as stack:
         destinations = {}
-        for scheme in sinks.known():
+        for scheme in names():
             receiver = kind(scheme).receiver(folder)
             server = stack.enter_context(FaultServer(receiver))
             destinations[scheme] = destination(scheme, server, folder, receiver)
