@@ -96,8 +96,8 @@ def answer(connection: socket.socket, body: bytes) -> None:
     connection.close()
 
 
-def start(subject: Subject) -> Run:
-    """Start a subject once, and stop it."""
+def start(subject: Subject, settle_s: float = 0.0) -> Run:
+    """Start a subject once, and stop it. Its memory is read `settle_s` after the first /next."""
     api = Platform()
     environment = {"AWS_LAMBDA_RUNTIME_API": api.address, "PATH": "/usr/bin:/bin", **subject.environment}
     with tempfile.TemporaryDirectory(dir=subject.environment.get("TMPDIR")) as temporary:
@@ -108,6 +108,7 @@ def start(subject: Subject) -> Run:
             registered, connection = api.until("register")
             answer(connection, b'{"functionName":"f","functionVersion":"1","handler":"app.handler"}')
             ready, connection = api.until("next")
+            time.sleep(settle_s)
             at_next = _rss_mib(process)
             flushed = _flush(api, connection, process) if subject.flushes else float("nan")
         finally:
@@ -207,11 +208,8 @@ def _https(folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
         yield server.url, {"SSL_CERT_FILE": str(folder / "ca.pem")}
 
 
-def _comparators() -> list[Subject]:
-    """The usual extension in three forms; they are built anew when their source has changed.
-
-    A onefile binary unpacks itself into TMPDIR at each start, so it is tried on this disk and in memory.
-    """
+def freeze_usual() -> Path:
+    """The folder with the usual extension as `onefile` and `onedir/onedir`, built anew when its source has changed."""
     work, source = ROOT / ".work" / "comparators", ROOT / "benchmarks" / "usual.py"
     if not (work / "usual.py").exists() or not filecmp.cmp(source, work / "usual.py", shallow=False):
         shutil.rmtree(work, ignore_errors=True)
@@ -222,6 +220,15 @@ def _comparators() -> list[Subject]:
             others = [f"--exclude-module={name}" for name in ("cryptography", "certifi", "setuptools")]
             subprocess.run([*command, *paths, *others], check=True)
         shutil.copy(source, work)
+    return work
+
+
+def _comparators() -> list[Subject]:
+    """The usual extension in three forms.
+
+    A onefile binary unpacks itself into TMPDIR at each start, so it is tried on this disk and in memory.
+    """
+    work, source = freeze_usual(), ROOT / "benchmarks" / "usual.py"
     usual = [
         Subject("usual extension, onefile", [str(work / "onefile")], {}),
         Subject("usual extension, onefile, /tmp in memory", [str(work / "onefile")], {"TMPDIR": "/dev/shm"}),  # noqa: S108 - the point

@@ -39,9 +39,16 @@ class Intake(NamedTuple):
 
     def lines(self) -> list[int]:
         """The numbers of the lines that are in the bodies of answered requests, in no order, with repetitions."""
-        bodies = (path.read_bytes().partition(b"\n") for path in self.folder.glob("*.body"))
-        decoded = (DECODERS.get(encoding.decode(), bytes)(body) for encoding, _, body in bodies)
-        return [int(number) for body in decoded for number in MARKER.findall(body)]
+        return [line for body in self.bodies() for line in self.lines_of(body)]
+
+    def bodies(self) -> set[Path]:
+        """The bodies of answered requests."""
+        return set(self.folder.glob("*.body"))
+
+    def lines_of(self, body: Path) -> list[int]:
+        """The numbers of the lines in one body."""
+        encoding, _, content = body.read_bytes().partition(b"\n")
+        return [int(number) for number in MARKER.findall(DECODERS.get(encoding.decode(), bytes)(content))]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -62,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self._folder / str(next(self.numbers))
         path.write_bytes(self.headers.get("Content-Encoding", "").encode() + b"\n" + body)
         path.rename(path.with_suffix(".body"))
-        answer = b"{}"
+        answer = b"{}" if self.command == "POST" else b""  # of an S3 object nothing is said, and JSON would be no XML
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))

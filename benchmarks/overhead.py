@@ -111,7 +111,7 @@ async def first_invocations(
             )
             environments[cell, name] = await stack.enter_async_context(environment)
             if cell.freezes:
-                assert await environment.init(), f"{name}: init failed in {cell}: {environment.timeline}"
+                assert await environment.init(), f"{name}: init failed in {cell}"
         return {key: await first_invocation(*key, one, sink) for key, one in environments.items()}
 
 

@@ -53,7 +53,12 @@ class Cost(NamedTuple):
 
 def line(size: int) -> bytes:
     """A line of `size` bytes and its newline."""
-    return LINE % (b"x" * (size - len(LINE) + 3))
+    return LINE % (b"x" * text_bytes(size))
+
+
+def text_bytes(size: int) -> int:
+    """How long the text of a record is whose line has `size` bytes."""
+    return size - len(LINE) + 3
 
 
 def intake(listening: socket.socket) -> None:

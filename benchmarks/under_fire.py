@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -37,9 +36,8 @@ def status(pid: int, field: str) -> float:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process so far, to the microsecond: its clock, as clock_getcpuclockid(3) names it."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 @asynccontextmanager
