@@ -47,8 +47,16 @@ class Intake(NamedTuple):
 
     def lines_of(self, body: Path) -> list[int]:
         """The numbers of the lines in one body."""
-        encoding, _, content = body.read_bytes().partition(b"\n")
-        return [int(number) for number in MARKER.findall(DECODERS.get(encoding.decode(), bytes)(content))]
+        return [int(number) for number in MARKER.findall(_content(body))]
+
+    def count_lines(self) -> int:
+        """How many lines of NDJSON are in the bodies."""
+        return sum(_content(body).count(b"\n") for body in self.bodies())
+
+
+def _content(body: Path) -> bytes:
+    encoding, _, content = body.read_bytes().partition(b"\n")
+    return DECODERS.get(encoding.decode(), bytes)(content)
 
 
 class _Handler(BaseHTTPRequestHandler):

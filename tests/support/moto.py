@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="session")
-def moto_process() -> Iterator[str]:
-    """The URL of a moto server."""
+@contextmanager
+def running_moto() -> Iterator[str]:
+    """The URL of a moto server, which runs meanwhile."""
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -27,15 +28,24 @@ def moto_process() -> Iterator[str]:
         if found := re.search(r"Running on (http://[\d.:]+)", line):
             break
     else:
-        pytest.fail("moto did not start: " + "".join(lines))
+        raise RuntimeError("moto did not start: " + "".join(lines))
     # Its log must be read on, or it stops when the pipe is full.
     reader = threading.Thread(target=process.stderr.read)
     reader.start()
-    yield found[1]
-    process.terminate()
-    process.wait(10)
-    reader.join(10)
-    process.stderr.close()
+    try:
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(10)
+        reader.join(10)
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def moto_process() -> Iterator[str]:
+    """The URL of a moto server."""
+    with running_moto() as url:
+        yield url
 
 
 @pytest.fixture
