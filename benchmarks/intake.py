@@ -90,9 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing is said."""
 
     def _chunks(self) -> Iterator[bytes]:
-        while self.headers.get("Transfer-Encoding") and (size := int(self.rfile.readline().split(b";")[0], 16)):
+        if not self.headers.get("Transfer-Encoding"):
+            return
+        while size := int(self.rfile.readline().split(b";")[0], 16):
             yield self.rfile.read(size)
             self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
 
 
 class _Server(ThreadingHTTPServer):
