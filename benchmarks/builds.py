@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.cold_start import Subject, start
+from benchmarks.results import add_json, save
 from benchmarks.under_fire import cpu_s, send, started
 
 TITLES = ("register, ms", "first next, ms", "RSS at next, MiB", "us of CPU a record")
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("layers", nargs="+", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--records", type=int, default=100_000)
+    add_json(parser)
     options = parser.parse_args()
     rows: dict[Path, list[tuple[float, ...]]] = {layer: [] for layer in options.layers}
     with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +65,8 @@ def main() -> None:
         medians = [statistics.median(column) for column in zip(*measured, strict=True)]
         cells = [f"{value:.1f} ({value / first:.2f})" for value, first in zip(medians, baseline, strict=True)]
         print(f"| {layer.stem} | {' | '.join(cells)} |")
+    figures = {layer.stem: measured for layer, measured in rows.items()}
+    save(options.json, "builds", {"titles": TITLES, "rows": figures})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
+from benchmarks.results import add_json, save
 from layer import built
 from tests.support import sink_contract as contract
 from tests.support.fault_server import FaultServer
@@ -270,6 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--layer", type=Path, default=built())
+    add_json(parser)
     options = parser.parse_args()
     runs: dict[str, list[Run]] = {"bare python3 -I -S -c pass": []}
     with subjects(options.layer) as started, zipfile.ZipFile(options.layer) as content:
@@ -281,6 +283,8 @@ def main() -> None:
     print(f"{options.rounds} rounds; median (middle half); {platform.platform()}, {os.cpu_count()} CPUs")
     print(f"layer: {options.layer.stat().st_size / 1e6:.1f} MB zipped, {unzipped:.1f} MB unzipped\n")
     print(table(runs, "bare python3 -I -S -c pass", "usual extension, onefile"))
+    medians = {name: [statistics.median(column) for column in zip(*some, strict=True)] for name, some in runs.items()}
+    save(options.json, "cold_start", {"titles": Run._fields, "rows": medians})
 
 
 if __name__ == "__main__":

@@ -146,7 +146,19 @@ def throughput(figures: dict[str, Any]) -> list[Plot]:
     ]
 
 
+def cold_start(figures: dict[str, Any]) -> list[Plot]:
+    """One drawing: exec to register, and to the first /next."""
+    groups = {}
+    for title, heading in {"register_ms": "to register", "next_ms": "to the first /next"}.items():
+        column = figures["titles"].index(title)
+        values = {name: row[column] for name, row in figures["rows"].items() if row[column] is not None}
+        kinds = {name: "ours" if name.startswith("the layer") else "other" for name in values}
+        groups[heading] = [Bar(name, value, kinds[name]) for name, value in values.items()]
+    return [Plot("cold-start", "From exec, ms", figures["machine"], groups)]
+
+
 PLOTS: dict[str, Callable[[dict[str, Any]], list[Plot]]] = {
+    "cold_start": cold_start,
     "overhead": overhead,
     "others": others,
     "throughput": throughput,

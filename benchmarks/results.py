@@ -40,9 +40,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def save(path: Path | None, benchmark: str, figures: Mapping[str, Any]) -> None:
-    """Write the figures where --json says."""
+    """Write the figures where --json says; nan is null there."""
     if path:
-        path.write_text(json.dumps({"benchmark": benchmark, "machine": machine(), **figures}, indent=1) + "\n")
+        content = {"benchmark": benchmark, "machine": machine(), **figures}
+        plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
+        path.write_text(json.dumps(plain, indent=1) + "\n")
 
 
 def layer_folder(layer: Path, into: Path) -> Path:

@@ -17,6 +17,7 @@ import time
 import zlib
 from typing import TYPE_CHECKING
 
+from benchmarks.results import add_json, save
 from extension.records import Batch
 from extension.sinks._compression import compress_gzip, compress_zstd
 from tests.support.batches import open_sink
@@ -69,14 +70,18 @@ def main() -> None:
     """Print both tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=100_000)
-    count = parser.parse_args().records
+    add_json(parser)
+    options = parser.parse_args()
+    count = options.records
     os.environ.update(CREDENTIALS)
 
     print(f"| sink ({count} records of {RECORD_BYTES} bytes) | us of CPU a record | requests filled to |")
     print("|---|---|---|")
+    costs = {}
     for url in URLS:
         outcomes = [measure(url, count) for _ in range(RUNS)]
         cpu_us = min(outcome.cpu_s for outcome in outcomes) / count * 1e6
+        costs[url] = cpu_us
         fill = min(outcome.fill for outcome in outcomes)
         print(f"| `{url}` | {cpu_us:.2f} | {f'{fill:.0%}' if fill else ''} |", flush=True)
 
@@ -86,6 +91,8 @@ def main() -> None:
     for name, compress in COMPRESSORS.items():
         best = min(timed(compress, data) for _ in range(RUNS))
         print(f"| {name} | {best / 10_000 * 1e6:.2f} | {len(compress(data)) / len(data):.1%} |")
+        costs[name] = best / 10_000 * 1e6
+    save(options.json, "sinks", {"cpu_us": costs})
 
 
 def timed(compress: Callable[[bytes], bytes], data: bytes) -> float:

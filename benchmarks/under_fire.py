@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.results import add_json, save
 from layer import built
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import refused_port
@@ -59,10 +60,11 @@ async def send(lambda_: FakeLambda, count: int) -> None:
         await lambda_.sent_all()
 
 
-async def memory(executable: Path, count: int) -> None:
+async def memory(executable: Path, count: int) -> list[list[float]]:
     """RSS with a dead sink and `count` records, by the bound."""
     print(f"| FORWARDER_QUEUE_BYTES | RSS at /next | highest RSS, {count} records, dead sink | above the bound |")
     print("|---|---|---|---|")
+    rows = []
     for bound in (1 * MIB, 8 * MIB, 32 * MIB):
         url = f"http://127.0.0.1:{refused_port()}/"
         async with started(executable, FORWARDER_SINKS=url, FORWARDER_QUEUE_BYTES=str(bound)) as (lambda_, pid):
@@ -76,9 +78,11 @@ async def memory(executable: Path, count: int) -> None:
             assert lambda_.ledger["received"] >= count
             assert account["pending"] + sum(account["dropped"].values()) >= count
         print(f"| {bound // MIB} MiB | {before:.1f} MiB | {peak:.1f} MiB | {peak - before - bound / MIB:.1f} MiB |")
+        rows.append([bound / MIB, before, peak])
+    return rows
 
 
-async def dead_sink(executable: Path, invocations: int) -> None:
+async def dead_sink(executable: Path, invocations: int) -> dict[str, list[float]]:
     """From INVOKE to the next /next, with a dead sink that was noticed and with a sink nobody waits for, in turn."""
     dead = {"FORWARDER_SINKS": f"http://127.0.0.1:{refused_port()}/", "FORWARDER_FLUSH": "invocation"}
     idle = {"FORWARDER_SINKS": "file:///dev/null", "FORWARDER_FLUSH": "interval"}
@@ -96,9 +100,10 @@ async def dead_sink(executable: Path, invocations: int) -> None:
     for name, times in took.items():
         often = sorted(times)[len(times) * 95 // 100]
         print(f"| {name} | {statistics.median(times):.2f} ms | {often:.2f} | {max(times):.2f} |")
+    return took
 
 
-async def throughput(executable: Path, count: int) -> None:
+async def throughput(executable: Path, count: int) -> list[float]:
     """Records through the file sink."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/out.ndjson"
@@ -112,13 +117,16 @@ async def throughput(executable: Path, count: int) -> None:
             account: dict[str, Any] = lambda_.ledger["sinks"]["file://"]
     print("\n| records | delivered | a second | us of CPU a record | highest RSS |\n|---|---|---|---|---|")
     print(f"| {count} | {account['delivered']} | {count / seconds:,.0f} | {cpu / count * 1e6:.1f} | {peak:.1f} MiB |")
+    return [count / seconds, cpu / count * 1e6, peak]
 
 
-async def run(executable: Path, records: int, invocations: int) -> None:
-    """All of it."""
-    await memory(executable, records)
-    await dead_sink(executable, invocations)
-    await throughput(executable, records)
+async def run(executable: Path, records: int, invocations: int) -> dict[str, object]:
+    """All of it; the figures."""
+    return {
+        "memory": await memory(executable, records),
+        "dead sink": await dead_sink(executable, invocations),
+        "throughput": await throughput(executable, records),
+    }
 
 
 def main() -> None:
@@ -126,12 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.under_fire", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--invocations", type=int, default=200)
+    add_json(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(built()) as archive:
         for member in archive.infolist():
             Path(archive.extract(member, folder)).chmod((member.external_attr >> 16) & 0o777 or 0o644)
         executable = Path(folder) / "extensions" / "telemetry-forwarder"
-        asyncio.run(run(executable, options.records, options.invocations))
+        figures = asyncio.run(run(executable, options.records, options.invocations))
+    save(options.json, "under_fire", figures)
 
 
 if __name__ == "__main__":

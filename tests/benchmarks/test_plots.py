@@ -16,6 +16,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = {"median": 1.0, "billed": 2.0}
 COST = {"cpu_us": 1.0}
 SAMPLES: dict[str, dict[str, Any]] = {
+    "cold_start": {
+        "titles": ["register_ms", "next_ms"],
+        "rows": {"the layer, file": [1.0, 2.0], "bare": [1.0, float("nan")]},
+    },
     "overhead": {
         "cells": [{"cell": ["128", "fast", "throttled", "at once"], "layer": "no layer", "figures": FIGURES}],
         "tails": [{"cell": ["20", "dense"], "layer": "a", "figures": FIGURES}],
