@@ -86,6 +86,13 @@ def parse_other(text: str) -> tuple[str, Other]:
     return name, Other(Path(folder).resolve(), {key: value for key, _, value in given})
 
 
+def extension(folder: Path) -> Path:
+    """The one extension of a layer."""
+    found = extensions(folder)
+    assert len(found) == 1, f"{folder} has {len(found)} files in extensions/; one can be measured"
+    return found[0]
+
+
 @contextmanager
 def at_opt(folder: Path, *, bound: bool) -> Iterator[Path]:
     """Where a layer is found: bound over /opt in this process's own namespace, or where it is."""
@@ -103,7 +110,7 @@ def begin(other: Other, *, bound: bool) -> cold_start.Run:
     """Start an extension once, against a bare socket that speaks the APIs."""
     settings = Settings(layers=(), function=Path())
     with intake() as sink, at_opt(other.folder, bound=bound) as folder:
-        [executable] = extensions(folder)
+        executable = extension(folder)
         environment = variables.for_extension(settings, "", "") | other.environment(sink.url)
         del environment["AWS_LAMBDA_RUNTIME_API"]
         return cold_start.start(cold_start.Subject("", [str(executable)], environment), SETTLE_S)
@@ -111,6 +118,7 @@ def begin(other: Other, *, bound: bool) -> cold_start.Run:
 
 async def work(other: Other, function: Path, invocations: int, sink: Intake, *, bound: bool) -> Seen:
     """So many invocations of LINES lines in the simulator; a Seen without the figures of the start."""
+    name = extension(other.folder).name
     async with Environment(
         layer=other.folder,
         function=function,
@@ -123,10 +131,9 @@ async def work(other: Other, function: Path, invocations: int, sink: Intake, *, 
         event = {"loops": 0, "lines": LINES, "bytes": text_bytes(LINE_BYTES)}
         for _ in range(WARM):
             await _invoke(environment, event)
-        [name] = environment.sent
-        [leader] = [
-            one.details["pid"] for one in environment.timeline.named("process.start") if one.details["name"] == name
-        ]
+        started = environment.timeline.named("process.start")
+        [leader] = [one.details["pid"] for one in started if one.details["name"] == name]
+        assert environment.sent.get(name), f"{name} gets no telemetry"
         pids = [leader, *processes.descendants(leader)]
         used = sum(map(cpu_s, pids))
         there: list[set[Path]] = []
