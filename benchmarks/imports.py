@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from benchmarks.results import add_json, save
+
 PROGRAM = """
 import _frozen_importlib as importlib, gc, posix, sys, time
 sys.path[:] = [f"{sys.argv[1]}/python3.13/lib-dynload", sys.argv[1]]
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--python", required=True)
     parser.add_argument("--sink", default="file:///dev/null")
     parser.add_argument("--rounds", type=int, default=9)
+    add_json(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, str(number)) for number in range(len(options.layers))]
@@ -105,7 +108,9 @@ def main() -> None:
                 if round_ >= 0:
                     done.append(measured)
     print(f"{options.rounds} rounds, medians; {options.sink}\n")
-    print(table([medians(done) for done in runs]))
+    layers = [medians(done) for done in runs]
+    print(table(layers))
+    save(options.json, "imports", {"layers": layers})
 
 
 if __name__ == "__main__":
