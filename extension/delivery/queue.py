@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 EVICTION_ORDER = ("extension", "platform", "other", "function")
 
 FULL_SHARE = 0.25  # of the bound in use: above it a batch is sent although nobody asked for it
-CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records go to disk or to the fallback
+CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records of an unhealthy sink go to disk or the fallback
+PRESSED_SHARE = 0.75  # of the bound in use: above it those of a healthy sink go to disk, and reading waits for room
 ROOMY_SHARE = 0.25  # of the bound in use: below it records come back from disk
 MOVE_BYTES = 2 << 20  # written or read at once, at most: meanwhile it takes as much memory again
 HAND_OFF_BYTES = 512  # the most that a record grows by when it says who refused it, and why
@@ -300,7 +301,7 @@ class Queue:
 
     def _is_crowded(self, view: View) -> bool:
         """Whether records are to move out of memory; at SHUTDOWN others say when."""
-        return self.fill_ratio > CROWDED_SHARE and not view.closing
+        return self.fill_ratio > (PRESSED_SHARE if view.reload else CROWDED_SHARE) and not view.closing
 
     def _reload_oldest(self) -> list[Action]:
         if self._files[0].memory > self.room and self.memory:

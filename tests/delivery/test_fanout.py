@@ -10,7 +10,7 @@ import pytest
 from extension.delivery import fanout as module
 from extension.delivery.chunk import Chunk
 from extension.delivery.health import UNHEALTHY_FAILURES
-from extension.delivery.queue import CROWDED_SHARE
+from extension.delivery.queue import PRESSED_SHARE
 from extension.policy import ShutdownPlan
 from extension.sinks import Outcome, Reply, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
@@ -111,7 +111,7 @@ async def test_what_was_spilled_is_delivered_at_spindown(small: Deliveries) -> N
     fanout = small.fanout(delivery)
     for first in range(0, 300, 50):
         fanout.offer(records(50, first=first))
-        await small.until(lambda: delivery.queue.fill_ratio <= CROWDED_SHARE)
+        await small.until(lambda: delivery.queue.fill_ratio <= PRESSED_SHARE)
     await fanout.shut_down(plan())
     assert sorted(sink.sequences) == list(range(300))
     assert delivery.queue.account["spooled"] == 0
@@ -123,7 +123,7 @@ async def test_what_cannot_be_delivered_at_spindown_is_counted(small: Deliveries
     fanout = small.fanout(delivery)
     for first in range(0, 200, 50):
         fanout.offer(records(50, first=first))
-        await small.until(lambda: delivery.queue.fill_ratio <= CROWDED_SHARE)
+        await small.until(lambda: delivery.queue.fill_ratio <= PRESSED_SHARE)
     assert delivery.queue.spooled
     await fanout.shut_down(plan(sinks_s=0.05))
     fanout.end(keeps_disk=False)
