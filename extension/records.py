@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeGuard
 
-from extension import lambda_key
-
 KINDS = ("platform", "function", "extension")
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
@@ -46,6 +44,8 @@ class Record(NamedTuple):
 
     def refused(self, sink: str, reason: str, sequence: int) -> Record:
         """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why."""
+        from extension import lambda_key  # noqa: PLC0415 - orjson, 6 ms that the subscription need not wait for
+
         line = lambda_key.extend(self.line, {"refusedBy": sink, "reason": reason})
         return self._replace(sequence=sequence, line=line)
 

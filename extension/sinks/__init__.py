@@ -12,7 +12,6 @@ import importlib
 import os
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
@@ -201,6 +200,8 @@ def unknown_scheme(expected: Iterable[str]) -> BadSetting:
 
 def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
     """Open all sinks, each in a thread of its own: what takes long in one, such as credentials, delays no other."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 10 ms that the subscription need not wait for
+
     threads = ThreadPoolExecutor(MAX_OPENING, "open")
     opening = []
     for url in urls:
@@ -212,6 +213,8 @@ def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
 
 def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until: float) -> list[str]:
     """Wait for the sinks, until a monotonic time at most; what is wrong with the settings of those that are done."""
+    from concurrent.futures import wait  # noqa: PLC0415 - as above
+
     wait(opening, max(0.0, until - time.monotonic()))
     failed = [(url, one.exception()) for url, one in zip(urls, opening, strict=True) if one.done()]
     return [f"{url.place}: {error}" for url, error in failed if isinstance(error, BadSetting)]
