@@ -1,0 +1,128 @@
+"""JSON values as OpenTelemetry's AnyValue, and its messages as bytes, for all three signals.
+
+What JSON can say and AnyValue cannot follows "Mapping Arbitrary Data to OTLP AnyValue" of the OpenTelemetry
+specification: an integer beyond 64 bits is its digits as a string, and null is a value that is empty.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from extension import lenient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+    from google.protobuf.message import Message
+
+    Attributes = RepeatedCompositeFieldContainer[KeyValue]
+
+# Decoders of protobuf refuse what is nested 100 deep (protobuf.dev, "Encoding"); a level of JSON takes three, and a
+# record is itself five deep. What is deeper is kept as its JSON.
+MAX_DEPTH = 28
+MIN_INT, MAX_INT = -(1 << 63), (1 << 63) - 1
+IDS = {"traceId", "spanId", "parentSpanId"}  # the fields that OTLP's JSON writes in hexadecimal
+
+
+def put(target: AnyValue, value: object, depth: int = 0) -> None:
+    """Set a value from outside: a string, a bool, a number, None, or lists and objects of them."""
+    if isinstance(value, str):
+        try:
+            target.string_value = value
+        except UnicodeEncodeError:
+            target.string_value = encodable(value)
+    elif isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int):
+        if MIN_INT <= value <= MAX_INT:
+            target.int_value = value
+        else:
+            target.string_value = str(value)
+    elif isinstance(value, float):
+        target.double_value = value
+    elif value is None:
+        target.SetInParent()
+    else:
+        _put_nested(target, value, depth)
+
+
+def _put_nested(target: AnyValue, value: object, depth: int) -> None:
+    if depth == MAX_DEPTH:
+        target.string_value = encodable(lenient.dumps(value).decode())
+    elif isinstance(value, dict):
+        target.kvlist_value.SetInParent()
+        put_all(target.kvlist_value.values, value, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        target.array_value.SetInParent()
+        add = target.array_value.values.add
+        for item in value:
+            put(add(), item, depth + 1)
+    else:
+        raise TypeError(f"{type(value).__name__} is no value of JSON")
+
+
+def put_all(attributes: Attributes, values: Mapping[str, object], depth: int = 0) -> None:
+    """Add a key and its value for each of the values."""
+    add = attributes.add
+    for key, value in values.items():
+        try:
+            pair = add(key=key)
+        except UnicodeEncodeError:
+            pair = add(key=encodable(key))
+        if type(value) is str:  # as most are; a call less
+            try:
+                pair.value.string_value = value
+                continue
+            except UnicodeEncodeError:
+                pass
+        put(pair.value, value, depth)
+
+
+def key_values(values: Mapping[str, object]) -> list[KeyValue]:
+    """The attributes of a mapping, as messages of their own."""
+    holder = AnyValue()
+    put_all(holder.kvlist_value.values, values)
+    return list(holder.kvlist_value.values)
+
+
+def encodable(text: str) -> str:
+    r"""The text with half surrogate pairs as \\udXXX: JSON may hold them (RFC 8259, section 8.2), UTF-8 may not."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def serialize(message: Message, *, as_json: bool) -> bytes:
+    """A request as its content type says: binary protobuf, or JSON as in "OTLP Specification", JSON Protobuf Encoding.
+
+    It differs from protobuf's own in two things: enums are numbers, and ids are hexadecimal.
+    """
+    if not as_json:
+        return message.SerializeToString()
+    from google.protobuf import json_format  # noqa: PLC0415 - for encoding=json alone
+
+    found = json_format.MessageToDict(message, use_integers_for_enums=True)
+    _hexadecimal(found)
+    return orjson.dumps(found)
+
+
+def _hexadecimal(found: Any) -> None:
+    """Write ids as OTLP's JSON does. Every key is the name of a field: those of a record are values of "key"."""
+    if isinstance(found, dict):
+        for name, value in found.items():
+            if name in IDS:
+                found[name] = _hex_of(value)
+            else:
+                _hexadecimal(value)
+    elif isinstance(found, list):
+        each: Iterable[Any] = found
+        for value in each:
+            _hexadecimal(value)
+
+
+def _hex_of(base64_text: str) -> str:
+    from base64 import b64decode  # noqa: PLC0415 - as above
+
+    return b64decode(base64_text).hex()
