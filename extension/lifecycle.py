@@ -92,7 +92,7 @@ class Forwarder:
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=set(KINDS) - set(urls[at].types),
+                excluded_kinds=sinks.excluded_kinds(urls[at]),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from extension.records import Batch
 
 COMMON_PARAMETERS = frozenset({"types"})
+SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
+OF_KIND = {"span": "traces", "metric": "metrics"}  # any other kind of record is a log
 MAX_OPENING = 8  # threads; more sinks wait for one of them
 # A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -161,6 +163,37 @@ class SinkURL(NamedTuple):
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
     place: str = "the sink"
+
+
+def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
+    """A parameter that is one of `choices`, the first if it is not given. Raises BadSetting."""
+    value = target.parameters.get(parameter, choices[0])
+    if value not in choices:
+        raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
+    return value
+
+
+def signal_of(kind: str) -> str:
+    """The signal, one of SIGNALS, that a kind of records is."""
+    return OF_KIND.get(kind, "logs")
+
+
+def parse_signals(text: str) -> tuple[str, ...]:
+    """The signals that a list names, one at least. Raises BadSetting."""
+    chosen = {part.strip().lower() for part in text.split(",")} - {""}
+    if not chosen or not chosen <= set(SIGNALS):
+        raise BadSetting(f"signals= is none of {', '.join(SIGNALS)}; expected some, separated by commas")
+    return tuple(signal for signal in SIGNALS if signal in chosen)
+
+
+def excluded_kinds(target: SinkURL) -> set[str]:
+    """The kinds of records that a sink does not get: what `types=` and `signals=` leave out."""
+    excluded = set(KINDS) - set(target.types)
+    if "signals" in target.parameters:
+        with suppress(BadSetting):  # which open_sink raises again
+            chosen = parse_signals(target.parameters["signals"])
+            excluded |= {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in chosen}
+    return excluded
 
 
 def known() -> list[str]:

@@ -24,8 +24,31 @@ if TYPE_CHECKING:
 # Decoders of protobuf refuse what is nested 100 deep (protobuf.dev, "Encoding"); a level of JSON takes three, and a
 # record is itself five deep. What is deeper is kept as its JSON.
 MAX_DEPTH = 28
+MAX_DIGITS = 20  # of an integer that 64 bits may hold
 MIN_INT, MAX_INT = -(1 << 63), (1 << 63) - 1
+MAX_EXACT = float(1 << 63)  # orjson makes a float of an integer that 64 bits do not hold
 IDS = {"traceId", "spanId", "parentSpanId"}  # the fields that OTLP's JSON writes in hexadecimal
+
+
+class Inexact(ValueError):
+    """A number is so large that it may have lost digits when it was read: read it by `loads_exactly`."""
+
+
+class Exact(float):
+    """A number that was written as a float."""
+
+    __slots__ = ()
+
+
+def loads_exactly(line: bytes) -> Any:
+    """The value of a line of JSON with integers of any size, the largest as their digits. Raises as json.loads does."""
+    import json  # noqa: PLC0415 - needed by one line in a million
+
+    return json.loads(line, parse_float=Exact, parse_int=_parse_int)
+
+
+def _parse_int(digits: str) -> int | str:
+    return int(digits) if len(digits) < MAX_DIGITS else digits
 
 
 def put(target: AnyValue, value: object, depth: int = 0) -> None:
@@ -43,6 +66,8 @@ def put(target: AnyValue, value: object, depth: int = 0) -> None:
         else:
             target.string_value = str(value)
     elif isinstance(value, float):
+        if type(value) is float and not -MAX_EXACT < value < MAX_EXACT:
+            raise Inexact
         target.double_value = value
     elif value is None:
         target.SetInParent()
