@@ -349,7 +349,7 @@ def _take_apart(content: dict[str, object], request_id: str) -> tuple[Reading, d
         found.trace_id, span_id, found.sampled = found.x_ray
         found.span_id = found.span_id or span_id
     trace = found.error.get(STACK, "")
-    if trace and TYPE not in found.error:
+    if trace and len(found.error) < 3:
         found.error = {**_trace_error(trace), **found.error}
     return found, fields
 

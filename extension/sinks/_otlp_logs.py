@@ -11,22 +11,37 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from extension import lenient
-from extension.reading import parse_time, parse_x_ray, read
+from extension.reading import Reading, parse_time, parse_x_ray, read
 from extension.sinks._otlp_values import Inexact, encodable, loads_exactly, put, put_all, serialize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
     from extension.records import Record
 
+    Reader = Callable[[object, str], Reading]
+
 INVOCATION, UID = "faas.invocation_id", "log.record.uid"
 SAMPLED = 1  # of W3C's trace flags, which are the lowest byte of a LogRecord's
 # The members of the key "lambda" that have a place of their own: here, or in the Resource.
 PLACED = frozenset(
     ("functionName", "functionVersion", "functionArn", "region", "accountId", "environment", "requestId", "id", "tags")
+)
+
+
+def _whole(content: object, _: str) -> Reading:
+    """The value of a record as its message, unread: numbers may be in a text that was printed as JSON."""
+    return Reading(content)
+
+
+# Numbers of very many digits need other ways than all else.
+WAYS: Sequence[tuple[Callable[[bytes], Any], Reader]] = (
+    (lenient.loads, read),
+    (loads_exactly, read),
+    (loads_exactly, _whole),
 )
 
 
@@ -44,25 +59,19 @@ def encode(records: Sequence[Record], resource: Resource, *, as_json: bool) -> b
 
 
 def _add(scope: ScopeLogs, record: Record) -> None:
-    """Add a record, whatever it is: where a reader of it fails, as its whole line."""
-    records = scope.log_records
-    try:
-        _fill(records.add(), record, lenient.loads(record.line))
-    except Exception as error:  # noqa: BLE001 - one bad record must not cost the batch
-        records.pop()
-        log = records.add()
-        if not isinstance(error, Inexact) or not _fill_exactly(log, record):
+    """Add a record, whatever it is: one that no reader gets the better of is its whole line."""
+    log = scope.log_records.add()
+    for loads, reader in WAYS:
+        try:
+            _fill(log, record, loads(record.line), reader)
+        except Inexact:
             log.Clear()
-            _fill_plainly(log, record)
-
-
-def _fill_exactly(log: LogRecord, record: Record) -> bool:
-    """Set what a line says that holds numbers of very many digits; whether it could be done."""
-    try:
-        _fill(log, record, loads_exactly(record.line))
-    except Exception:  # noqa: BLE001 - as above
-        return False
-    return True
+        except Exception:  # noqa: BLE001 - one bad record must not cost the batch
+            break
+        else:
+            return
+    log.Clear()
+    _fill_plainly(log, record)
 
 
 def _fill_plainly(log: LogRecord, record: Record) -> None:
@@ -76,7 +85,7 @@ def _fill_plainly(log: LogRecord, record: Record) -> None:
         log.event_name = encodable(record.type)
 
 
-def _fill(log: LogRecord, record: Record, line: Mapping[str, Any]) -> None:
+def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reader) -> None:
     """Set what a line says. Raises KeyError for one of which not all was read, Inexact, and whatever else."""
     content, key = line["record"], line["lambda"]
     observed_ns = parse_time(line["time"]) if isinstance(line["time"], str) else 0
@@ -87,7 +96,7 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any]) -> None:
         log.observed_time_unix_nano = time.time_ns()
         attributes["aws.lambda.time"] = line["time"]
     if record.kind in {"function", "extension"}:
-        _fill_printed(log, content, key, attributes)
+        _fill_printed(log, reader(content, key.get("requestId", "")), key, attributes)
     else:
         _fill_event(log, str(line["type"]), content, key, attributes)
     if not log.time_unix_nano:
@@ -97,13 +106,16 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any]) -> None:
     attributes.setdefault(UID, key.get("id"))
     if not PLACED.issuperset(key):
         attributes |= {f"aws.lambda.{name}": value for name, value in key.items() if name not in PLACED}
+    if "" in attributes:  # which the data model does not allow
+        name = "_"
+        while name in attributes:
+            name += "_"
+        attributes[name] = attributes.pop("")
     put_all(log.attributes, attributes)
 
 
-def _fill_printed(log: LogRecord, content: Any, key: Mapping[str, Any], attributes: dict[str, object]) -> None:
+def _fill_printed(log: LogRecord, said: Reading, key: Mapping[str, Any], attributes: dict[str, object]) -> None:
     """What a function or an extension printed. Its fields keep their names; ours give way to those of the same name."""
-    stamped = key.get("requestId", "")
-    said = read(content, stamped)
     if said.time_ns:
         log.time_unix_nano = said.time_ns
     if said.level:
@@ -124,7 +136,7 @@ def _fill_printed(log: LogRecord, content: Any, key: Mapping[str, Any], attribut
         attributes |= said.fields
     if said.error:
         attributes.update({name: value for name, value in said.error.items() if name not in attributes})
-    request_id = said.request_id or stamped
+    request_id = said.request_id or key.get("requestId", "")
     if request_id:
         attributes.setdefault(INVOCATION, request_id)
 
