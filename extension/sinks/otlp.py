@@ -117,8 +117,8 @@ class OtlpSink:
         signed = choice(target, "auth", ("none", "sigv4")) == "sigv4"
         compression = choice(target, "compression", ("gzip", "none") if signed else ("gzip", "zstd", "none"))
         self._headers = _http_intake.request_headers(target, CONTENT_TYPES[encoding], compression)
-        self._headers |= _log_stream(target, signals, required=signed)
         self._signer = _open_signer(target, signals) if signed else None
+        self._headers |= _log_stream(target, signals, required=signed)
         self._as_json = encoding == "json"
         prefix = PATH.sub("", target.path)
         self._paths = {signal: f"{prefix}/v1/{signal}" for signal in SIGNALS}
@@ -177,7 +177,7 @@ class OtlpSink:
     def _fail(self, part: Part, error: Exception, deadline: float) -> list[Failure]:
         """What becomes of a part that was not taken while another was."""
         if isinstance(error, PASSING):
-            return part.failures(describe(error), Outcome.RETRY)
+            return part.failures(describe(error) if isinstance(error, OSError) else str(error), Outcome.RETRY)
         if not isinstance(error, Refused):
             return part.failures(f"internal error: {type(error).__name__}", Outcome.RECORD_REFUSED)
         if error.scope not in PARTS or len(part.records) == 1:
