@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from extension import lenient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
     from google.protobuf.message import Message
@@ -27,6 +27,7 @@ MAX_DEPTH = 28
 MAX_DIGITS = 20  # of an integer that 64 bits may hold
 MIN_INT, MAX_INT = -(1 << 63), (1 << 63) - 1
 MAX_EXACT = float(1 << 63)  # orjson makes a float of an integer that 64 bits do not hold
+LISTS = {"arrayValue", "kvlistValue"}
 IDS = {"traceId", "spanId", "parentSpanId"}  # the fields that OTLP's JSON writes in hexadecimal
 
 
@@ -129,22 +130,26 @@ def serialize(message: Message, *, as_json: bool) -> bytes:
     from google.protobuf import json_format  # noqa: PLC0415 - for encoding=json alone
 
     found = json_format.MessageToDict(message, use_integers_for_enums=True)
-    _hexadecimal(found)
+    _mend(found)
     return orjson.dumps(found)
 
 
-def _hexadecimal(found: Any) -> None:
-    """Write ids as OTLP's JSON does. Every key is the name of a field: those of a record are values of "key"."""
+def _mend(found: Any) -> None:
+    """Write ids as OTLP's JSON does, and lists that are empty: without, receivers in Rust refuse the request.
+
+    Every key is the name of a field: those of a record are values of "key".
+    """
     if isinstance(found, dict):
         for name, value in found.items():
             if name in IDS:
                 found[name] = _hex_of(value)
-            else:
-                _hexadecimal(value)
+                continue
+            if name in LISTS:
+                value.setdefault("values", [])
+            _mend(value)
     elif isinstance(found, list):
-        each: Iterable[Any] = found
-        for value in each:
-            _hexadecimal(value)
+        for value in found:
+            _mend(value)
 
 
 def _hex_of(base64_text: str) -> str:
