@@ -152,45 +152,60 @@ def _read_timed(text: str, request_id: str) -> Reading | None:
     """
     if text[4:5] != "-" or text[10:11] not in {"T", " "}:
         return None
-    is_tabbed = "\t" in text[20:40]
-    words = text.split("\t", 3) if is_tabbed else text.split(None, 5)
-    if not is_tabbed and text[10] == " " and len(words) > 1:
+    if "\t" in text[20:40]:
+        return _read_tabbed(text, request_id)
+    words = text.split(None, 5)
+    if text[10] == " " and len(words) > 1:
         words[:2] = [f"{words[0]} {words[1]}"]
-    time_ns = parse_time(words[0])
-    for at, word in enumerate(words[1:4], 1) if time_ns else ():
-        rank = SEVERITIES.get(word)
-        if rank and (not is_tabbed or at < 3):
-            between = words[1:at]
-            break
-        if not (_is_id(word) or word == "undefined" or (word[:1] == "[" and word[-1:] == "]")):
-            return None
-    else:
+    time_ns, head = parse_time(words[0]), words[1:4]
+    at = next((number for number, word in enumerate(head) if word in SEVERITIES), -1)
+    between = head[: max(at, 0)]
+    threads = [word[1:-1] for word in between if word[:1] == "[" and word[-1:] == "]"]
+    ids = list(filter(_is_id, between))
+    is_known = len(ids) < 2 and len(threads) < 2 and len(ids) + len(threads) == len(between)
+    if not time_ns or at < 0 or not is_known or not text.startswith(words[0]):
         return None
-    found = _read_inner(_behind(text, words[: at + 1], is_tabbed), request_id, word, rank)
+    found = _read_inner(_behind(text, words[: at + 2]), request_id, head[at])
     found.time_ns = found.time_ns or time_ns
-    found.request_id = next(filter(_is_id, between), "")
-    thread = next((word for word in between if word[:1] == "["), "")
-    if thread:
-        found.fields = {"thread.name": thread[1:-1], **found.fields}
+    found.request_id = "".join(ids[:1])
+    if threads:
+        found.fields = {"thread.name": threads[0], **found.fields}
     return found
 
 
-def _behind(text: str, words: list[str], is_tabbed: bool) -> str:
-    """What stands behind the last of the words that a text begins with, less what separates it."""
+def _read_tabbed(text: str, request_id: str) -> Reading | None:
+    words = text.split("\t", 3)
+    time_ns = parse_time(words[0])
+    if not time_ns or len(words) < 4 or words[2] not in SEVERITIES:
+        return None
+    if not _is_id(words[1]) and words[1] != "undefined":
+        return None
+    found = _read_inner(words[3], request_id, words[2])
+    found.time_ns = found.time_ns or time_ns
+    if words[1] != "undefined":
+        found.request_id = words[1]
+    return found
+
+
+def _behind(text: str, words: list[str]) -> str:
+    """What stands behind the last of the words that a text begins with, less the spaces that separate it."""
     at = 0
     for word in words:
         at = text.index(word, at) + len(word)
-    return text[at + 1 :] if is_tabbed else text[at:].lstrip(" ")
+    return text[at:].lstrip(" ")
 
 
-def _read_inner(message: str, request_id: str, level: str, rank: int) -> Reading:
+def _read_inner(message: str, request_id: str, level: str) -> Reading:
     """The message of a line that a runtime wrote: text, JSON that was printed by its means, or an error of its own.
 
     What the JSON says of itself counts: the runtime's own level was only that of a function that prints.
     """
-    found = _read_json(message, request_id) or _read_node_error(message, request_id) or Reading(message)
+    found = None
+    if message[-1:] == "}":
+        found = _read_json(message, request_id) or _read_node_error(message, request_id)
+    found = found or Reading(message)
     if not found.level:
-        found.level, found.severity = level, rank
+        found.level, found.severity = level, SEVERITIES.get(level, 0)
     elif found.level != level:
         found.fields = {**found.fields, "aws.lambda.log.level": level}
     return found
@@ -212,16 +227,15 @@ def _read_node_error(message: str, request_id: str) -> Reading | None:
 def _read_bracketed(text: str, request_id: str) -> Reading | None:
     r"""[LEVEL]\tTIME\tID\tMESSAGE, Python's; or [LEVEL] MESSAGE, as it writes an error that nobody caught."""
     level, _, rest = text[1:].partition("]")
-    rank = SEVERITIES.get(level)
-    if not rank:
+    if level not in SEVERITIES:
         return None
     if rest[:1] == "\t" and len(words := rest.split("\t", 3)) == 4 and (time_ns := _python_time(words[1])):
         if words[2] and not _is_id(words[2]):
             return None
-        found = _read_inner(words[3], request_id, level, rank)
+        found = _read_inner(words[3], request_id, level)
         found.time_ns, found.request_id = found.time_ns or time_ns, words[2]
         return found
-    return _read_inner(rest.lstrip(" \t"), request_id, level, rank)
+    return _read_inner(rest.lstrip(" \t"), request_id, level)
 
 
 def _python_time(text: str) -> int:
@@ -239,7 +253,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         logger, colon, message = text[len(level) + 1 :].partition(":")
         if not colon or " " in logger:
             return None
-        found = _read_inner(message, request_id, level, SEVERITIES[level])
+        found = _read_inner(message, request_id, level)
         found.fields = {"logger": logger, **found.fields}
         return found
     stamp, closed, rest = text[4:].partition("]")
@@ -251,7 +265,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         return None
     if len(words) > 2 or (len(words) == 2 and not _is_id(words[1])):
         return None
-    found = _read_inner(message, request_id, words[0], SEVERITIES.get(words[0], 0))
+    found = _read_inner(message, request_id, words[0])
     found.time_ns, found.request_id = found.time_ns or time_ns, words[1] if len(words) == 2 else ""
     found.fields = {"process.pid": int(process), **({"progname": program} if program else {}), **found.fields}
     return found
@@ -259,7 +273,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
 
 def _is_id(word: str) -> bool:
     """Whether it is a UUID, as Lambda's request ids are."""
-    return len(word) == 36 and word[8] == word[13] == word[18] == word[23] == "-" and word.isascii()
+    return len(word) == 36 and word[8:24:5] == "----" and word.isascii()
 
 
 FORMATS: dict[str, Callable[[str, str], Reading | None]] = {

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Reader = Callable[[object, str], Reading]
 
 INVOCATION, UID = "faas.invocation_id", "log.record.uid"
+PRINTED = ("function", "extension")  # kinds of records that somebody wrote to standard output
 SAMPLED = 1  # of W3C's trace flags, which are the lowest byte of a LogRecord's
 # The members of the key "lambda" that have a place of their own: here, or in the Resource.
 PLACED = frozenset(
@@ -35,14 +36,6 @@ PLACED = frozenset(
 def _whole(content: object, _: str) -> Reading:
     """The value of a record as its message, unread: numbers may be in a text that was printed as JSON."""
     return Reading(content)
-
-
-# Numbers of very many digits need other ways than all else.
-WAYS: Sequence[tuple[Callable[[bytes], Any], Reader]] = (
-    (lenient.loads, read),
-    (loads_exactly, read),
-    (loads_exactly, _whole),
-)
 
 
 def encode(records: Sequence[Record], resource: Resource, *, as_json: bool) -> bytes:
@@ -61,17 +54,26 @@ def encode(records: Sequence[Record], resource: Resource, *, as_json: bool) -> b
 def _add(scope: ScopeLogs, record: Record) -> None:
     """Add a record, whatever it is: one that no reader gets the better of is its whole line."""
     log = scope.log_records.add()
-    for loads, reader in WAYS:
-        try:
-            _fill(log, record, loads(record.line), reader)
-        except Inexact:
+    try:
+        _fill(log, record, lenient.loads(record.line), read)
+    except Exception as error:  # noqa: BLE001 - one bad record must not cost the batch
+        if not isinstance(error, Inexact) or not _fill_exactly(log, record):
             log.Clear()
-        except Exception:  # noqa: BLE001 - one bad record must not cost the batch
-            break
-        else:
-            return
-    log.Clear()
-    _fill_plainly(log, record)
+            _fill_plainly(log, record)
+
+
+def _fill_exactly(log: LogRecord, record: Record) -> bool:
+    """Set what a line says that holds numbers of very many digits; whether it could be done."""
+    for reader in (read, _whole):
+        log.Clear()
+        try:
+            _fill(log, record, loads_exactly(record.line), reader)
+        except Inexact:
+            continue
+        except Exception:  # noqa: BLE001 - as above
+            return False
+        return True
+    return False
 
 
 def _fill_plainly(log: LogRecord, record: Record) -> None:
@@ -95,10 +97,17 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reade
     else:
         log.observed_time_unix_nano = time.time_ns()
         attributes["aws.lambda.time"] = line["time"]
-    if record.kind in {"function", "extension"}:
-        _fill_printed(log, reader(content, key.get("requestId", "")), key, attributes)
+    request_id = key.get("requestId", "")
+    if record.kind in PRINTED:
+        said = reader(content, request_id)
+        put(log.body, said.message)
+        if len(vars(said)) > 1:
+            request_id = said.request_id or request_id
+            _fill_read(log, said, attributes)
     else:
-        _fill_event(log, str(line["type"]), content, key, attributes)
+        _fill_event(log, str(line["type"]), content, request_id, attributes)
+    if request_id:
+        attributes.setdefault(INVOCATION, request_id)
     if not log.time_unix_nano:
         log.time_unix_nano = log.observed_time_unix_nano
     if line["type"] != record.kind:
@@ -114,8 +123,8 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reade
     put_all(log.attributes, attributes)
 
 
-def _fill_printed(log: LogRecord, said: Reading, key: Mapping[str, Any], attributes: dict[str, object]) -> None:
-    """What a function or an extension printed. Its fields keep their names; ours give way to those of the same name."""
+def _fill_read(log: LogRecord, said: Reading, attributes: dict[str, object]) -> None:
+    """What was read beside the message. Fields keep their names, to which ours give way."""
     if said.time_ns:
         log.time_unix_nano = said.time_ns
     if said.level:
@@ -127,36 +136,22 @@ def _fill_printed(log: LogRecord, said: Reading, key: Mapping[str, Any], attribu
         log.flags = SAMPLED if said.sampled else 0
     if said.span_id:
         log.span_id = bytes.fromhex(said.span_id)
-    message = said.message
-    if type(message) is str:
-        log.body.string_value = encodable(message)
-    else:
-        put(log.body, message)
     if said.fields:
         attributes |= said.fields
     if said.error:
         attributes.update({name: value for name, value in said.error.items() if name not in attributes})
-    request_id = said.request_id or key.get("requestId", "")
-    if request_id:
-        attributes.setdefault(INVOCATION, request_id)
 
 
-def _fill_event(
-    log: LogRecord, record_type: str, content: Any, key: Mapping[str, Any], attributes: dict[str, object]
-) -> None:
+def _fill_event(log: LogRecord, record_type: str, content: Any, request_id: str, attributes: dict[str, object]) -> None:
     """What the platform says, or we: an event, whose fields are attributes."""
-    request_id = key.get("requestId", "")
-    if isinstance(content, dict):
-        own = content.get("requestId")
-        attributes |= content
-        if own and own == request_id:
-            del attributes["requestId"]
-        _join_trace(log, content.get("tracing"))
-        log.body.string_value = encodable(record_type)  # of what has no body, some backends keep nothing
-    else:
+    if not isinstance(content, dict):
         put(log.body, content)
-    if request_id:
-        attributes.setdefault(INVOCATION, request_id)
+        return
+    attributes |= content
+    if request_id and content.get("requestId") == request_id:
+        del attributes["requestId"]
+    _join_trace(log, content.get("tracing"))
+    log.body.string_value = encodable(record_type)  # of what has no body, some backends keep nothing
 
 
 def _join_trace(log: LogRecord, tracing: Any) -> None:
