@@ -79,7 +79,7 @@ STREAM = re.compile(r"[ -)+-9;-~]{1,512}")  # no colon and no asterisk
 ANSWER_S = 1.0  # to read an answer, which may say that it was taken in part only
 PATH = re.compile(rf"(?:/v1/(?:{'|'.join(SIGNALS)}))?/*$")
 KEY = b',"lambda":{'
-LATER = (b',"requestId":', b',"id":')  # the members of the key that differ between records of one environment
+OF_ONE = ("requestId", "id", "refusedBy", "reason")  # members of the key that are of one record
 
 
 class Part(NamedTuple):
@@ -197,7 +197,7 @@ class OtlpSink:
         key = b""
         for position, record in enumerate(batch.records):
             at = record.line.rfind(KEY)
-            if not key or not record.line.startswith(key, at):
+            if at < 0 or not key or not record.line.startswith(key, at):
                 key = common_key(record.line, at)
             found.setdefault((SIGNALS.index(signal_of(record.kind)), key), []).append(position)
         return [
@@ -220,9 +220,17 @@ def open_sink(target: SinkURL) -> OtlpSink:
 
 
 def common_key(line: bytes, at: int) -> bytes:
-    """The key "lambda", which begins at `at` of a line, up to what differs between records of one environment."""
-    ends = [end for end in (line.find(member, at) for member in LATER) if end > 0]
-    return line[at : min(ends)] if at >= 0 and ends else b""
+    """What the key "lambda", which begins at `at` of a line, says of all records of one environment.
+
+    It is written as the pipeline writes it, so that other lines begin with the same bytes there.
+    """
+    try:
+        members = orjson.loads(line[at + len(KEY) - 1 : -1])
+    except ValueError:
+        return KEY
+    for name in OF_ONE:
+        members.pop(name, None)
+    return KEY + orjson.dumps(members)[1:-1]
 
 
 def rejected(body: bytes, signal: str, content_type: str) -> int:
@@ -275,8 +283,6 @@ def _raise(error: Exception) -> NoReturn:
 
 
 def _members(key: bytes) -> Mapping[str, object]:
-    """The members of a key "lambda" that was cut behind one of them."""
-    if not key:
-        return {}
+    """The members of a key "lambda" as common_key writes it."""
     found: dict[str, object] = orjson.loads(key.removeprefix(KEY[:-1]) + b"}")
     return found
