@@ -197,7 +197,7 @@ class OtlpSink:
         key = b""
         for position, record in enumerate(batch.records):
             at = record.line.rfind(KEY)
-            if at < 0 or not key or not record.line.startswith(key, at):
+            if not key or not record.line.startswith(key, at):
                 key = common_key(record.line, at)
             found.setdefault((SIGNALS.index(signal_of(record.kind)), key), []).append(position)
         return [
@@ -222,15 +222,15 @@ def open_sink(target: SinkURL) -> OtlpSink:
 def common_key(line: bytes, at: int) -> bytes:
     """What the key "lambda", which begins at `at` of a line, says of all records of one environment.
 
-    It is written as the pipeline writes it, so that other lines begin with the same bytes there.
+    It is written as the pipeline writes it, so that other lines begin with the same bytes there; empty where it says
+    nothing.
     """
     try:
-        members = orjson.loads(line[at + len(KEY) - 1 : -1])
+        members = orjson.loads(line[at + len(KEY) - 1 : -1]) if at >= 0 else {}
     except ValueError:
-        return KEY
-    for name in OF_ONE:
-        members.pop(name, None)
-    return KEY + orjson.dumps(members)[1:-1]
+        return b""
+    common = {name: value for name, value in members.items() if name not in OF_ONE}
+    return KEY + orjson.dumps(common)[1:-1] if common else b""
 
 
 def rejected(body: bytes, signal: str, content_type: str) -> int:
@@ -284,5 +284,5 @@ def _raise(error: Exception) -> NoReturn:
 
 def _members(key: bytes) -> Mapping[str, object]:
     """The members of a key "lambda" as common_key writes it."""
-    found: dict[str, object] = orjson.loads(key.removeprefix(KEY[:-1]) + b"}")
+    found: dict[str, object] = orjson.loads(key.removeprefix(KEY[:-1]) + b"}") if key else {}
     return found

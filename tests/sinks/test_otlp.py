@@ -198,6 +198,41 @@ def test_each_environment_has_its_resource() -> None:
     assert len(collector.logs()) == 5
 
 
+def test_lines_that_say_nothing_of_where_they_are_from() -> None:
+    """A line without the key, or with one of nothing but ids, is sent, and gives its resource to no other line."""
+    collector = Collector()
+    odd = [
+        b'{"time":"x","type":"function","record":"bare"}',
+        b'{"time":"x","type":"function","record":1,"lambda":{"id":"e-1"}}',
+    ]
+    records = [record(at, text) for at, text in enumerate([odd[0], line(1), odd[1], line(2)])]
+    with opened(lambda request: Answer(200) if b"bare" in request.text else collector(request)) as (sink, server):
+        assert list(sink.send(Batch("e-b1", records), 5.0)) == []
+    assert len(server.requests) == 2
+    assert collector.lines() == [line(1), line(2)]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"tags": {"environment": "prod", "id": "2", "requestId": "x", "lambda": "y"}},
+        {"phase": "init"},
+    ],
+)
+def test_a_key_with_more_in_it(members: dict[str, object]) -> None:
+    """Members that are yet to come, and names in them that are ours as well, confuse nobody."""
+    found = orjson.loads(line(1))
+    found["lambda"] = {**members, **found["lambda"]}
+    collector = Collector()
+    with opened(collector) as (sink, server):
+        assert list(sink.send(batch(orjson.dumps(found), orjson.dumps(found)), 5.0)) == []
+    assert len(server.requests) == 1
+    [of_resource] = collector.taken[0][1].resource_logs
+    tags = members.get("tags", {})
+    assert isinstance(tags, dict)
+    assert tags.items() <= attributes(of_resource.resource.attributes).items()
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "reason"),
     [
