@@ -11,7 +11,7 @@ demo: .venv/ready $(LAYER)  ## build the layer and run the example function with
 	.venv/bin/python -m simulator --demo
 
 test: .venv/ready $(LAYER)  ## all tests but the integration tier
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 6 --dist worksteal
 
 faults: .venv/ready $(LAYER)  ## combinations of sink, load, freeze and ending; writes docs/faults.md
 	.venv/bin/python -m tests.faults

@@ -7,6 +7,7 @@ fails the user's invocation.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import os
@@ -286,6 +287,8 @@ def forward(
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     forwarder = Forwarder(extension, config, opening, variables)
+    gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
+    gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))

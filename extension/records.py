@@ -8,7 +8,7 @@ from extension import lambda_key
 
 KINDS = ("platform", "function", "extension")
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
-RECORD_OVERHEAD_BYTES = 200  # that CPython adds to a line (bytes object, tuple, the queue's slot), as measured
+RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 
 def kind_of(type_: object) -> str:

@@ -63,8 +63,9 @@ if [ -n "$toolchain" ]; then
     fi
 fi
 
-# The same bytes each time: hashes order sets in compiled code, and PyInstaller stamps the time of the build.
-export PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 PYINSTALLER_CONFIG_DIR="$PWD/$work/cache"
+# Compiled code keeps its lines and not its columns, which only tracebacks show. The same bytes each time: hashes order
+# sets in compiled code, and PyInstaller stamps the time of the build.
+export PYTHONNODEBUGRANGES=1 PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 PYINSTALLER_CONFIG_DIR="$PWD/$work/cache"
 "$venv/bin/python" -m PyInstaller --noconfirm --clean --log-level ERROR \
     --distpath "$work/dist" --workpath "$work" layer/forwarder.spec
 "$venv/bin/python" -m layer "$work/dist/telemetry-forwarder" "$out" "$arch" "$toolchain"

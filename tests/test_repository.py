@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SHARING = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
-BEFORE_REGISTER = {"__future__", "_socket", "os", "sys", "time", "extension.lambda_api.client"}
+BEFORE_REGISTER = {"__future__", "_socket", "gc", "os", "sys", "time", "extension.lambda_api.client"}
 
 
 def name_of(path: Path) -> str:

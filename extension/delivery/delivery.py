@@ -207,30 +207,26 @@ class Delivery:
                 for action in todo:
                     group.create_task(self._perform(action))
                 self._progress.made()
-                await self._wait(ready=view.ready)
+                await self._wait(view)
 
     def _view(self) -> View:
+        fallback = self._fallback
         return View(
             ready=self._sending is not None and not self._stopped and self.health.ready,
             reload=self.health.healthy or self._drains_disk,
-            fallback_room=self._fallback.queue.room if self._fallback is not None else 0,
-            hands_off=self._hands_off,
+            fallback_room=fallback.queue.room if fallback is not None else 0,
+            hands_off=fallback is not None and fallback.health.healthy and not self.health.healthy,
             closing=self._closing,
         )
 
-    @property
-    def _hands_off(self) -> bool:
-        """Whether the fallback is worth more than this sink."""
-        return self._fallback is not None and self._fallback.health.healthy and not self.health.healthy
-
-    async def _wait(self, *, ready: bool) -> None:
-        """Until something has happened, the fallback has room that is wanted, or a sink not `ready` may be tried."""
+    async def _wait(self, view: View) -> None:
+        """Until something has happened, the fallback has room that is wanted, or a sink that is not ready may be."""
         pause_s = None
-        if not ready and self._sending is not None and not self._stopped and self.queue.pending:
+        if not view.ready and self._sending is not None and not self._stopped and self.queue.pending:
             pause_s = max(0.0, self.health.ready_at - self._clock())
         try:
             async with asyncio.timeout(pause_s):
-                if self._fallback is not None and (wanted := self.queue.wanted_room(hands_off=self._hands_off)):
+                if self._fallback is not None and (wanted := self.queue.wanted_room(view)):
                     await self._wait_for_fallback(self._fallback, wanted)
                 else:
                     await self._changed.wait()

@@ -259,14 +259,14 @@ class Queue:
         self._sending = True
         return [*refused, Send(self._in_flight)]
 
-    def wanted_room(self, *, hands_off: bool) -> int:
-        """Bytes that the fallback must have free for the next record to be handed off; 0 where none is to be."""
+    def wanted_room(self, view: View) -> int:
+        """Bytes that the fallback must have free for a plan to hand off the next record; 0 where none is to be."""
         if not self._waiting:
             return 0
         wanted = min(self._waiting[0].records[0].size + HAND_OFF_BYTES, self.max_bytes)
         if self._refused_reason:
             return wanted
-        moves = hands_off and self.fill_ratio > CROWDED_SHARE and not self._spilling and not self._reloading
+        moves = view.hands_off and self._is_crowded(view) and not self._spilling and not self._reloading
         return wanted if moves and wanted <= self._part else 0
 
     @property
@@ -293,10 +293,14 @@ class Queue:
     def _plan_move(self, view: View) -> list[Action]:
         if self._files and view.reload and self.fill_ratio < ROOMY_SHARE:
             return self._reload_oldest()
-        if self.fill_ratio <= CROWDED_SHARE or view.closing:
+        if not self._is_crowded(view):
             return []
         room = min(self._part, view.fallback_room) if view.hands_off else 0
         return self.hand_off_oldest(room, "not taken in time") or self.spill(self._part)
+
+    def _is_crowded(self, view: View) -> bool:
+        """Whether records are to move out of memory; at SHUTDOWN others say when."""
+        return self.fill_ratio > CROWDED_SHARE and not view.closing
 
     def _reload_oldest(self) -> list[Action]:
         if self._files[0].memory > self.room and self.memory:
@@ -493,18 +497,18 @@ class Queue:
         while self._waiting and most > len(taken):
             chunk = self._waiting[0]
             size = chunk.line_bytes + len(chunk.records) * overhead
-            if len(chunk.records) <= most - len(taken) and size <= max_bytes:
-                taken += chunk.records
-                max_bytes -= size
-                self._waiting.popleft()
-                continue
-            count = chunk.fitting(most - len(taken), max_bytes, overhead)
-            taken += chunk.records[:count]
-            if count:
-                self._waiting[0] = Chunk(chunk.records[count:], chunk.arrived)
-            break
+            if len(chunk.records) > most - len(taken) or size > max_bytes:
+                part = chunk.records[: chunk.fitting(most - len(taken), max_bytes, overhead)]
+                if part:
+                    self._waiting[0] = Chunk(chunk.records[len(part) :], chunk.arrived)
+                    self._line_bytes -= line_bytes(part)
+                    taken += part
+                break
+            taken += chunk.records
+            max_bytes -= size
+            self._line_bytes -= chunk.line_bytes
+            self._waiting.popleft()
         self._count -= len(taken)
-        self._line_bytes -= line_bytes(taken)
         return taken
 
     def _pop_first(self) -> list[Record]:

@@ -43,7 +43,7 @@ class Decoder:
         self._unfinished = bytearray()
         self._cut = 0  # bytes of the unfinished line that were not kept, since it is too long
         self._plain_bytes = min(max_line, PLAIN_BYTES)
-        self._kinds: dict[str, str] = {}
+        self._types: dict[str, tuple[str, str]] = {}  # kind and type, so that records share one string of each
 
     @property
     def unfinished_bytes(self) -> int:
@@ -88,13 +88,14 @@ class Decoder:
 
     def _decode(self, texts: list[bytes], lines: list[Line]) -> None:
         """A line as the platform writes it is decoded here: a call for each record costs more than the record does."""
-        loads, new, append, kinds, longest = orjson.loads, tuple.__new__, lines.append, self._kinds, self._plain_bytes
+        loads, new, append, types, longest = orjson.loads, tuple.__new__, lines.append, self._types, self._plain_bytes
         for untrimmed in texts:
             text = untrimmed.strip()
             try:
                 value: Any = loads(text) if len(text) <= longest else None
-                type_, time = value["type"], value["time"]
-                line = (text, kinds[type_], type_, time, value["record"], "", 0)
+                kind, type_ = types[value["type"]]
+                time = value["time"]
+                line = (text, kind, type_, time, value["record"], "", 0)
                 is_plain = type(time) is str
             except Exception:  # noqa: BLE001 - what is not as usual is looked at again
                 is_plain = False
@@ -116,14 +117,14 @@ class Decoder:
             type_ = ""
         if type(time) is not str:
             time = ""
-        kind = self._kinds.get(type_) or self._learn_kind(type_)
+        kind, type_ = self._types.get(type_) or self._learn(type_)
         return Line(text if value else b"{}", kind, type_, time, content)
 
-    def _learn_kind(self, type_: str) -> str:
-        kind = kind_of(type_)
-        if len(self._kinds) < MAX_TYPES:
-            self._kinds[type_] = kind
-        return kind
+    def _learn(self, type_: str) -> tuple[str, str]:
+        learned = kind_of(type_), type_
+        if len(self._types) < MAX_TYPES:
+            self._types[type_] = learned
+        return learned
 
     def _cut_off(self, text: bytes, fault: str) -> Line:
         return _broken(text[: self._max_text], fault, max(0, len(text) - self._max_text))

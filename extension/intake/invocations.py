@@ -51,10 +51,10 @@ class Invocations:
 
     def observe(self, lines: Sequence[Line]) -> None:
         """Note what lines say: platform events, and lines of the function that come after its runtimeDone."""
-        for line in lines:
-            if line.kind == "platform":
-                self._note(line.type, line.content)
-            elif self._between and line.kind == "function":
+        for _, kind, type_, _, content, _, _ in lines:
+            if kind == "platform":
+                self._note(type_, content)
+            elif self._between and kind == "function":
                 self.late_lines = True
 
     def _note(self, type_: str, content: Any) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from pathlib import Path
 
 from extension.sinks import Unavailable
 
 # Mozilla's list, written by layer/certificates.py. OpenSSL reads of it what it meets; a whole file would cost 14 ms.
-BUNDLED = Path(__file__).parent.parent / "certificates"
+BUNDLED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "certificates")
 
 
 def open_context() -> ssl.SSLContext:
@@ -23,6 +22,6 @@ def open_context() -> ssl.SSLContext:
     """
     path = os.environ.get("SSL_CERT_FILE")
     try:
-        return ssl.create_default_context(cafile=path, capath=BUNDLED if not path and BUNDLED.is_dir() else None)
+        return ssl.create_default_context(cafile=path, capath=BUNDLED if not path and os.path.isdir(BUNDLED) else None)
     except OSError as error:
         raise Unavailable(f"SSL_CERT_FILE names no file that holds certificates ({error.strerror})") from None

@@ -84,6 +84,26 @@ async def test_three_dead_sinks_lose_nothing_to_a_fallback_that_is_smaller(tmp_p
     assert not fanout.lossy
 
 
+async def test_a_crowded_queue_leaves_the_event_loop_to_others_at_shutdown(tmp_path: Path) -> None:
+    """The loop of a sink that failed, whose fallback has room, waits; else SHUTDOWN would never end."""
+    made = Deliveries(tmp_path / "spool", max_bytes=64 << 10, max_disk_bytes=MIB)
+    fallback = made.delivery(ScriptedSink(), name="fallback", max_bytes=MIB)
+    dead = made.delivery(ScriptedSink(otherwise=DOWN), name="dead", fallback=fallback)
+    dead.offer(Chunk(records(1), 0.0))
+    dead.flush_soon()
+    await made.until(lambda: not dead.health.healthy)
+    dead.close(soon(), 0.0, drains_disk=True)
+    dead.queue.offer(Chunk(records(180, first=1), 0.0))
+    dead.flush_soon()
+    failures = dead.health.failures
+    await made.until(lambda: dead.health.failures > failures)
+    for _ in range(10):  # turns for the loop that has seen it: this goes on only if that waits
+        await asyncio.sleep(0)
+    await dead.hand_over(soon())
+    assert dead.queue.fell_back == 181
+    await made.stop()
+
+
 async def test_what_was_spilled_is_delivered_at_spindown(small: Deliveries) -> None:
     """The disk goes with the environment, so what is on it is sent before the end."""
     sink = ScriptedSink(*[DOWN] * 8)
@@ -159,14 +179,14 @@ async def test_reading_waits_for_room_in_a_healthy_queue(small: Deliveries) -> N
     small.disk.max_bytes = 0
     delivery = small.delivery(Slow())
     fanout = small.fanout(delivery)
-    fanout.offer(records(230))
+    fanout.offer(records(200))
     reading = asyncio.create_task(fanout.room(0))
     await asyncio.sleep(0)
     assert not reading.done()
     release.set()
     assert await reading > 0
     await fanout.flush(soon())
-    assert (delivery.queue.delivered, delivery.queue.dropped) == (230, {})
+    assert (delivery.queue.delivered, delivery.queue.dropped) == (200, {})
 
 
 @pytest.mark.parametrize("fallback", [None, "that cannot be opened"])

@@ -70,6 +70,17 @@ def test_what_is_being_sent_still_counts() -> None:
     assert offer(made, record(2)) == []
 
 
+def test_no_room_is_wanted_that_no_plan_would_use() -> None:
+    """A crowded queue whose plan moves nothing at SHUTDOWN wants no room for it, or the loop that waits would spin."""
+    made = queue(100 * SIZE)
+    offer(made, *[record(number) for number in range(99)])
+    crowded = View(ready=False, reload=False, fallback_room=1 << 20, hands_off=True)
+    assert 0 < made.wanted_room(crowded) < crowded.fallback_room
+    closing = crowded._replace(closing=True)
+    assert made.plan(closing) == []
+    assert made.wanted_room(closing) == 0
+
+
 def test_a_record_larger_than_the_queue_evicts_nothing_else() -> None:
     """One giant is given up, with a reason of its own; what waits stays."""
     made = queue(1000)

@@ -93,7 +93,12 @@ class OneQueue(RuleBasedStateMachine):
     )
     @precondition(lambda self: hasattr(self, "queue"))
     def plan(self, view: View) -> None:
-        self._do(self.queue.plan(view))
+        if not self.has_fallback:
+            view = view._replace(fallback_room=0, hands_off=False)
+        actions = self.queue.plan(view)
+        # Else the loop, which waits for such room when there is nothing to do, would spin.
+        assert actions or not 0 < self.queue.wanted_room(view) <= view.fallback_room
+        self._do(actions)
 
     @rule(
         reply=st.one_of(
