@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from extension.signals.instruments import Instrument
 
-# Streams that are summed up, and what the others are summed up in: the limit and the attribute of OpenTelemetry's
-# "Metrics SDK", Cardinality limits. Error types are the only attribute that code of users' chooses.
-MAX_STREAMS = 500
+# Streams of one metric that are summed up, and what the others are summed up in: "Metrics SDK" of OpenTelemetry,
+# Cardinality limits. An error type is the only attribute that users' code chooses.
+MAX_STREAMS = 100
 OVERFLOW = {"otel.metric.overflow": True}
 
 
@@ -36,7 +36,7 @@ class Metrics:
     def __init__(self, *, cumulative: bool) -> None:
         self._cumulative = cumulative
         self._begun_ns = self._until_ns = 0
-        self._totals: dict[tuple[str, frozenset[tuple[str, str | bool]]], Any] = {}
+        self._totals: dict[str, dict[frozenset[tuple[str, str | bool]], Any]] = {}
 
     def begin(self, at_ns: int) -> None:
         """Begin at the first event, unless it has begun."""
@@ -66,15 +66,17 @@ class Metrics:
 
     def _add_up(self, metric: dict[str, Any], instrument: Instrument, point: Point) -> None:
         """Put into the metric what its stream has come to with it."""
-        key = point.name, frozenset(point.attributes.items())
-        if key not in self._totals and len(self._totals) >= MAX_STREAMS:
+        totals = self._totals.setdefault(point.name, {})
+        key = frozenset(point.attributes.items())
+        if key not in totals and len(totals) >= MAX_STREAMS:
             metric["attributes"] = OVERFLOW
-            key = point.name, frozenset(OVERFLOW.items())
-        before = self._totals.get(key)
-        total: Any = (before or 0) + point.value
+            key = frozenset(OVERFLOW.items())
+        before = totals.get(key)
         if instrument.bounds:
-            total = _widened(before, point.value, instrument.bounds)
-        self._totals[key] = metric["total"] = total
+            total: Any = _widened(before, point.value, instrument.bounds)
+        else:
+            total = (before or 0) + point.value
+        totals[key] = metric["total"] = total
 
 
 def _widened(before: dict[str, Any] | None, value: float, bounds: tuple[float, ...]) -> dict[str, Any]:

@@ -186,14 +186,22 @@ def parse_signals(text: str) -> tuple[str, ...]:
     return tuple(signal for signal in SIGNALS if signal in chosen)
 
 
-def excluded_kinds(target: SinkURL) -> set[str]:
-    """The kinds of records that a sink does not get: what `types=` and `signals=` leave out."""
-    excluded = set(KINDS) - set(target.types)
-    if "signals" in target.parameters:
-        with suppress(BadSetting):  # which open_sink raises again
-            chosen = parse_signals(target.parameters["signals"])
-            excluded |= {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in chosen}
-    return excluded
+def signals_of(target: SinkURL) -> tuple[str, ...]:
+    """The signals that a sink takes: logs, and where it speaks OTLP all, or those that `signals=` names."""
+    with suppress(BadSetting):  # which open_sink raises again
+        if "signals" in target.parameters:
+            return parse_signals(target.parameters["signals"])
+    return SIGNALS if target.scheme.startswith("otlp+") else ("logs",)
+
+
+def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
+    """The kinds of records that a sink does not get: what it does not take, or `types=` and `signals=` leave out.
+
+    A fallback gets what the others did not take, in whatever form it can.
+    """
+    taken = SIGNALS if is_fallback and "signals" not in target.parameters else signals_of(target)
+    not_taken = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
+    return not_taken | (set(KINDS) - set(target.types))
 
 
 def known() -> list[str]:
