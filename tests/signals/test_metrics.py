@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from extension.signals.instruments import INSTRUMENTS
 from extension.signals.metrics import MAX_STREAMS
 from tests.support.signals import (
     BEGAN_NS,
@@ -357,30 +356,3 @@ def test_nothing_is_derived_that_no_sink_takes() -> None:
         derived.shut_down()
     assert {record.kind for record in metrics.records} == {"metric"}
     assert {record.kind for record in traces.records} == {"span"}
-
-
-def test_every_instrument_is_used() -> None:
-    """All that is documented comes out of some events."""
-    derived = Derived()
-    spans = [
-        span(name, 1, 1.0) for name in ("responseLatency", "responseDuration", "runtimeOverhead", "extensionOverhead")
-    ]
-    derived.feed(
-        *init(),
-        event("restoreReport", 250, metrics={"durationMs": 1}),
-        *invocation("r1", 300),
-        start("r2", 400),
-        done("r2", 401, "error", errorType="Runtime.OutOfMemory", spans=spans),
-        report("r2", 402, "error"),
-        *invocation("r3", 500, "timeout"),
-        event("logsDropped", 600, droppedRecords=1, droppedBytes=1),
-    )
-    account = {"delivered": 1, "fellBack": 1, "excluded": 1, "restored": 1, "dropped": {"x": 1}}
-    derived.account({"received": 1, "added": 1, "filtered": 1, "sinks": {"s": account}})
-    derived.shut_down()
-    unused = Derived()
-    unused.feed(*init())
-    unused.shut_down()
-    assert {
-        point["name"] for content in derived.metrics + unused.metrics for point in content["metrics"]
-    } == INSTRUMENTS.keys()
