@@ -319,14 +319,12 @@ def _signals(
         return None
     from extension.signals.signals import Signals  # noqa: PLC0415 - see above
 
-    parameters = [url.parameters for url in config.sinks]
     return Signals(
         function_name,
         environment_id,
-        metrics="metrics" in wanted,
+        temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
         traces="traces" in wanted,
-        cumulative=any(given.get("temporality") == "cumulative" for given in parameters),
-        invoke_span=not any(given.get("invoke_span") == "no" for given in parameters),
+        invoke_span=all(url.parameters.get("invoke_span") != "no" for url in config.sinks),
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )

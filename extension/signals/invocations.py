@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from extension.signals.event import Event
+
 if TYPE_CHECKING:
-    from extension.signals.event import Event
     from extension.signals.phases import Phase
 
 REMEMBERED = 512  # request ids; on Managed Instances many invocations run at a time
@@ -31,6 +32,12 @@ class Invocation:
         self.events: dict[str, Event] = {}
         self.phases: list[Phase] = []
         self.is_closed = self.is_cold = self.is_measured = False
+
+    def forget(self) -> None:
+        """Close it: of its events it is still known that they have come."""
+        self.is_closed = True
+        self.events = {name: Event(name, event.time_ns) for name, event in self.events.items()}
+        self.phases = []
 
     @property
     def is_running(self) -> bool:

@@ -10,25 +10,27 @@ from extension.records import Record
 from extension.signals import measure
 from extension.signals.event import read, word
 from extension.signals.invocations import EVENTS, Invocation, Invocations
-from extension.signals.metrics import Metrics, Point
+from extension.signals.metrics import Deltas, Point, Totals
 from extension.signals.phases import NAMES, Phases
 from extension.signals.spans import Spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from extension.signals.event import Event
 
 METRIC, SPAN = "forwarder.metric", "forwarder.span"
+KINDS: dict[str, tuple[str, type[Deltas | Totals]]] = {"delta": ("metric", Deltas), "cumulative": ("total", Totals)}
 BAD_ENDS = {"timeout": "timeout", "failure": "failure"}  # reasons of a SHUTDOWN, with the status of what was running
 
 
 class Signals:
-    """Is shown all records of one execution environment, and gives back those to be added: of `kind` metric and span.
+    """Is shown all records of one execution environment, and gives back those to be added.
 
     An invocation is counted, and its spans are made, when its report has come, which may be in a later chunk, or at the
-    latest at SHUTDOWN. `in_order` is off where invocations interleave; `initialization_type` is what the variables say;
-    `clock` gives nanoseconds since 1970.
+    latest at SHUTDOWN. Metrics are records of kind metric where `temporalities` has delta, of kind total where it has
+    cumulative; with `traces` there are records of kind span. `in_order` is off where invocations interleave;
+    `initialization_type` is what the variables say; `clock` gives nanoseconds since 1970.
     """
 
     def __init__(
@@ -36,18 +38,16 @@ class Signals:
         function_name: str,
         environment_id: str,
         *,
-        metrics: bool,
+        temporalities: Collection[str],
         traces: bool,
-        cumulative: bool = False,
         invoke_span: bool = True,
         in_order: bool = True,
         initialization_type: str = "",
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._has_metrics = metrics
+        self._temporalities = temporalities
         self._has_traces = traces
         self._function_name = function_name
-        self._cumulative = cumulative
         self._invoke_span = invoke_span
         self._in_order = in_order
         self._initialization_type = initialization_type
@@ -57,7 +57,7 @@ class Signals:
 
     def renew(self, environment_id: str) -> None:
         """Begin anew: the environment is a copy of a snapshot, and nothing that happened before it happened here."""
-        self._metrics = Metrics(cumulative=self._cumulative)
+        self._metrics = [(kind, make()) for name, (kind, make) in KINDS.items() if name in self._temporalities]
         self._spans = Spans(self._function_name, environment_id, invoke_span=self._invoke_span)
         self._invocations = Invocations()
         self._phases = Phases(self._initialization_type)
@@ -71,7 +71,7 @@ class Signals:
         derived: list[Record] = []
         for record in records:
             if record.kind == "platform" and (event := read(record, now_ns)):
-                self._metrics.begin(event.time_ns)
+                self._begin(event.time_ns)
                 derived += self._take(event)
         return derived
 
@@ -83,7 +83,7 @@ class Signals:
     def shut_down(self, reason: str) -> list[Record]:
         """The environment ends: what has not ended by now does not."""
         now_ns = self._clock()
-        self._metrics.begin(now_ns)
+        self._begin(now_ns)
         points = [Point("aws.lambda.shutdowns", 1, {"aws.lambda.shutdown_reason": word(reason)})]
         if self._phases.initialized and not self._invoked:
             points.append(Point("aws.lambda.unused_inits", 1, measure.initialization(self._phases.kind)))
@@ -137,13 +137,12 @@ class Signals:
 
     def _close(self, invocation: Invocation, at_ns: int) -> list[Record]:
         """Count an invocation: nothing more is waited for."""
-        invocation.is_closed = True
         points = [*measure.outcome(invocation), *self._duration(invocation)]
         for event in invocation.events.values():
             points += measure.event(event)
         derived = self._measured(points, at_ns, invocation.request_id)
         derived += self._spanned(self._spans.of_invocation(invocation, at_ns), at_ns, invocation.request_id)
-        invocation.phases = []
+        invocation.forget()
         return derived
 
     def _duration(self, invocation: Invocation) -> list[Point]:
@@ -156,10 +155,14 @@ class Signals:
         return []
 
     def _measured(self, points: Sequence[Point], at_ns: int, request_id: str = "") -> list[Record]:
-        if not points or not self._has_metrics:
+        if not points:
             return []
-        self._metrics.begin(at_ns)
-        return [_record("metric", METRIC, at_ns, request_id, self._metrics.content(points, at_ns))]
+        self._begin(at_ns)
+        return [_record(kind, METRIC, at_ns, request_id, made.content(points, at_ns)) for kind, made in self._metrics]
+
+    def _begin(self, at_ns: int) -> None:
+        for _, metrics in self._metrics:
+            metrics.begin(at_ns)
 
     def _spanned(self, spans: Iterable[Mapping[str, Any]], at_ns: int, request_id: str) -> list[Record]:
         if not self._has_traces:

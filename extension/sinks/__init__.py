@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 COMMON_PARAMETERS = frozenset({"types"})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
-OF_KIND = {"span": "traces", "metric": "metrics"}  # any other kind of record is a log
+OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics"}  # any other kind of record is a log
+# How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
+DERIVED = {"temporality": ("delta", "cumulative"), "invoke_span": ("yes", "no")}
 MAX_OPENING = 8  # threads; more sinks wait for one of them
 # A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -194,14 +196,21 @@ def signals_of(target: SinkURL) -> tuple[str, ...]:
     return SIGNALS if target.scheme.startswith("otlp+") else ("logs",)
 
 
+def temporality_of(target: SinkURL) -> str:
+    """Whether the metrics of a sink are delta, or cumulative."""
+    return "cumulative" if target.parameters.get("temporality") == "cumulative" else "delta"
+
+
 def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
-    """The kinds of records that a sink does not get: what it does not take, or `types=` and `signals=` leave out.
+    """The kinds of records that a sink does not get: what it does not take, or its parameters leave out.
 
     A fallback gets what the others did not take, in whatever form it can.
     """
     taken = SIGNALS if is_fallback and "signals" not in target.parameters else signals_of(target)
-    not_taken = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
-    return not_taken | (set(KINDS) - set(target.types))
+    excluded = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
+    if not is_fallback:
+        excluded.add("metric" if temporality_of(target) == "cumulative" else "total")
+    return excluded | (set(KINDS) - set(target.types))
 
 
 def known() -> list[str]:
@@ -228,10 +237,13 @@ def load(target: SinkURL) -> Sink:
     module = _import(module_name(target.scheme))
     if target.scheme not in module.SCHEMES:
         raise unknown_scheme(module.SCHEMES)
-    allowed = COMMON_PARAMETERS | module.PARAMETERS
+    derived = DERIVED if "signals" in module.PARAMETERS else {}
+    allowed = COMMON_PARAMETERS | module.PARAMETERS | derived.keys()
     for number, name in enumerate(target.parameters, 1):
         if name not in allowed:
             raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
+    for parameter, choices in derived.items():
+        choice(target, parameter, choices)
     return module.open_sink(target)
 
 

@@ -1,13 +1,12 @@
 """Metric records as an ExportMetricsServiceRequest of opentelemetry-proto; docs/signals.md has their shape.
 
-A record is of one event. Here the points of each stream are put together that fell into the same ten seconds, as an
+A record is of one event. Here the records of each stream are put together that fell into the same ten seconds, as an
 SDK does that exports so often: 1,000 invocations make no more points than one, and what waited through an outage keeps
 its time. A request is a function of its records alone, so that it may be sent again.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,89 +25,72 @@ if TYPE_CHECKING:
 
 SCOPE = "telemetry-forwarder"
 WINDOW_NS = 10_000_000_000
-DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-
-
-def encode(records: Sequence[Record], resource: Resource, *, as_json: bool, is_cumulative: bool = False) -> bytes:
-    """The body of a request to /v1/metrics. Cumulative totals are only there where the records were made with them."""
-    request = ExportMetricsServiceRequest()
-    found = request.resource_metrics.add(resource=resource)
-    scope = found.scope_metrics.add()
-    scope.scope.name = SCOPE
-    named: dict[str, Metric] = {}
-    for stream in _streams([orjson.loads(record.line)["record"] for record in records]):
-        metric = _metric(named, scope, stream[0][1], CUMULATIVE if is_cumulative else DELTA)
-        if is_cumulative:
-            _put_total(metric, *stream[-1])
-        else:
-            _put_delta(metric, stream)
-    return serialize(request, as_json=as_json)
-
+TEMPORALITIES: dict[str, Any] = {
+    "delta": AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
+    "cumulative": AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+}
 
 Measured = tuple[dict[str, Any], dict[str, Any]]  # the content of a record, and one of its metrics
 
 
+def encode(records: Sequence[Record], resource: Resource, *, as_json: bool) -> bytes:
+    """The body of a request to /v1/metrics."""
+    request = ExportMetricsServiceRequest()
+    scope = request.resource_metrics.add(resource=resource).scope_metrics.add()
+    scope.scope.name = SCOPE
+    named: dict[tuple[str, str], Metric] = {}
+    for stream in _streams([orjson.loads(record.line)["record"] for record in records]):
+        content, measured = stream[0]
+        key = measured["name"], content["temporality"]
+        if key not in named:
+            named[key] = _add_metric(scope, measured, TEMPORALITIES[content["temporality"]])
+        (_put_histogram if measured["type"] == "histogram" else _put_sum)(named[key], stream)
+    return serialize(request, as_json=as_json)
+
+
 def _streams(contents: Iterable[dict[str, Any]]) -> Iterable[list[Measured]]:
-    """The metrics of the records, by stream and window, in the order in which they were measured."""
-    found: dict[tuple[str, frozenset[tuple[str, object]], int], list[Measured]] = {}
+    """What makes one point: the metrics of a stream in a window, in order of time; of totals the last alone."""
+    found: dict[tuple[object, ...], list[Measured]] = {}
     for content in sorted(contents, key=lambda content: int(content["timeUnixNano"])):
+        temporality, window = content["temporality"], content["timeUnixNano"] // WINDOW_NS
         for metric in content["metrics"]:
-            key = metric["name"], frozenset(metric["attributes"].items()), content["timeUnixNano"] // WINDOW_NS
-            found.setdefault(key, []).append((content, metric))
+            key = metric["name"], frozenset(metric["attributes"].items()), temporality, window
+            if temporality == "delta":
+                found.setdefault(key, []).append((content, metric))
+            else:
+                found[key] = [(content, metric)]
     return found.values()
 
 
-def _metric(named: dict[str, Metric], scope: ScopeMetrics, metric: dict[str, Any], temporality: Any) -> Metric:
-    """The one message of a metric's name, to which its points are added."""
-    name = metric["name"]
-    if name in named:
-        return named[name]
-    made = named[name] = scope.metrics.add(name=name, unit=metric["unit"])
-    if metric["type"] == "histogram":
-        made.histogram.aggregation_temporality = temporality
+def _add_metric(scope: ScopeMetrics, measured: dict[str, Any], temporality: Any) -> Metric:
+    metric = scope.metrics.add(name=measured["name"], unit=measured["unit"])
+    if measured["type"] == "histogram":
+        metric.histogram.aggregation_temporality = temporality
     else:
-        made.sum.aggregation_temporality = temporality
-        made.sum.is_monotonic = True
-    return made
+        metric.sum.aggregation_temporality = temporality
+        metric.sum.is_monotonic = True
+    return metric
 
 
-def _put_delta(metric: Metric, stream: list[Measured]) -> None:
-    """One point of what was measured in a window: it begins where the first record does."""
-    times = stream[0][0]["startTimeUnixNano"], stream[-1][0]["timeUnixNano"]
-    one = stream[0][1]
-    values = [measured["value"] for _, measured in stream]
-    if one["type"] != "histogram":
-        _put_sum(metric, times, one, sum(values))
-        return
-    buckets = [0] * (len(one["bounds"]) + 1)
-    for value in values:
-        buckets[bisect_left(one["bounds"], value)] += 1
-    total = {"count": len(values), "sum": sum(values), "min": min(values), "max": max(values), "buckets": buckets}
-    _put_histogram(metric, times, one, total)
-
-
-def _put_total(metric: Metric, content: dict[str, Any], measured: dict[str, Any]) -> None:
-    """One point of what a stream had come to at the end of a window."""
-    times = content["cumulativeStartTimeUnixNano"], content["timeUnixNano"]
-    put = _put_histogram if measured["type"] == "histogram" else _put_sum
-    put(metric, times, measured, measured["total"])
-
-
-def _put_sum(metric: Metric, times: tuple[int, int], measured: dict[str, Any], value: int) -> None:
-    point = metric.sum.data_points.add(start_time_unix_nano=times[0], time_unix_nano=times[1], as_int=value)
-    put_all(point.attributes, measured["attributes"])
-
-
-def _put_histogram(metric: Metric, times: tuple[int, int], measured: dict[str, Any], total: dict[str, Any]) -> None:
-    point = metric.histogram.data_points.add(
-        start_time_unix_nano=times[0],
-        time_unix_nano=times[1],
-        count=total["count"],
-        sum=total["sum"],
-        min=total["min"],
-        max=total["max"],
-        bucket_counts=total["buckets"],
-        explicit_bounds=measured["bounds"],
+def _put_sum(metric: Metric, stream: Sequence[Measured]) -> None:
+    point = metric.sum.data_points.add(
+        start_time_unix_nano=stream[0][0]["startTimeUnixNano"],
+        time_unix_nano=stream[-1][0]["timeUnixNano"],
+        as_int=sum(measured["value"] for _, measured in stream),
     )
-    put_all(point.attributes, measured["attributes"])
+    put_all(point.attributes, stream[0][1]["attributes"])
+
+
+def _put_histogram(metric: Metric, stream: Sequence[Measured]) -> None:
+    values = [measured for _, measured in stream]
+    point = metric.histogram.data_points.add(
+        start_time_unix_nano=stream[0][0]["startTimeUnixNano"],
+        time_unix_nano=stream[-1][0]["timeUnixNano"],
+        count=sum(value["count"] for value in values),
+        sum=sum(value["sum"] for value in values),
+        min=min(value["min"] for value in values),
+        max=max(value["max"] for value in values),
+        bucket_counts=[sum(counts) for counts in zip(*(value["buckets"] for value in values), strict=True)],
+        explicit_bounds=values[0]["bounds"],
+    )
+    put_all(point.attributes, values[0]["attributes"])

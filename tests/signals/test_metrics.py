@@ -52,7 +52,7 @@ def test_everything_that_a_report_and_a_runtime_done_measure_is_there() -> None:
         report("r1", 12, spans=[span("extensionOverhead", 10, 2.0)]),
     )
     [content] = derived.metrics
-    assert {(point["name"], point["value"], point["unit"]) for point in content["metrics"]} == {
+    assert {(point["name"], point.get("value", point.get("sum")), point["unit"]) for point in content["metrics"]} == {
         ("faas.invocations", 1, "{invocation}"),
         ("faas.invoke_duration", 0.01, "s"),
         ("faas.mem_usage", 90 << 20, "By"),
@@ -300,33 +300,43 @@ def test_a_time_of_the_future_is_now() -> None:
     assert derived.metrics[0]["timeUnixNano"] <= derived.now_ns + 1
 
 
-def test_totals_are_the_sums_of_the_deltas() -> None:
-    """With cumulative each point also holds what its stream has come to, since one time."""
-    derived = Derived(cumulative=True)
+def test_totals_are_what_has_come_since_one_time() -> None:
+    """A record holds what its streams have come to since the first event."""
+    derived = Derived(temporalities={"cumulative"})
     derived.feed(*init(), *invocation("r1", 300), *invocation("r2", 400))
-    assert [point["total"] for point in derived.points("faas.invocations")] == [1, 2]
-    last = derived.points("faas.invoke_duration")[-1]["total"]
+    assert [point["value"] for point in derived.points("faas.invocations")] == [1, 2]
+    last = derived.points("faas.invoke_duration")[-1]
     assert (last["count"], last["sum"], last["min"], last["max"]) == (2, 0.02, 0.01, 0.01)
     assert last["buckets"] == [0, 2, *[0] * 13]
-    assert {content["cumulativeStartTimeUnixNano"] for content in derived.metrics} == {BEGAN_NS}
+    assert {(content["temporality"], content["startTimeUnixNano"]) for content in derived.metrics} == {
+        ("cumulative", BEGAN_NS)
+    }
+
+
+def test_sinks_may_take_deltas_and_totals() -> None:
+    """Each event makes a record of either kind, so that each sink gets its own."""
+    derived = Derived(temporalities={"delta", "cumulative"}, traces=False)
+    derived.feed(*invocation("r1", 0), *invocation("r2", 100))
+    assert [record.kind for record in derived.records] == ["metric", "total", "metric", "total"]
+    assert [point["value"] for point in derived.points("faas.invocations")] == [1, 1, 1, 2]
 
 
 def test_streams_are_bounded() -> None:
     """Beyond the limit, what is measured goes to one stream that says so."""
-    derived = Derived(cumulative=True)
+    derived = Derived(temporalities={"cumulative"})
     for number in range(MAX_STREAMS + 10):
         derived.feed(start(f"r{number}", number), report(f"r{number}", number, "error", errorType=f"Runtime.X{number}"))
-    assert derived.points("faas.errors")[-1]["attributes"] == {"otel.metric.overflow": True}
-    assert derived.points("faas.errors")[-1]["total"] == 10
+    last = derived.points("faas.errors")[-1]
+    assert (last["attributes"], last["value"]) == ({"otel.metric.overflow": True}, 10)
 
 
 def test_a_copy_of_a_snapshot_begins_anew() -> None:
     """What was counted before the snapshot was counted in it; each copy has totals of its own."""
-    derived = Derived(cumulative=True)
+    derived = Derived(temporalities={"cumulative"})
     derived.feed(*invocation("r1", 0))
     derived.signals.renew("e2")
     derived.feed(*invocation("r2", 100))
-    assert [point["total"] for point in derived.points("faas.invocations")] == [1, 1]
+    assert [point["value"] for point in derived.points("faas.invocations")] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +360,7 @@ def test_odd_records_measure_nothing_and_cost_nothing(content: object) -> None:
 
 def test_nothing_is_derived_that_no_sink_takes() -> None:
     """Metrics alone, or traces alone."""
-    metrics, traces = Derived(traces=False), Derived(metrics=False)
+    metrics, traces = Derived(traces=False), Derived(temporalities=())
     for derived in (metrics, traces):
         derived.feed(*init(), *invocation("r1", 300))
         derived.shut_down()

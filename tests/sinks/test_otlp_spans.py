@@ -19,7 +19,7 @@ RESOURCE = Resource(attributes=[KeyValue(key="faas.instance", value=AnyValue(str
 
 def records() -> list[Record]:
     """The spans of an invocation that failed."""
-    derived = Derived(metrics=False)
+    derived = Derived(temporalities=())
     latency = span("responseLatency", 0, 8.25)
     derived.feed(
         start("r1", 0, tracing=TRACE),

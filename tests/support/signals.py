@@ -76,7 +76,7 @@ class Derived:
 
     def __init__(self, environment: str = "e1", **options: Any) -> None:
         self.now_ns = BEGAN_NS + 3_600_000 * MS
-        given = {"metrics": True, "traces": True, "clock": lambda: self.now_ns, **options}
+        given = {"temporalities": {"delta"}, "traces": True, "clock": lambda: self.now_ns, **options}
         self.signals = Signals("orders", environment, **given)
         self.records: list[Record] = []
 
@@ -97,7 +97,7 @@ class Derived:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The contents of all metric records."""
-        return [content(record) for record in self.records if record.kind == "metric"]
+        return [content(record) for record in self.records if record.kind in {"metric", "total"}]
 
     @property
     def spans(self) -> list[dict[str, Any]]:
@@ -109,7 +109,9 @@ class Derived:
         return found
 
     def points(self, name: str) -> list[dict[str, Any]]:
-        return [point for content in self.metrics for point in content["metrics"] if point["name"] == name]
+        """The points of a metric; the value of one of a histogram is its sum."""
+        found = [point for content in self.metrics for point in content["metrics"] if point["name"] == name]
+        return [{"value": point.get("sum"), **point} for point in found]
 
     def total(self, name: str) -> float:
         """The sum of all deltas of a metric."""
