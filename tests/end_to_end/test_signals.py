@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from simulator.environment import Environment
 from simulator.report import picture
@@ -18,11 +19,19 @@ from tests.support.probe_layer import EXAMPLE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 INVOCATIONS = 3
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 OUTCOMES = ("faas.invocations", "faas.errors", "faas.timeouts")
+
+
+def metrics(body: bytes) -> list[Metric]:
+    """The metrics of a request."""
+    of_resources = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    return [metric for one in of_resources for scope in one.scope_metrics for metric in scope.metrics]
 
 
 class Backend:
@@ -34,16 +43,16 @@ class Backend:
         self.instances: set[str] = set()
         for request in server.requests:
             if request.path == "/v1/metrics":
-                self._add_metrics(ExportMetricsServiceRequest.FromString(request.text))
+                self._add_metrics(request.text)
             elif request.path == "/v1/traces":
                 self._add_spans(ExportTraceServiceRequest.FromString(request.text))
 
-    def _add_metrics(self, request: ExportMetricsServiceRequest) -> None:
-        for of_resource in request.resource_metrics:
+    def _add_metrics(self, body: bytes) -> None:
+        for of_resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
             self._add_instance(of_resource.resource)
-            for metric in (metric for scope in of_resource.scope_metrics for metric in scope.metrics):
-                self.counts[metric.name] += sum(point.as_int for point in metric.sum.data_points)
-                self.counts[metric.name] += sum(point.count for point in metric.histogram.data_points)
+        for metric in metrics(body):
+            self.counts[metric.name] += sum(point.as_int for point in metric.sum.data_points)
+            self.counts[metric.name] += sum(point.count for point in metric.histogram.data_points)
 
     def _add_spans(self, request: ExportTraceServiceRequest) -> None:
         for of_resource in request.resource_spans:
@@ -123,6 +132,35 @@ async def test_spans_join_the_trace_of_x_ray(layer: Path, tmp_path: Path) -> Non
         assert {span.trace_id for span in children} == {invoke.trace_id}
     assert len(starts) == INVOCATIONS
     assert len({span.span_id for span in spans}) == len(spans)
+
+
+async def test_without_the_invoke_span_its_children_are_left(layer: Path, tmp_path: Path) -> None:
+    """They are below the span that X-Ray names."""
+    with FaultServer() as server:
+        sinks = f"otlp+{server.url}?signals=traces&invoke_span=no file://{tmp_path}/out"
+        await simulate(layer, sinks, tracing=True)
+        spans = Backend(server).spans
+    headers = [
+        line["record"]["tracing"]["value"] for line in delivered(tmp_path / "out") if line["type"] == "platform.start"
+    ]
+    parents = {header.partition("Parent=")[2][:16] for header in headers}
+    assert "function" not in {span.name for span in spans}
+    assert {span.parent_span_id.hex() for span in spans} == parents
+
+
+async def test_deltas_and_totals_say_the_same(layer: Path) -> None:
+    """Of two sinks each gets its own temporality, and the last total is the sum of all deltas."""
+    with FaultServer() as one, FaultServer() as two:
+        deltas, totals = f"otlp+{one.url}?signals=metrics", f"otlp+{two.url}?signals=metrics&temporality=cumulative"
+        environment = await simulate(layer, f"{deltas} {totals}")
+        counts = Backend(one).counts
+        points = [metric for request in two.requests for metric in metrics(request.text)]
+    last = {metric.name: metric.sum.data_points[-1].as_int for metric in points if metric.sum.data_points}
+    assert last["faas.invocations"] == counts["faas.invocations"] == INVOCATIONS
+    assert {metric.sum.aggregation_temporality for metric in points if metric.sum.data_points} == {CUMULATIVE}
+    ledger = picture.ledger(environment)
+    assert ledger
+    assert_balanced(ledger)
 
 
 async def test_a_timeout_is_counted_with_the_environment_that_it_ends(layer: Path, tmp_path: Path) -> None:
