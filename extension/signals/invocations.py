@@ -64,7 +64,7 @@ class Invocation:
         if any(event.error_type == "Runtime.OutOfMemory" for event in self._ends):
             return True
         report = self.events.get("report")
-        if report is None or self.status in {"", "success"} or self.error_type != "Runtime.ExitError":
+        if report is None or self.error_type != "Runtime.ExitError":
             return False
         return 0 < report.numbers.get("memorySizeMB", 0) <= report.numbers.get("maxMemoryUsedMB", 0)
 

@@ -125,6 +125,22 @@ def test_an_invocation_without_an_end_ends_with_the_environment(reason: str, nam
     ]
 
 
+def test_only_what_was_running_ends_with_the_environment() -> None:
+    """Where invocations follow each other, one before the last has ended, though nothing is known of its end."""
+    derived = Derived()
+    derived.feed(start("r1", 0), start("r2", 100))
+    derived.shut_down("timeout")
+    assert (derived.total("faas.invocations"), derived.total("faas.timeouts")) == (1, 1)
+
+
+def test_a_runtime_done_that_comes_late_is_measured_without_its_duration() -> None:
+    """That was the report's already."""
+    derived = Derived()
+    derived.feed(start("r1", 0), report("r1", 12), done("r1", 10))
+    assert [point["value"] for point in derived.points("faas.invoke_duration")] == [0.012]
+    assert derived.total("aws.lambda.produced_bytes") == 40
+
+
 def test_what_interleaves_on_managed_instances_is_told_apart() -> None:
     """There is no runtimeDone; what runs when the environment fails, fails."""
     derived = Derived(in_order=False, initialization_type="lambda-managed-instances")

@@ -92,6 +92,21 @@ def test_an_init_within_an_invocation_is_its_child() -> None:
     assert derived.span("orders")["attributes"]["faas.coldstart"]
 
 
+def test_an_init_behind_an_invocation_that_ended_belongs_to_the_next() -> None:
+    """After a timeout the runtime is started again before the next invocation begins; the report may be missing."""
+    derived = Derived()
+    derived.feed(start("r1", 0), done("r1", 10, "timeout"), *init(20, phase="invoke"))
+    derived.feed(*invocation("r2", 300, tracing=TRACE))
+    derived.shut_down()
+    assert derived.span("init")["traceId"] == TRACE_ID
+    cold = {
+        found["attributes"]["faas.invocation_id"]: found["attributes"]["faas.coldstart"]
+        for found in derived.spans
+        if found["kind"] == "server"
+    }
+    assert cold == {"r1": False, "r2": True}
+
+
 def test_a_restore_is_a_span() -> None:
     """It stands where the init of the snapshot does not."""
     derived = Derived(initialization_type="snap-start")
