@@ -82,7 +82,7 @@ def read(record: Record, now_ns: int) -> Event | None:
         word(content.get("errorType")),
         word(content.get("initializationType")),
         word(content.get("phase")),
-        arn if isinstance(arn, str) and len(arn) <= MAX_ARN else "",
+        arn if isinstance(arn, str) and arn.isascii() and len(arn) <= MAX_ARN else "",
         xray.read(content.get("tracing")),
         {name: number for name in NUMBERS if (number := _number(numbers.get(name))) is not None},
         tuple(filter(None, map(_span, spans[:MAX_SPANS]))) if isinstance(spans, list) else (),

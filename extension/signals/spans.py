@@ -152,8 +152,8 @@ def _span(
         "flags": place.flags,
         "name": name,
         "kind": kind,
-        "startTimeUnixNano": times_ns[0],
-        "endTimeUnixNano": max(times_ns),
+        "startTimeUnixNano": max(0, times_ns[0]),  # a forged duration may reach back behind 1970
+        "endTimeUnixNano": max(0, *times_ns),
         "attributes": {**(attributes or {}), **error},
         "status": "error" if is_error else "unset",
         "statusMessage": said if is_error else "",
