@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # The initialization types of which no invocation waits for the init.
 AHEAD = frozenset({"provisioned-concurrency", "lambda-managed-instances"})
 SNAPSHOT = "snap-start"  # the init happened once, before the snapshot; every environment made from that is told of it
-MAX_PHASES = 4  # that wait for an invocation: an init, its second try, a restore
+MAX_PHASES = 4  # of one invocation: an init, its second try, a restore
 
 NAMES = {
     "initStart": "init",
@@ -92,9 +92,11 @@ class Phases:
         return phase
 
     def keep(self, phase: Phase) -> None:
-        """Have it wait for the first invocation."""
-        self._ended.append(phase)
-        del self._ended[:-MAX_PHASES]
+        """Have it belong to the invocation that was running when it began, or wait for the next one."""
+        running = phase.invocation
+        kept = self._ended if running is None or running.is_closed else running.phases
+        kept.append(phase)
+        del kept[:-MAX_PHASES]
 
     def hand_over(self, invocation: Invocation) -> None:
         """What waited belongs to this invocation, the first one that has come since."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from extension.signals.event import Event
 
+    Metrics = Sequence[tuple[str, Deltas | Totals]]  # with the kinds of their records
+
 METRIC, SPAN = "forwarder.metric", "forwarder.span"
 KINDS: dict[str, tuple[str, type[Deltas | Totals]]] = {"delta": ("metric", Deltas), "cumulative": ("total", Totals)}
 BAD_ENDS = {"timeout": "timeout", "failure": "failure"}  # reasons of a SHUTDOWN, with the status of what was running
@@ -57,7 +59,10 @@ class Signals:
 
     def renew(self, environment_id: str) -> None:
         """Begin anew: the environment is a copy of a snapshot, and nothing that happened before it happened here."""
-        self._metrics = [(kind, make()) for name, (kind, make) in KINDS.items() if name in self._temporalities]
+        made = [of for name, of in KINDS.items() if name in self._temporalities]
+        self._metrics: Metrics = [(kind, make()) for kind, make in made]
+        # Apart from those above: after a freeze the ledger is measured now, and then comes a report of long ago.
+        self._counters: Metrics = [(kind, make()) for kind, make in made]
         self._spans = Spans(self._function_name, environment_id, invoke_span=self._invoke_span)
         self._invocations = Invocations()
         self._phases = Phases(self._initialization_type)
@@ -78,7 +83,10 @@ class Signals:
     def account(self, ledger: Mapping[str, Any]) -> list[Record]:
         """What was added to the ledger since the last time."""
         before, self._counts = self._counts, measure.ledger(ledger)
-        return self._measured(measure.forwarded(self._counts, before), self._clock())
+        now_ns = self._clock()
+        self._begin(now_ns)
+        points = measure.forwarded(self._counts, before)
+        return _metric_records(self._counters, points, now_ns, "") if points else []
 
     def shut_down(self, reason: str) -> list[Record]:
         """The environment ends: what has not ended by now does not."""
@@ -129,10 +137,7 @@ class Signals:
         derived = self._measured(list(measure.phase(phase, self._phases.kind)), event.time_ns)
         if self._phases.is_ahead:
             return derived + self._spanned(self._spans.of_phase(phase, event.time_ns), event.time_ns, "")
-        if phase.invocation is not None and not phase.invocation.is_closed:
-            phase.invocation.phases.append(phase)
-        else:
-            self._phases.keep(phase)
+        self._phases.keep(phase)
         return derived
 
     def _close(self, invocation: Invocation, at_ns: int) -> list[Record]:
@@ -155,19 +160,20 @@ class Signals:
         return []
 
     def _measured(self, points: Sequence[Point], at_ns: int, request_id: str = "") -> list[Record]:
-        if not points:
-            return []
-        self._begin(at_ns)
-        return [_record(kind, METRIC, at_ns, request_id, made.content(points, at_ns)) for kind, made in self._metrics]
+        return _metric_records(self._metrics, points, at_ns, request_id) if points else []
 
     def _begin(self, at_ns: int) -> None:
-        for _, metrics in self._metrics:
+        for _, metrics in (*self._metrics, *self._counters):
             metrics.begin(at_ns)
 
     def _spanned(self, spans: Iterable[Mapping[str, Any]], at_ns: int, request_id: str) -> list[Record]:
         if not self._has_traces:
             return []
         return [_record("span", SPAN, at_ns, request_id, span) for span in spans]
+
+
+def _metric_records(metrics: Metrics, points: Sequence[Point], at_ns: int, request_id: str) -> list[Record]:
+    return [_record(kind, METRIC, at_ns, request_id, made.content(points, at_ns)) for kind, made in metrics]
 
 
 def _record(kind: str, type_: str, at_ns: int, request_id: str, content: Mapping[str, Any]) -> Record:

@@ -300,6 +300,15 @@ def test_the_forwarders_own_counters_are_the_ledgers() -> None:
     assert (dropped["value"], dropped["attributes"]) == (3, attributes)
 
 
+def test_the_ledger_does_not_move_the_time_of_events() -> None:
+    """Behind a freeze it may be measured before the report comes of an invocation before the freeze."""
+    derived = Derived()
+    derived.feed(start("r1", 0))
+    derived.account(ledger(1, 1, 0))
+    derived.feed(report("r1", 12))
+    assert [content["timeUnixNano"] for content in derived.metrics] == [derived.now_ns, BEGAN_NS + 12 * MS]
+
+
 def test_intervals_follow_each_other() -> None:
     """A record begins where the one before ended, the first at the first event; its end is that of its event."""
     derived = Derived()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from extension.signals.phases import MAX_PHASES
 from tests.support.signals import (
     BEGAN_NS,
     MS,
@@ -90,6 +91,13 @@ def test_an_init_within_an_invocation_is_its_child() -> None:
     derived.feed(start("r1", 0, tracing=TRACE), *init(10, phase="invoke"), done("r1", 300), report("r1", 301))
     assert derived.span("init")["parentSpanId"] == derived.span("orders")["spanId"]
     assert derived.span("orders")["attributes"]["faas.coldstart"]
+
+
+def test_phases_of_an_invocation_are_bounded() -> None:
+    """Whoever forges inits without end fills no memory."""
+    derived = Derived()
+    derived.feed(start("r1", 0), *(one for ms in range(50) for one in init(ms, phase="invoke")), report("r1", 300))
+    assert len(derived.spans) == 1 + MAX_PHASES
 
 
 def test_an_init_behind_an_invocation_that_ended_belongs_to_the_next() -> None:
