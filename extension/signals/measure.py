@@ -21,14 +21,15 @@ SPANS = {
     "runtimeOverhead": "aws.lambda.runtime_overhead",
     "extensionOverhead": "aws.lambda.extension_overhead",
 }
-TOTALS = {"received": "received", "added": "added", "filtered": "filtered"}  # of the ledger, with the metrics' names
+# Of the ledger, and of each sink in it; the latter with the names of their metrics.
+TOTALS = ("received", "added", "filtered")
 SINKS = {"delivered": "delivered", "fellBack": "fell_back", "excluded": "excluded", "restored": "restored"}
 
 
 def outcome(invocation: Invocation) -> Iterator[Point]:
     """What is counted once for each invocation. One that nothing bad is known of has succeeded.
 
-    For an environment that is killed in the middle of an invocation is shut down for a reason that says so.
+    An environment that ends in the middle of an invocation is shut down for a reason that says so.
     """
     match invocation.status:
         case "success" | "":
@@ -90,7 +91,7 @@ def dropped(said: Event) -> Iterator[Point]:
 
 def ledger(account: Mapping[str, Any]) -> dict[tuple[str, str, str], int]:
     """The ledger's counts that only grow, by metric, sink and reason; sink and reason are empty where there is none."""
-    counts = {(f"telemetry_forwarder.{name}", "", ""): account[key] for key, name in TOTALS.items()}
+    counts = {(f"telemetry_forwarder.{name}", "", ""): account[name] for name in TOTALS}
     for sink, of_sink in account["sinks"].items():
         for key, name in SINKS.items():
             counts[f"telemetry_forwarder.{name}", sink, ""] = of_sink[key]
