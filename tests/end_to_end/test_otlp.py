@@ -75,7 +75,7 @@ async def test_nothing_of_a_nodes_logs_is_lost(lambda_: FakeLambda, log_format: 
 async def test_resource_of_the_function(lambda_: FakeLambda) -> None:
     """The resource says which function it is, under the service name that the user gave it."""
     with FaultServer(collector := Collector()) as server:
-        await run(lambda_, f"otlp+{server.url}", "x", OTEL_SERVICE_NAME="shop")
+        await run(lambda_, f"otlp+{server.url}?signals=logs", "x", OTEL_SERVICE_NAME="shop")
     found = attributes(collector.taken[-1][1].resource_logs[0].resource.attributes)
     assert found["service.name"] == "shop"
     assert found["cloud.resource_id"] == "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
