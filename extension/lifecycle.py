@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from extension.config import Config
     from extension.intake.decoder import Line
     from extension.lambda_api.client import Extension
+    from extension.signals.signals import Signals
 
-LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long
+LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
@@ -66,10 +67,12 @@ class Forwarder:
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
+        self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked),
             [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
             itertools.count(),
+            self._signals,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening)
@@ -93,7 +96,7 @@ class Forwarder:
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=set(KINDS) - set(urls[at].types),
+                excluded_kinds=sinks.excluded_kinds(urls[at], is_fallback=at == len(config.sinks)),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)
@@ -197,6 +200,9 @@ class Forwarder:
         # 3. Records of our own.
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
+        if self._signals is not None:
+            self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
+            self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if self._fanout.lossy or self._invocations.logs_dropped:
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         # 4. Sinks, fallback, disk.
@@ -220,9 +226,16 @@ class Forwarder:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._fanout.flush_soon()
-            if not self._extension.invoked and elapsed() >= ledger_due:
+            if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
-                write(message="ledger", **self._ledger())
+                self._account()
+
+    def _account(self) -> None:
+        """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
+        if self._signals is not None:
+            self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
+        if not self._extension.invoked:
+            write(message="ledger", **self._ledger())
 
     def _receive(self, lines: list[Line]) -> None:
         self._take(self._snapshot.take(lines))
@@ -244,6 +257,9 @@ class Forwarder:
         renew_randomness()
         self._environment_id = os.urandom(8).hex()
         self._pipeline.identify(self._function.members(), self._environment_id)
+        if self._signals is not None:
+            self._signals.renew(self._environment_id)
+            self._signals.account(self._ledger())  # what was counted before is not this environment's
         self._fanout.renew()
 
     def _state(self) -> policy.State:
@@ -292,6 +308,26 @@ def forward(
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
+
+
+def _signals(
+    extension: Extension, config: Config, function_name: str, environment_id: str, variables: Mapping[str, str]
+) -> Signals | None:
+    """What derives metrics and spans, as far as sinks take them; None, and nothing imported, where none does."""
+    wanted = {signal for url in config.sinks for signal in sinks.signals_of(url)} - {"logs"}
+    if not wanted:
+        return None
+    from extension.signals.signals import Signals  # noqa: PLC0415 - see above
+
+    return Signals(
+        function_name,
+        environment_id,
+        temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
+        traces="traces" in wanted,
+        invoke_span=all(url.parameters.get("invoke_span") != "no" for url in config.sinks),
+        in_order=extension.invoked,
+        initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
+    )
 
 
 def _names(names: list[str]) -> list[str]:

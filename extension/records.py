@@ -23,10 +23,11 @@ def is_request_id(found: object) -> TypeGuard[str]:
 class Record(NamedTuple):
     """One line of telemetry, ready to be sent, and what was learned of it once.
 
-    `sequence` grows by arrival and is unique in a queue. `kind` is platform, function, extension or other. `line` is
-    the platform's JSON object plus the key "lambda", without a newline. `type` and `time` are the platform's;
-    `request_id` names the invocation; each is empty where it is not known. `content` is the value of the line's key
-    "record", for the steps of the pipeline; what has passed them holds it no longer.
+    `sequence` grows by arrival and is unique in a queue. `kind` is platform, function, extension or other; what is
+    derived from others is of kind metric, total or span. `line` is the platform's JSON object plus the key "lambda",
+    without a newline. `type` and `time` are the platform's; `request_id` names the invocation; each is empty where it
+    is not known. `content` is the value of the line's key "record", for the steps of the pipeline; what has passed them
+    holds it no longer.
     """
 
     sequence: int

@@ -6,7 +6,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from layer import archive, glibc, sbom
+from layer import archive, glibc, needless, sbom
 
 LAMBDA_GLIBC = glibc.Version(2, 26)  # Amazon Linux 2, the oldest that a runtime is built on (docs/layer.md)
 ROOT = Path(__file__).parent.parent
@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> str | None:
     toolchain = Path(arguments[3]) if arguments[3] else None
     # What does not load on Lambda never has the name of what does.
     name = f"telemetry-forwarder-{arch}" if toolchain else f"telemetry-forwarder-{arch}-local"
+    needless.drop(bundle)
     audit = glibc.audit(bundle)
     report = glibc.report(audit)
     print(report.splitlines()[0])

@@ -33,7 +33,7 @@ class Version(NamedTuple):
 def audit(folder: Path) -> dict[str, Version]:
     """The version needed, by path, for every ELF file in a folder."""
     found = {}
-    for path in _elf_files(folder):
+    for path in elf_files(folder):
         with path.open("rb") as file:
             found[str(path.relative_to(folder))] = _needed(ELFFile(file))
     return found
@@ -41,7 +41,7 @@ def audit(folder: Path) -> dict[str, Version]:
 
 def strangers(folder: Path) -> dict[str, list[str]]:
     """The libraries that the system would have to bring besides its glibc, by path, for every file that needs some."""
-    files = {path: _libraries(path) for path in _elf_files(folder)}
+    files = {path: _libraries(path) for path in elf_files(folder)}
     bundled = {path.name for path in files}
     needed = {
         str(path.relative_to(folder)): [name for name in names if name not in bundled and not GLIBC.fullmatch(name)]
@@ -57,7 +57,8 @@ def report(found: dict[str, Version]) -> str:
     return "\n".join([f"GLIBC floor: {max(found.values())} (of {len(found)} files)", *lines]) + "\n"
 
 
-def _elf_files(folder: Path) -> list[Path]:
+def elf_files(folder: Path) -> list[Path]:
+    """Every ELF file in a folder, however deep."""
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from extension.records import Record
     from extension.sinks import Failure, Limits, Reply
 
-# Evicted in this order when memory runs out: a function's own lines are the last to go.
-EVICTION_ORDER = ("extension", "platform", "other", "function")
+# Evicted in this order when memory runs out: a function's own lines are the last to go, and just before them metrics,
+# since a sum lacks what is lost of it for good; a total lacks nothing when the next one comes.
+EVICTION_ORDER = ("extension", "platform", "total", "span", "other", "metric", "function")
 
 FULL_SHARE = 0.25  # of the bound in use: above it a batch is sent although nobody asked for it
 CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records of an unhealthy sink go to disk or the fallback

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from extension import lenient
+from extension.log import describe, log_seldom
 from extension.pipeline.enrich import Enrich
 from extension.records import Record
 
@@ -22,13 +23,17 @@ FAULT = attrgetter("fault")  # for a loop in C, in half of the time
 
 
 class Pipeline:
-    """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records."""
+    """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
+
+    `derive` is shown the records before any is filtered; those that it makes of them are added behind.
+    """
 
     def __init__(
         self,
         correlate: Callable[[Sequence[Line]], list[Record]],
         steps: Sequence[Step],
         sequence: Iterator[int],
+        derive: Step | None = None,
     ) -> None:
         self.received = 0
         self.added = 0
@@ -36,6 +41,7 @@ class Pipeline:
         self.broken: dict[str, int] = {}
         self._correlate = correlate
         self._steps = steps
+        self._derive = derive
         self._enrich = Enrich(sequence)
 
     def identify(self, members: Mapping[str, str], environment_id: str) -> None:
@@ -46,13 +52,25 @@ class Pipeline:
         """The records of the lines that stay."""
         if any(map(FAULT, lines)):
             lines = [self._keep(line) if line.fault else line for line in lines]
-        records = self._correlate(lines)
+        records = correlated = self._correlate(lines)
         for step in self._steps:
             records = step(records)
         stamped = self._enrich(records)
         self.received += len(lines)
         self.filtered += len(lines) - len(records)
+        if self._derive is not None:
+            stamped += self.add_derived(self._derive, correlated)
         return stamped
+
+    def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
+        """The records that `derive` makes; a fault in that costs them alone."""
+        try:
+            records = derive(*of)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what the records are derived from must go on
+            log_seldom("ERROR", "no signals derived", reason=describe(error))
+            return []
+        self.added += len(records)
+        return self._enrich(records)
 
     def add(self, type_: str, content: object, request_id: str) -> list[Record]:
         """A record of our own."""

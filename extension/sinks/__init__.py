@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from extension.records import Batch
 
 COMMON_PARAMETERS = frozenset({"types"})
+SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
+OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics"}  # any other kind of record is a log
+# How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
+DERIVED = {"temporality": ("delta", "cumulative"), "invoke_span": ("yes", "no")}
 MAX_OPENING = 8  # threads; more sinks wait for one of them
 # A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -162,6 +166,52 @@ class SinkURL(NamedTuple):
     place: str = "the sink"
 
 
+def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
+    """A parameter that is one of `choices`, the first if it is not given. Raises BadSetting."""
+    value = target.parameters.get(parameter, choices[0])
+    if value not in choices:
+        raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
+    return value
+
+
+def signal_of(kind: str) -> str:
+    """The signal, one of SIGNALS, that a kind of records is."""
+    return OF_KIND.get(kind, "logs")
+
+
+def parse_signals(text: str) -> tuple[str, ...]:
+    """The signals that a list names, one at least. Raises BadSetting."""
+    chosen = {part.strip().lower() for part in text.split(",")} - {""}
+    if not chosen or not chosen <= set(SIGNALS):
+        raise BadSetting(f"signals= is none of {', '.join(SIGNALS)}; expected some, separated by commas")
+    return tuple(signal for signal in SIGNALS if signal in chosen)
+
+
+def signals_of(target: SinkURL) -> tuple[str, ...]:
+    """The signals that a sink takes: logs, and where it speaks OTLP all, or those that `signals=` names."""
+    with suppress(BadSetting):  # which open_sink raises again
+        if "signals" in target.parameters:
+            return parse_signals(target.parameters["signals"])
+    return SIGNALS if target.scheme.startswith("otlp+") else ("logs",)
+
+
+def temporality_of(target: SinkURL) -> str:
+    """Whether the metrics of a sink are delta, or cumulative."""
+    return "cumulative" if target.parameters.get("temporality") == "cumulative" else "delta"
+
+
+def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
+    """The kinds of records that a sink does not get: what it does not take, or its parameters leave out.
+
+    A fallback gets what the others did not take, in whatever form it can.
+    """
+    taken = SIGNALS if is_fallback and "signals" not in target.parameters else signals_of(target)
+    excluded = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
+    if not is_fallback:
+        excluded.add("metric" if temporality_of(target) == "cumulative" else "total")
+    return excluded | (set(KINDS) - set(target.types))
+
+
 def known() -> list[str]:
     """Module names of the sinks there are."""
     names = {name.partition(".")[0] for name in os.listdir(os.path.dirname(__file__))}
@@ -186,10 +236,13 @@ def load(target: SinkURL) -> Sink:
     module = _import(module_name(target.scheme))
     if target.scheme not in module.SCHEMES:
         raise unknown_scheme(module.SCHEMES)
-    allowed = COMMON_PARAMETERS | module.PARAMETERS
+    derived = DERIVED if "signals" in module.PARAMETERS else {}
+    allowed = COMMON_PARAMETERS | module.PARAMETERS | derived.keys()
     for number, name in enumerate(target.parameters, 1):
         if name not in allowed:
             raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
+    for parameter, choices in derived.items():
+        choice(target, parameter, choices)
     return module.open_sink(target)
 
 

@@ -76,11 +76,10 @@ class Client:
         self._resource = resource
         self._role = target.parameters.get("role", "")
         self._chosen_region = target.parameters.get("region", "")
-        self._region = next(filter(None, (self._chosen_region, *map(os.environ.get, REGIONS))), "")
+        self._region = self._chosen_region or own_region()
         self._timeout_s = READ_S
         self._opened: BaseClient | None = None
-        if self._role and not ROLE.fullmatch(self._role):
-            raise BadSetting("role= is no ARN of a role; expected arn:aws:iam::ACCOUNT:role/NAME")
+        check_role(self._role)
         if not self._region:
             raise BadSetting("the region is not known; expected region=... or AWS_REGION")
         # SnapStart's credentials come over HTTP; when they cannot be had now, the first call asks again.
@@ -158,27 +157,9 @@ class Client:
         return self._opened
 
     def _open(self) -> BaseClient:
-        session = Session()
-        if self._chosen_region:
-            check_region(self._chosen_region, session)
-        resolver = session.get_component("credential_provider")
-        resolver.remove("iam-role")  # a Lambda has no instance metadata, and asking for it takes seconds
-        config = Config(
-            connect_timeout=CONNECT_S,
-            read_timeout=READ_S,
-            retries={"total_max_attempts": 1, "mode": "standard"},  # delivery retries: it knows the deadline
-            parameter_validation=False,
-            s3={"us_east_1_regional_endpoint": "regional"},  # the global one is out of reach of VPC interface endpoints
-            user_agent_extra="telemetry-forwarder",
-        )
-        if self._role:
-            source = resolver.load_credentials()
-            if source is None:
-                raise NoCredentialsError
-            provider = _Role(session, source, self._role, config)
-            session.register_component("credential_provider", CredentialResolver([provider]))
+        session = open_session(self._role, self._chosen_region)
         client: BaseClient = boto3.session.Session(botocore_session=session).client(
-            self._service, region_name=self._region, config=config
+            self._service, region_name=self._region, config=client_config()
         )
         client.meta.events.register("before-call", self._limit)
         # "Expect: 100-continue" would cost each PutObject a round trip, and 1 s where a store does not know it.
@@ -191,19 +172,53 @@ class Client:
         context["read_timeout"] = self._timeout_s
 
 
+def own_region() -> str:
+    """The function's own region, as its environment says; empty where it does not."""
+    return next(filter(None, map(os.environ.get, REGIONS)), "")
+
+
+def check_role(role: str) -> None:
+    """Raise BadSetting unless it is the ARN of a role, or none."""
+    if role and not ROLE.fullmatch(role):
+        raise BadSetting("role= is no ARN of a role; expected arn:aws:iam::ACCOUNT:role/NAME")
+
+
+def client_config() -> Config:
+    """How clients behave."""
+    return Config(
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
+        retries={"total_max_attempts": 1, "mode": "standard"},  # delivery retries: it knows the deadline
+        parameter_validation=False,
+        s3={"us_east_1_regional_endpoint": "regional"},  # the global one is out of reach of VPC interface endpoints
+        user_agent_extra="telemetry-forwarder",
+    )
+
+
+def open_session(role: str, region: str) -> Session:
+    """A session with the function's own credentials, or those of a role; `region` is one that the user chose, or none.
+
+    Raises BadSetting, NoCredentialsError, CredentialRetrievalError.
+    """
+    session = Session()
+    if region:
+        check_region(region, session)
+    resolver = session.get_component("credential_provider")
+    resolver.remove("iam-role")  # a Lambda has no instance metadata, and asking for it takes seconds
+    if role:
+        source = resolver.load_credentials()
+        if source is None:
+            raise NoCredentialsError
+        provider = _Role(session, source, role, client_config())
+        session.register_component("credential_provider", CredentialResolver([provider]))
+    return session
+
+
 def name(target: SinkURL, expected: str) -> str:
     """The host of a URL that has nothing behind it, the name of a stream. Raises BadSetting."""
     if not NAME.fullmatch(target.host) or target.path.strip("/"):
         raise BadSetting(f"expected {expected}")
     return target.host
-
-
-def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
-    """A parameter that is one of `choices`, the first if it is not given. Raises BadSetting."""
-    value = target.parameters.get(parameter, choices[0])
-    if value not in choices:
-        raise BadSetting(f"{parameter}= is none of {', '.join(choices)}")
-    return value
 
 
 def follow_only_s3(
@@ -282,5 +297,5 @@ class _Role(CredentialProvider):
 
     def _create_client(self, service: str, **credentials: Any) -> BaseClient:
         # In the function's own region, whose endpoint a VPC without internet may have.
-        region = next(filter(None, map(os.environ.get, REGIONS)), None)
+        region = own_region() or None
         return self._session.create_client(service, region_name=region, config=self._config, **credentials)

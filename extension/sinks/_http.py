@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_CONNECT_S = 2.0
 MIN_TIMEOUT_S = 0.01  # 0 would mean something else to a socket
 MAX_ANSWER_BYTES = 1 << 20
-MAX_BODY_S = 0.1  # nobody needs it; it is read so that the connection can be kept
+MAX_BODY_S = 0.1  # few need it; it is read so that the connection can be kept
 MAX_INTERIM = 16  # answers before the one that counts
 
 
@@ -50,11 +50,19 @@ class Connection:
         self._prefix = f"http://{self._url.netloc}" if whole else ""
         self._extra = _authorization(self._proxy) if whole else {}
 
-    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Response:
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float,
+        body_s: float = MAX_BODY_S,
+    ) -> Response:
         """Send a request for `target`, a path with its query, and read the answer. Raises OSError.
 
         A connection in use is nobody's but its caller's: `close` may come from another thread when a freeze has left
-        this one hanging. An answer counts once its head is there; its body is read as far as it comes in time.
+        this one hanging. An answer counts once its head is there; its body is read as far as it comes in `body_s`.
         """
         deadline = time.monotonic() + timeout_s
         connection = self._take() or self._connect(min(MAX_CONNECT_S, timeout_s))
@@ -63,7 +71,7 @@ class Connection:
             sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
             connection.request(method, self._prefix + target, body, {**headers, **self._extra})
             answer = connection.getresponse()
-            content = _read(answer, sock, min(deadline, time.monotonic() + MAX_BODY_S))
+            content = _read(answer, sock, min(deadline, time.monotonic() + body_s))
         except http.client.HTTPException as error:
             connection.close()
             raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from None  # its text quotes the server

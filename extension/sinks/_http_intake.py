@@ -7,12 +7,12 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from extension.records import Batch
-from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable
+from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable, choice
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 from extension.sinks._http import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from extension.sinks import Failure, Limits, SinkURL
     from extension.sinks._http import Response
@@ -41,24 +41,13 @@ class Intake:
         The scheme of the target is http or https, behind a plus where the sink has a name of its own.
         Raises BadSetting.
         """
-        name, plus, scheme = target.scheme.rpartition("+")
-        if not HOST.fullmatch(target.host) or not target.path.isascii():
-            raise BadSetting(
-                f"expected {name}{plus}https://host/path,"
-                " with what is not ASCII as %XX in the path, as xn-- in the host"
-            )
+        url = server_url(target)
         self.limits = limits
-        choices = tuple(compressions)
-        compression = target.parameters.get("compression", choices[0])
-        if compression not in choices:
-            raise BadSetting(f"compression= is none of {', '.join(choices)}")
+        compression = choice(target, "compression", tuple(compressions))
         self._path = path
-        ours = (("Content-Type", content_type), ("User-Agent", "telemetry-forwarder"))
-        self._headers = merge_headers((*ours, *target.headers))
-        if compression != "none":
-            self._headers["Content-Encoding"] = compression
+        self._headers = request_headers(target, content_type, compression)
         self._packed = Packed(COMPRESSIONS[compression], encode)
-        self._connection = Connection(f"{scheme}://{target.host}")
+        self._connection = Connection(url)
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """POST the batch. Raises as check_status does, and OSError."""
@@ -72,18 +61,37 @@ class Intake:
         self._connection.close()
 
 
+def server_url(target: SinkURL) -> str:
+    """The scheme and host that a sink speaks to, behind the name that it may have of its own. Raises BadSetting."""
+    name, plus, scheme = target.scheme.rpartition("+")
+    if not HOST.fullmatch(target.host) or not target.path.isascii():
+        raise BadSetting(
+            f"expected {name}{plus}https://host/path, with what is not ASCII as %XX in the path, as xn-- in the host"
+        )
+    return f"{scheme}://{target.host}"
+
+
+def request_headers(target: SinkURL, content_type: str, compression: str) -> dict[str, str]:
+    """The headers of every request: ours, and the user's, which win."""
+    ours = (("Content-Type", content_type), ("User-Agent", "telemetry-forwarder"))
+    headers = merge_headers((*ours, *target.headers))
+    if compression != "none":
+        headers["Content-Encoding"] = compression
+    return headers
+
+
 def merge_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The last header of each name, which is the same in any case (RFC 9110, section 5.1)."""
     return dict({name.lower(): (name, value) for name, value in headers}.values())
 
 
-def check_status(response: Response) -> None:
+def check_status(response: Response, retriable: Collection[int] = RETRIABLE) -> None:
     """Raise what the status of an answer means to delivery; the answer's body is not shown, it may quote records."""
     status = response.status
     if 200 <= status < 300:
         return
     message = f"HTTP {status}"
-    if status not in RETRIABLE:
+    if status not in retriable:
         raise Refused(message, SCOPES.get(status, Scope.EVERYTHING))
     retry_after_s = parse_retry_after(response.headers.get("Retry-After", ""))
     if status == 429 or retry_after_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from extension.sinks import Limits, _aws, _packing
+from extension.sinks import Limits, _aws, _packing, choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,5 +58,5 @@ class FirehoseSink:
 def open_sink(target: SinkURL) -> FirehoseSink:
     """Make a sink of firehose://stream."""
     stream = _aws.name(target, "firehose://stream")
-    pack = _aws.choice(target, "pack", ("false", "true")) == "true"
+    pack = choice(target, "pack", ("false", "true")) == "true"
     return FirehoseSink(_aws.Client(SERVICE, f"stream {stream}", target), stream, pack=pack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from extension.sinks import Failure, Limits, _aws
+from extension.sinks import Failure, Limits, _aws, choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ class KinesisSink:
 def open_sink(target: SinkURL) -> KinesisSink:
     """Make a sink of kinesis://stream."""
     stream = _aws.name(target, "kinesis://stream")
-    key = _aws.choice(target, "partition_key", tuple(PARTITION_KEYS))
+    key = choice(target, "partition_key", tuple(PARTITION_KEYS))
     return KinesisSink(_aws.Client(SERVICE, f"stream {stream}", target), stream, PARTITION_KEYS[key])
 
 

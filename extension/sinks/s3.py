@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from extension.sinks import BadSetting, Limits, Unavailable, _aws
+from extension.sinks import BadSetting, Limits, Unavailable, _aws, choice
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def open_sink(target: SinkURL) -> S3Sink:
     """Make a sink of s3://bucket/prefix. Objects are in `prefix/function=NAME/dt=YYYY-MM-DD/hour=HH/`, in UTC."""
     if not BUCKET.fullmatch(target.host):
         raise BadSetting("expected s3://bucket/prefix with the name of a bucket")
-    compression = _aws.choice(target, "compression", tuple(COMPRESSIONS))
+    compression = choice(target, "compression", tuple(COMPRESSIONS))
     prefix = "".join(
         f"{part}/" for part in (*unquote(target.path).split("/"), f"function={target.function_name}") if part
     )
@@ -118,7 +118,7 @@ def _options(target: SinkURL) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for parameter, name in (("acl", "ACL"), ("storage_class", "StorageClass")):
         if target.parameters.get(parameter):
-            options[name] = _aws.choice(target, parameter, _aws.words(SERVICE, "PutObject", name))
+            options[name] = choice(target, parameter, _aws.words(SERVICE, "PutObject", name))
     if key := target.parameters.get("kms_key"):
         options |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
     return options

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from extension.sinks import HOST, BadSetting, Limits, Outcome, Refused, Scope, _aws, _aws_errors, _packing
+from extension.sinks import HOST, BadSetting, Limits, Outcome, Refused, Scope, _aws, _aws_errors, _packing, choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,7 +125,7 @@ def open_sink(target: SinkURL) -> SqsSink:
     url = f"https://{target.host}{target.path}" if queue != target.host else ""
     if found := REGION.search(target.host) if url else None:
         target = target._replace(parameters={"region": found[1], **target.parameters})
-    pack = _aws.choice(target, "pack", ("false", "true")) == "true"
+    pack = choice(target, "pack", ("false", "true")) == "true"
     return SqsSink(_aws.Client(SERVICE, f"queue {queue}", target), queue, url, pack=pack)
 
 

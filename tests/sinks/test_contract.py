@@ -155,8 +155,11 @@ def test_throttling(bench: Bench) -> None:
     assert caught.value.retry_after_s == 7.0
 
 
-@every_sink_over_http
-@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize(
+    ("bench", "status"),
+    [(scheme, status) for scheme in OVER_HTTP for status in contract.kind(scheme).transient],
+    indirect=["bench"],
+)
 def test_server_error_is_transient(bench: Bench, status: int) -> None:
     """A server error is Unavailable, and the batch is taken when it is sent again."""
     sink = bench.open([Answer(status)])

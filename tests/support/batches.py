@@ -21,8 +21,8 @@ def line(sequence: int, text: str = "hello", time: str = "2026-11-21T04:05:06.78
     request = f"{sequence // 10:08x}-0000-4000-8000-000000000000"
     observed = {
         "functionName": "demo",
-        "requestId": request,
         "environment": ENVIRONMENT,
+        "requestId": request,
         "id": f"{ENVIRONMENT}-{sequence}",
     }
     return orjson.dumps({"time": time, "type": "function", "record": text, "lambda": observed})

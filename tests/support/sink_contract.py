@@ -21,7 +21,7 @@ from tests.support import strict_aws
 from tests.support.fault_server import Action, Answer, FaultServer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 Client = Callable[[str], Any]  # makes the botocore client of a service
@@ -43,8 +43,8 @@ class Kind(NamedTuple):
     """How a sink is tried: its URL and environment, given the server's URL and a folder, and who receives.
 
     `permanent` and `throttled` are answers of its server that mean Refused and Throttled; none where there is no
-    server. `prepare` makes what it sends to in an empty moto; none where it calls no AWS. A sink that does not keep
-    what it takes has tests of its own instead.
+    server. `transient` are statuses with which it is Unavailable. `prepare` makes what it sends to in an empty moto;
+    none where it calls no AWS. A sink that does not keep what it takes has tests of its own instead.
     """
 
     url: Callable[[str, Path], str]
@@ -53,6 +53,7 @@ class Kind(NamedTuple):
     permanent: Callable[[Request], Action] | None = None
     throttled: Callable[[Request], Action] | None = None
     prepare: Callable[[Client], object] | None = None
+    transient: Sequence[int] = (500, 502, 503)
     keeps: bool = True
 
 
