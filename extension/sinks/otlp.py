@@ -134,7 +134,7 @@ class OtlpSink:
         Where no part was taken, it raises what one of them met: as check_status does, and OSError.
         """
         deadline = time.monotonic() + timeout_s
-        if not any(id_.startswith(f"{batch.id}-") for id_ in self._bodies):
+        if not any(id_.startswith(f"{batch.id}-") for id_ in list(self._bodies)):
             self._bodies.clear()  # another batch is here
         parts = list(self._parts(batch))
         failures: list[Failure] = []
