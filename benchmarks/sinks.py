@@ -53,7 +53,7 @@ RUNS = 3
 
 OTLP_RECORDS: dict[str, object] = {
     "text, two attributes": "request=81 handled=27 ms=93 user=11 order=52\n",
-    "text as Node's runtime writes it": "2026-11-21T04:05:06.788Z\t00000000-0000-4000-8000-000000000000\tINFO\trequest=81",
+    "text as Node's runtime writes it": "2026-11-21T04:05:06.788Z\t00000000-0000-4000-8000-000000000000\tINFO\tx=81",
     "object of 8 fields": {
         "timestamp": "2026-11-21T04:05:06.788Z",
         "level": "INFO",

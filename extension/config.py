@@ -24,6 +24,7 @@ PREFIX = "FORWARDER_"
 RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
 TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all mistakes are told at once
+MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
@@ -54,6 +55,7 @@ class Config(NamedTuple):
     listen_host: str
     listen_port: int
     log_level: str
+    tags: Mapping[str, str]
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -73,6 +75,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         listen_host=reader.text("FORWARDER_LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - sandbox.localdomain is not the loopback address
         listen_port=reader.number("FORWARDER_LISTEN_PORT", 0, 0, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
+        tags=reader.tags("FORWARDER_TAGS"),
     )
     reader.check_names()
     reader.check_together(config)
@@ -147,6 +150,18 @@ class _Reader:
 
     def types(self, name: str) -> tuple[str, ...]:
         return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
+
+    def tags(self, name: str) -> Mapping[str, str]:
+        expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"
+
+        def convert(text: str) -> dict[str, str]:
+            pairs = [part.partition("=") for part in text.split(",")]
+            found = {key.strip(): value.strip() for key, _, value in pairs}
+            if len(text) > MAX_TAGS or "" in found or len(found) < len(pairs) or not all(sign for _, sign, _ in pairs):
+                raise ValueError(expected)
+            return found
+
+        return self._read(name, {}, expected, convert)
 
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()

@@ -24,7 +24,7 @@ LINE = b'%.*b%b%d"}}'
 class LambdaKey:
     """What the key says of each record of one function in one execution environment."""
 
-    def __init__(self, members: Mapping[str, str], environment_id: str) -> None:
+    def __init__(self, members: Mapping[str, object], environment_id: str) -> None:
         common = lenient.dumps({**members, "environment": environment_id})
         self._common = b',"lambda":' + common[:-1]
         self._id = f',"id":"{environment_id}-'.encode()

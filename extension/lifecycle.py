@@ -62,7 +62,7 @@ class Forwarder:
     ) -> None:
         self._extension = extension
         self._config = config
-        self._function = identify(extension.function, variables)
+        self._function = identify(extension.function, variables)._replace(tags=config.tags)
         self._environment_id = os.urandom(8).hex()
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None

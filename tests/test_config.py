@@ -39,11 +39,21 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_LISTEN_HOST": "127.0.0.1",
         "FORWARDER_LISTEN_PORT": "8080",
         "FORWARDER_LOG_LEVEL": "DEBUG",
+        "FORWARDER_TAGS": "team=shop, stage = a=b,empty=",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
     expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, "DEBUG"]
+    expected.append({"team": "shop", "stage": "a=b", "empty": ""})
     assert others == expected
+
+
+@pytest.mark.parametrize("value", ["team", "team=a,", "=a", "a=1,a=2", f"a={'x' * 1023}"])
+def test_tags_that_are_none(value: str) -> None:
+    """Tags that are no pairs, have no name or the same one twice, or are too many, are refused."""
+    [problem] = problems(FORWARDER_TAGS=value)
+    assert problem.startswith("FORWARDER_TAGS is ")
+    assert problem.endswith("; expected name=value pairs, separated by commas, 1024 characters at most")
 
 
 def test_sinks_are_separated_by_white_space() -> None:

@@ -22,13 +22,14 @@ PARTITIONS = {
 
 
 class Function(NamedTuple):
-    """The function and version that run here; an empty field is not known."""
+    """The function and version that run here; an empty field is not known. `tags` are the user's own."""
 
     name: str = ""
     version: str = ""
     arn: str = ""
     region: str = ""
     account_id: str = ""
+    tags: Mapping[str, str] = {}
 
     def learn(self, invoked_arn: str) -> Function:
         """The same with what an INVOKE event tells, where register did not: the ARN (without qualifier) and account."""
@@ -37,14 +38,15 @@ class Function(NamedTuple):
             return self
         return self._replace(arn=":".join(parts[:7]), account_id=parts[4])
 
-    def members(self) -> dict[str, str]:
+    def members(self) -> dict[str, object]:
         """The members of the key "lambda" that are the same for every record; what is not known is left out."""
-        members = {
+        members: dict[str, object] = {
             "functionName": self.name,
             "functionVersion": self.version,
             "functionArn": self.arn,
             "region": self.region,
             "accountId": self.account_id,
+            "tags": self.tags,
         }
         return {name: value for name, value in members.items() if value}
 

@@ -18,7 +18,7 @@ class Enrich:
         self._sequence = sequence
         self._key = LambdaKey({}, "")
 
-    def identify(self, members: Mapping[str, str], environment_id: str) -> None:
+    def identify(self, members: Mapping[str, object], environment_id: str) -> None:
         """What the key says from here on."""
         self._key = LambdaKey(members, environment_id)
 

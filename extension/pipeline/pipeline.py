@@ -44,7 +44,7 @@ class Pipeline:
         self._derive = derive
         self._enrich = Enrich(sequence)
 
-    def identify(self, members: Mapping[str, str], environment_id: str) -> None:
+    def identify(self, members: Mapping[str, object], environment_id: str) -> None:
         """Stamp what is received from here on with these members, and the name of the execution environment."""
         self._enrich.identify(members, environment_id)
 

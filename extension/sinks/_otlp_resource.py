@@ -50,20 +50,20 @@ def attributes(lambda_key: Mapping[str, object], variables: Mapping[str, str]) -
         "faas.max_memory": int(megabytes) * MIB if megabytes.isdecimal() else None,
         "aws.log.group.names": [group] if group else None,
     }
-    found |= parse_attributes("OTEL_RESOURCE_ATTRIBUTES", variables.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+    found |= parse_attributes(variables.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     tags = lambda_key.get("tags")
     found |= tags if isinstance(tags, dict) else {}
     found["service.name"] = variables.get("OTEL_SERVICE_NAME") or found["service.name"] or "unknown_service"
     return {key: value for key, value in found.items() if value is not None}
 
 
-def parse_attributes(variable: str, text: str) -> dict[str, str]:
-    """What `key=value,key=value` says, each value percent-encoded; nothing at all where that is not its form.
+def parse_attributes(text: str) -> dict[str, str]:
+    """What OTEL_RESOURCE_ATTRIBUTES says, `key=value` pairs that are percent-encoded; nothing where it is malformed.
 
     So says "Resource SDK", Specifying resource information via an environment variable: an error discards the whole.
     """
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(equals and key.strip() for key, equals, _ in pairs):
-        log("WARN", f"{variable} is left out; expected key=value pairs, separated by commas")
+        log("WARN", "OTEL_RESOURCE_ATTRIBUTES is left out; expected key=value pairs, separated by commas")
         return {}
     return {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
@@ -134,7 +133,7 @@ class OtlpSink:
         Where no part was taken, it raises what one of them met: as check_status does, and OSError.
         """
         deadline = time.monotonic() + timeout_s
-        if not any(id_.startswith(f"{batch.id}-") for id_ in self._bodies):
+        if not any(id_.startswith(f"{batch.id}-") for id_ in list(self._bodies)):
             self._bodies.clear()  # another batch is here
         parts = list(self._parts(batch))
         failures: list[Failure] = []
@@ -271,11 +270,7 @@ def _log_stream(target: SinkURL, signals: Sequence[str], *, required: bool) -> d
 
 def _encoders(signals: Sequence[str]) -> dict[str, Encode]:
     """What encodes each signal; imported now, since after the first /next there is little CPU for it."""
-    found: dict[str, Encode] = {}
-    for signal in signals:
-        with suppress(ModuleNotFoundError):  # until signals are derived
-            found[signal] = import_module(f"extension.sinks.{MODULES[signal]}").encode
-    return found
+    return {signal: import_module(f"extension.sinks.{MODULES[signal]}").encode for signal in signals}
 
 
 def _raise(error: Exception) -> NoReturn:

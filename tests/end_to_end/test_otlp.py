@@ -82,6 +82,18 @@ async def test_resource_of_the_function(lambda_: FakeLambda) -> None:
     assert found["faas.max_memory"] == 128 << 20
 
 
+async def test_tags_are_in_every_record(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """FORWARDER_TAGS are in the key of every line, and in the resource."""
+    with FaultServer(collector := Collector()) as server:
+        sinks = f"otlp+{server.url} file://{tmp_path}/out.ndjson"
+        await run(lambda_, sinks, "x", FORWARDER_TAGS="team=shop,environment=prod,id=7")
+    tags = {"team": "shop", "environment": "prod", "id": "7"}
+    lines = [json.loads(line) for line in (tmp_path / "out.ndjson").read_bytes().splitlines()]
+    assert [line["lambda"]["tags"] for line in lines] == [tags] * len(lines)
+    for _, request in collector.taken:
+        assert tags.items() <= attributes(request.resource_logs[0].resource.attributes).items()
+
+
 async def test_partial_success_is_in_the_ledger(lambda_: FakeLambda) -> None:
     """What the backend rejects of a request is counted with a reason, and not sent again."""
     rejected = []
