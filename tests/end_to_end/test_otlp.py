@@ -85,7 +85,7 @@ async def test_resource_of_the_function(lambda_: FakeLambda) -> None:
 async def test_tags_are_in_every_record(lambda_: FakeLambda, tmp_path: Path) -> None:
     """FORWARDER_TAGS are in the key of every line, and in the resource."""
     with FaultServer(collector := Collector()) as server:
-        sinks = f"otlp+{server.url} file://{tmp_path}/out.ndjson"
+        sinks = f"otlp+{server.url}?signals=logs file://{tmp_path}/out.ndjson"
         await run(lambda_, sinks, "x", FORWARDER_TAGS="team=shop,environment=prod,id=7")
     tags = {"team": "shop", "environment": "prod", "id": "7"}
     lines = [json.loads(line) for line in (tmp_path / "out.ndjson").read_bytes().splitlines()]

@@ -135,7 +135,7 @@ async def test_an_intake_that_ends_each_connection_gets_each_record_once(
 
 async def test_an_intake_that_takes_little_gets_everything(lambda_: FakeLambda) -> None:
     """An intake that takes but a few records in a request gets all of them, and soon no more at once than it takes."""
-    lines = [f"line {number}" for number in range(1000)]
+    lines = [f"line {number}" for number in range(300)]
     with FaultServer(lambda request: Answer(413 if request.text.count(b"\n") > 8 else 200)) as server:
         await lambda_.start(FORWARDER_SINKS=f"{server.url}/?types=function", FORWARDER_FLUSH="interval")
         await lambda_.subscribe()

@@ -58,7 +58,7 @@ async def test_http_subscriber_gets_arrays_and_a_failed_post_again(probe: Path, 
 
 async def test_slow_subscriber_loses_whole_batches_and_is_told_how_many(probe: Path, plan: Plan) -> None:
     """While one batch is in flight the next is dropped; delivered and dropped make up all that was printed."""
-    env = plan(types=["platform", "function"], accept_delay_s=1.0, hold_s=1.5)
+    env = plan(types=["platform", "function"], accept_delay_s=5.0, hold_s=5.5)
     burst = 100_000
     async with Environment(
         layer=probe, function=EXAMPLE, env=env, faults=Faults(burst=burst), timeout_s=30
@@ -74,7 +74,7 @@ async def test_slow_subscriber_loses_whole_batches_and_is_told_how_many(probe: P
 
 async def test_slow_subscriber_is_waited_for_on_request(probe: Path, plan: Plan, tmp_path: Path) -> None:
     """With hold_back_bytes what a subscriber does not read in time waits for it: nothing is dropped."""
-    env = plan(types=["platform", "function"], accept_delay_s=1.0, hold_s=1.5, shutdown_s=0.5)
+    env = plan(types=["platform", "function"], accept_delay_s=5.0, hold_s=5.5, shutdown_s=0.5)
     faults = Faults(burst=100_000, hold_back_bytes=64 << 20)
     async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults, timeout_s=30) as environment:
         await environment.invoke()
@@ -87,7 +87,7 @@ async def test_slow_subscriber_is_waited_for_on_request(probe: Path, plan: Plan,
 
 async def test_what_is_held_back_is_bounded(probe: Path, plan: Plan) -> None:
     """Beyond hold_back_bytes batches are dropped, and their records counted, as ever."""
-    env = plan(types=["platform", "function"], accept_delay_s=1.0, hold_s=1.5)
+    env = plan(types=["platform", "function"], accept_delay_s=5.0, hold_s=5.5)
     faults = Faults(burst=100_000, burst_bytes=100, hold_back_bytes=1 << 20)
     async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults, timeout_s=30) as environment:
         await environment.invoke()
