@@ -44,6 +44,7 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
         path=unquote(parts.path) if is_file else parts.path,
         parameters=dict(parse_qsl(parts.query, keep_blank_values=True)),
         place=place,
+        query=parts.query,
     )
 
 

@@ -15,11 +15,12 @@ import time
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from urllib.parse import unquote_plus
 
 from extension.records import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.records import Batch
@@ -29,6 +30,7 @@ SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take s
 OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics"}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
 DERIVED = {"temporality": ("delta", "cumulative"), "invoke_span": ("yes", "no")}
+PASSED_ON = "query."  # what a parameter's name begins with that is meant for the intake, whatever it is called
 MAX_OPENING = 8  # threads; more sinks wait for one of them
 # A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -128,6 +130,8 @@ class Sink(Protocol):
 class SinkModule(Protocol):
     """What a module in this folder declares. One that calls AWS has SERVICE and OPERATIONS as well, for the build.
 
+    One whose PASSES_ON is true sends on, in the URL that it asks for, what of the query is not a parameter of ours.
+
     SCHEMES are those of its URLs. URL is how README writes one, with the first scheme, and SUMMARY what it is, in one
     line. Of the query PARAMETERS, COMMON_PARAMETERS aside, the HARMLESS ones may be printed with their values, once
     `open_sink` has taken them. IAM_ACTIONS are what the function's role needs. PROBE is what is left at the destination
@@ -152,7 +156,7 @@ class SinkURL(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need.
 
     `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
-    as in "sink 2 of FORWARDER_SINKS".
+    as in "sink 2 of FORWARDER_SINKS". `query` is as it stands in the URL; `load` leaves what an intake gets of it.
     """
 
     name: str
@@ -164,6 +168,7 @@ class SinkURL(NamedTuple):
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
     place: str = "the sink"
+    query: str = ""
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
@@ -237,13 +242,25 @@ def load(target: SinkURL) -> Sink:
     if target.scheme not in module.SCHEMES:
         raise unknown_scheme(module.SCHEMES)
     derived = DERIVED if "signals" in module.PARAMETERS else {}
-    allowed = COMMON_PARAMETERS | module.PARAMETERS | derived.keys()
+    ours = COMMON_PARAMETERS | module.PARAMETERS | derived.keys()
+    passes_on = getattr(module, "PASSES_ON", False)
     for number, name in enumerate(target.parameters, 1):
-        if name not in allowed:
-            raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(allowed))}")
+        if name not in ours and not passes_on:
+            raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(ours))}")
     for parameter, choices in derived.items():
         choice(target, parameter, choices)
-    return module.open_sink(target)
+    return module.open_sink(target._replace(query=passed_on(target.query, ours) if passes_on else ""))
+
+
+def passed_on(query: str, ours: Collection[str]) -> str:
+    """What of a query is for the intake, in its order and encoded as it stands. Raises BadSetting.
+
+    That is every parameter that is not one of `ours`, and each that is marked by PASSED_ON, without the mark.
+    """
+    if not query.isascii() or not query.isprintable() or "@" in query:  # which would be the end of a password
+        raise BadSetting("expected a query in which @ is written as %40, and what is not ASCII as %XX")
+    parts = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in ours]
+    return "&".join(part.removeprefix(PASSED_ON) for part in parts)
 
 
 def unknown_scheme(expected: Iterable[str]) -> BadSetting:

@@ -6,16 +6,15 @@ Decisions are the caller's: nothing is tried again here, and no redirect is foll
 
 from __future__ import annotations
 
-import base64
 import http.client
-import os
 import re
 import select
 import time
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
-from extension.sinks import BadSetting, _tls
+from extension.sinks import _tls
+from extension.sinks._proxies import authorization, proxy_of
 
 if TYPE_CHECKING:
     import socket
@@ -39,16 +38,16 @@ class Response(NamedTuple):
 class Connection:
     """A connection to the server of a URL, straight or through the proxy that the environment names for it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, files: _tls.Files = _tls.Files()) -> None:  # noqa: B008 - it never changes
         """Open nothing yet. Raises BadSetting for a proxy or for certificates that cannot be used."""
         self._url = urlsplit(url)
-        self._proxy = _proxy(self._url)
-        self._context = _tls.open_context() if self._url.scheme == "https" else None
+        self._proxy = proxy_of(self._url)
+        self._context = _tls.open_context(files) if self._url.scheme == "https" else None
         self._kept: http.client.HTTPConnection | None = None
         # a proxy for https is asked for a tunnel; one for http takes the whole URL
         whole = self._proxy is not None and self._context is None
         self._prefix = f"http://{self._url.netloc}" if whole else ""
-        self._extra = _authorization(self._proxy) if whole else {}
+        self._extra = authorization(self._proxy) if whole else {}
 
     def request(
         self,
@@ -104,9 +103,9 @@ class Connection:
         if self._context is None:
             connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         else:
-            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=self._context)
+            connection = _Secure(host, port, timeout=timeout_s, context=self._context)
             if self._proxy is not None:
-                connection.set_tunnel(self._url.hostname or "", self._url.port, _authorization(self._proxy))
+                connection.set_tunnel(self._url.hostname or "", self._url.port, authorization(self._proxy))
         connection.response_class = _Answer
         try:
             connection.connect()
@@ -116,6 +115,20 @@ class Connection:
                 raise ConnectionError(f"the proxy makes no tunnel: HTTP {refused[0] if refused else 'error'}") from None
             raise
         return connection
+
+
+class _Secure(http.client.HTTPSConnection):
+    """One that asks a proxy for an IPv6 address in brackets (RFC 9110, section 9.3.6), as CPython 3.11 does not."""
+
+    _tunnel_host: str
+
+    def _tunnel(self) -> None:
+        host = self._tunnel_host
+        self._tunnel_host = f"[{host}]" if ":" in host else host
+        try:
+            super()._tunnel()  # type: ignore[misc] # private, and so not in typeshed
+        finally:
+            self._tunnel_host = host  # by which the certificate is checked
 
 
 class _Answer(http.client.HTTPResponse):
@@ -148,29 +161,3 @@ def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float
             answer.will_close = True
             break
     return content
-
-
-def _proxy(url: SplitResult) -> SplitResult | None:
-    """The proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, in either case, unless NO_PROXY excepts the host."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    import urllib.request  # noqa: PLC0415 - 3 ms, and proxies are rare
-
-    proxies = urllib.request.getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
-    if not named or urllib.request.proxy_bypass(url.netloc):
-        return None
-    try:
-        proxy = urlsplit(named if "://" in named else f"http://{named}")
-        if proxy.scheme == "http" and proxy.hostname and proxy.port != 0:
-            return proxy
-    except ValueError:  # its text quotes the URL, password and all
-        pass
-    raise BadSetting(f"the proxy for {url.scheme} is none that can be used; expected http://host:port")
-
-
-def _authorization(proxy: SplitResult | None) -> dict[str, str]:
-    if proxy is None or proxy.username is None:
-        return {}
-    credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}

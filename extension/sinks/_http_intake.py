@@ -7,9 +7,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from extension.records import Batch
-from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable, choice
+from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable, _tls, choice
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
-from extension.sinks._http import Connection
+from extension.sinks._http import MAX_BODY_S, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from extension.sinks import Failure, Limits, SinkURL
     from extension.sinks._http import Response
 
-PARAMETERS = frozenset({"compression", "headers"})
+PARAMETERS = _tls.PARAMETERS | {"compression", "headers"}
 HARMLESS = frozenset({"compression"})  # headers= may be a secret by mistake, in place of the name of a variable
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": compress_gzip, "zstd": compress_zstd, "none": uncompressed}
 SCOPES = {400: Scope.RECORD, 413: Scope.SIZE, 422: Scope.RECORD}
@@ -35,26 +35,31 @@ class Intake:
         limits: Limits,
         encode: Callable[[Batch], bytes] = Batch.ndjson,
         compressions: Iterable[str] = COMPRESSIONS,
+        judge: Callable[[Batch, Response], Sequence[Failure]] | None = None,
+        answer_s: float = MAX_BODY_S,
     ) -> None:
         """Open nothing yet. `encode` makes a body of a batch; the first of `compressions` is the usual one.
 
+        `judge` tells from an answer which records it does not take, and raises what it means to the whole batch; where
+        there is none, the status says all. The answer's body is read for `answer_s` at most.
         The scheme of the target is http or https, behind a plus where the sink has a name of its own.
         Raises BadSetting.
         """
-        url = server_url(target)
+        self._connection = open_connection(target)
         self.limits = limits
         compression = choice(target, "compression", tuple(compressions))
-        self._path = path
+        self._path = f"{path}?{target.query}" if target.query else path
         self._headers = request_headers(target, content_type, compression)
         self._packed = Packed(COMPRESSIONS[compression], encode)
-        self._connection = Connection(url)
+        self._judge, self._answer_s = judge or by_status, answer_s
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-        """POST the batch. Raises as check_status does, and OSError."""
+        """POST the batch; the records that were not taken. Raises as check_status does, and OSError."""
         body = self._packed.body(batch)
-        check_status(self._connection.request("POST", self._path, self._headers, body, timeout_s))
+        response = self._connection.request("POST", self._path, self._headers, body, timeout_s, self._answer_s)
+        failures = self._judge(batch, response)
         self._packed.forget()
-        return ()
+        return failures
 
     def close(self) -> None:
         """Drop the kept connection."""
@@ -69,6 +74,14 @@ def server_url(target: SinkURL) -> str:
             f"expected {name}{plus}https://host/path, with what is not ASCII as %XX in the path, as xn-- in the host"
         )
     return f"{scheme}://{target.host}"
+
+
+def open_connection(target: SinkURL) -> Connection:
+    """A connection to the server of a sink, not yet made. Raises BadSetting."""
+    url, files = server_url(target), _tls.files_of(target.parameters)
+    if any(files) and not url.startswith("https:"):
+        raise BadSetting("ca=, cert= and key= are for https")
+    return Connection(url, files)
 
 
 def request_headers(target: SinkURL, content_type: str, compression: str) -> dict[str, str]:
@@ -97,6 +110,12 @@ def check_status(response: Response, retriable: Collection[int] = RETRIABLE) -> 
     if status == 429 or retry_after_s:
         raise Throttled(message, retry_after_s)
     raise Unavailable(message)
+
+
+def by_status(_batch: Batch, response: Response) -> Sequence[Failure]:
+    """That all is taken, or nothing: the status says so. Raises as check_status does."""
+    check_status(response)
+    return ()
 
 
 def parse_retry_after(value: str) -> float:

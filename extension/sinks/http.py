@@ -15,9 +15,10 @@ SUMMARY = "POST of gzipped NDJSON to any intake"
 PARAMETERS = _http_intake.PARAMETERS
 HARMLESS = _http_intake.HARMLESS
 IAM_ACTIONS: tuple[str, ...] = ()
+PASSES_ON = True
 PROBE = "one POST of one line"
 
 
 def open_sink(target: SinkURL) -> _http_intake.Intake:
-    """Make a sink of an http or https URL. Query parameters that are ours are taken off; a URL may have no others."""
+    """Make a sink of an http or https URL. Query parameters that are ours are taken off; the others go on."""
     return _http_intake.Intake(target, target.path or "/", "application/x-ndjson", Limits())

@@ -119,7 +119,7 @@ async def test_how_an_invocation_that_failed_is_told(lambda_: FakeLambda, tmp_pa
 async def test_how_bad_settings_are_told(lambda_: FakeLambda, on_error: str, status: int) -> None:
     """Every mistake is named at once; the function is left alone, unless its owner wants it otherwise."""
     variables = {
-        "FORWARDER_SINKS": "ftp://example.com/ https://example.com/in?colour=red",
+        "FORWARDER_SINKS": "ftp://example.com/ loki+https://example.com/in?colour=red",
         "FORWARDER_TYPES": "function,spans",
         "FORWARDER_BUFFER_MAX_ITEMS": "5",
         "FORWARDER_LISTEN_PORT": "9001",

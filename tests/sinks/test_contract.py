@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEMES = contract.names()
 OVER_HTTP = [scheme for scheme in SCHEMES if contract.kind(scheme).permanent]
+PASSING_ON = [
+    name for name in SCHEMES if getattr(importlib.import_module(f"extension.sinks.{name}"), "PASSES_ON", False)
+]
 FIRST = 1_000_000  # of sequences that are all as long
 SECRET = "words that nobody may read"
 
@@ -130,13 +134,27 @@ def test_close_then_send(bench: Bench) -> None:
     assert len(bench.lines()) == 2
 
 
-@every_sink
+@pytest.mark.parametrize("bench", [name for name in SCHEMES if name not in PASSING_ON], indirect=True)
 def test_unknown_parameter(bench: Bench) -> None:
     """A parameter that the sink does not know is refused by its place, with those it knows."""
     bench.open()
     base = bench.kind.url(bench.server.url, bench._folder)
     with pytest.raises(ValueError, match=r"unknown parameter, number 2 of the query; expected .*types"):
         open_sink(f"{base}?types=function&frobnicate=1")
+
+
+@pytest.mark.parametrize("bench", PASSING_ON, indirect=True)
+def test_parameters_of_the_intake(bench: Bench) -> None:
+    """What is not ours goes on as it stands, and so does what `query.` marks though it is called like one of ours."""
+    bench.open()
+    base = bench.kind.url(bench.server.url, bench._folder)
+    mixed = "a=%2F+1&types=function&a=2&compression=none&query.types=theirs&query.b=&c"
+    sink = open_sink(f"{base}{'&' if '?' in base else '?'}{mixed}")
+    sink.send(batch(line(1, time=now_iso())), 10.0)
+    sink.close()
+    assert "a=%2F+1&a=2&types=theirs&b=&c" in bench.server.requests[-1].path
+    assert "function" not in bench.server.requests[-1].path
+    assert len(bench.lines()) == 1
 
 
 @every_sink_over_http

@@ -7,6 +7,7 @@ import ssl
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from extension.sinks import Refused, Throttled, Unavailable
 from extension.sinks._http import MAX_ANSWER_BYTES, Connection
 from extension.sinks._http_intake import parse_retry_after
+from extension.sinks._proxies import proxy_of
+from extension.sinks._tls import Files
 from tests.support.batches import batch, line, open_sink
 from tests.support.fault_server import Answer, FaultServer
 
@@ -86,7 +89,7 @@ class Tunnel:
         while b"\r\n\r\n" not in self.asked:
             self.asked += near.recv(65536)
         host, _, port = self.asked.split()[1].decode().rpartition(":")
-        far = socket.create_connection((host, int(port)))
+        far = socket.create_connection((host.strip("[]"), int(port)))
         near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         back = threading.Thread(target=self._pump, args=(far, near))
         back.start()
@@ -112,8 +115,8 @@ class Tunnel:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    connection = Connection(url)
+def connected(url: str, ca: str = "") -> Iterator[Connection]:
+    connection = Connection(url, Files(ca))
     yield connection
     connection.close()
 
@@ -154,6 +157,41 @@ def test_no_proxy_excepts_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with connected(server.url) as connection:
             assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[2001:db8:1::7]"])
+@pytest.mark.parametrize(
+    "excepted", ["example.org, 127.0.0.0/8,::1/128,2001:db8::/32", "127.0.0.1,::1,2001:db8:1:0::7"]
+)
+def test_no_proxy_excepts_networks(monkeypatch: pytest.MonkeyPatch, host: str, excepted: str) -> None:
+    """An address in a network that NO_PROXY lists is asked directly, an IPv6 one also without brackets."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", excepted)
+    assert proxy_of(urlsplit(f"https://{host}:4318")) is None
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[2001:db9::1]", "intake.example", "10.example", "999.0.0.1", "127"])
+def test_no_proxy_does_not_except_the_rest(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Other addresses, and names, go through the proxy; entries that are none are passed over."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8,2001:db8::/32,/,1/2/3,::/x,, ,[")
+    assert proxy_of(urlsplit(f"https://{host}:4318")) is not None
+
+
+def test_ipv6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A host may be an IPv6 address, over TLS and through a proxy, which is asked for it in brackets."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("::1").configure_cert(context)
+    with FaultServer(lambda _request: Answer(204), tls=context, host="::1") as server, Tunnel() as tunnel:
+        with connected(server.url, str(tmp_path / "ca.pem")) as connection:
+            assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{tunnel.port}")
+        with connected(server.url, str(tmp_path / "ca.pem")) as connection:
+            assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
+        assert [request.headers["host"] for request in server.requests] == [server.host, server.host]
+    assert tunnel.asked.startswith(f"CONNECT {server.host} HTTP/1".encode())
 
 
 def test_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ def sink_url(url: str, headers: Sequence[tuple[str, str]] = ()) -> sinks.SinkURL
         parameters,
         headers=tuple(headers),
         function_name="demo",
+        query=parts.query,
     )
 
 

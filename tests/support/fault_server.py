@@ -86,6 +86,7 @@ class FaultServer:
         script: Script = (),
         otherwise: Action = OK,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.requests: list[Request] = []
         self._choose = script if callable(script) else _in_order(script, otherwise)
@@ -93,10 +94,10 @@ class FaultServer:
         self._closing = threading.Event()
         self._connections: dict[int, socket.socket] = {}
         self._count = itertools.count(1)
-        self._http = _HttpServer(self, tls)
+        self._http = _HttpServer(self, tls, host)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
         scheme = "https" if tls else "http"
-        self.host = f"127.0.0.1:{self._http.server_address[1]}"
+        self.host = f"{f'[{host}]' if ':' in host else host}:{self._http.server_address[1]}"
         self.url = f"{scheme}://{self.host}"
 
     def __enter__(self) -> Self:
@@ -184,10 +185,11 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, faults: FaultServer, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, faults: FaultServer, tls: ssl.SSLContext | None, host: str) -> None:
         self.faults = faults
         self._tls = tls
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Handler)
 
     def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # typeshed's own union
         if not self._tls:

@@ -1,7 +1,7 @@
 """Sink URLs that hold what nobody may read: MARKS, as people write them who mistake a URL for something else.
 
-MISTAKEN are settings that are refused; LAWFUL are URLs that work, with a secret in their path. No URL has white space,
-so that many fit into one FORWARDER_SINKS.
+MISTAKEN are settings that are refused; LAWFUL are URLs that work, with a secret in their path or query. No URL
+has white space, so that many fit into one FORWARDER_SINKS.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ _AUTHORITIES = [
     ":443/Pa55w0rd",
 ]
 _QUERIES = [
-    "Pa55w0rd",
-    "Pa55w0rd=",
-    "Pa55w0rd=x",
-    "token=Pa55w0rd",
-    "api_key=Pa55w0rd&types=function",
-    "types=function&sig=Pa55w0rd",
     "types=Pa55w0rd",
     "types=function;token=Pa55w0rd",
+    "tok\u00e9n=Pa55w0rd",
+    "token=Pa55w0rd\u00e9",
+    "token=Pa55w0rd&compression=x",
+    "ca=Pa55w0rd",
+    "cert=/nonexistent/Pa55w0rd",
+    "cert=/dev/null&key=Pa55w0rd",
+    "key=Pa55w0rd",
     "compression=Pa55w0rd",
     "compression=gzip;token=Pa55w0rd",
     "compression=gzip,token=Pa55w0rd",
@@ -61,8 +62,18 @@ _QUERIES = [
     "headers=Authorization:%20Bearer%20Pa55w0rd",
     "headers=Pa55w0rd",
     "headers=FORWARDER_Pa55w0rd",
-    "%54ypes=Pa55w0rd",
+    "%74ypes=Pa55w0rd",
     "types=function#Pa55w0rd",
+]
+_PASSED_ON = [  # to any intake by https; other sinks know them not
+    "Pa55w0rd",
+    "Pa55w0rd=",
+    "Pa55w0rd=x",
+    "token=Pa55w0rd",
+    "api_key=Pa55w0rd&types=function",
+    "types=function&sig=Pa55w0rd",
+    "query.token=Pa55w0rd",
+    "%54ypes=Pa55w0rd",
     "?types=Pa55w0rd",
     "&&Pa55w0rd&=Pa55w0rd",
 ]
@@ -126,6 +137,7 @@ _OTHERS = [
 MISTAKEN = [
     *(f"{scheme}://{authority}" for scheme in ("http", "https") for authority in _AUTHORITIES),
     *(f"https://host/v1?{query}" for query in _QUERIES),
+    *(f"loki+https://host/v1?{query}" for query in [*_QUERIES, *_PASSED_ON]),
     *(f"s3://bucket/p?{query}" for query in _AWS_QUERIES),
     *(f"firehose://stream?{query}" for query in _AWS_QUERIES),
     *_OWN_QUERIES,
@@ -137,6 +149,7 @@ LAWFUL = [
     "https://host/receiver/v1/http/Pa55w0rd",
     "https://host:8443/v1/Pa55w0rd/logs?types=function",
     "https://host/Pa55w0rd?compression=none",
+    *(f"https://host/v1?{query}" for query in _PASSED_ON),
     "http://[::1]:8080/Pa55w0rd",
     "https://host//Pa55w0rd",
     "https://host/%50a/Pa55w0rd",
