@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from extension import lenient
 from extension.sinks import Limits, _http_intake
+from extension.sinks._level import level
 from extension.sinks._time import timestamp_ns
 
 if TYPE_CHECKING:
-    from extension.records import Batch, Record
+    from extension.records import Batch
     from extension.sinks import SinkURL
 
 SCHEMES = ("loki+https", "loki+http")
@@ -36,10 +36,6 @@ PUSH = "/loki/api/v1/push"
 # bytes beside each line. Both are below what a tenant may send at once, ingestion_burst_size_mb of 6.
 LIMITS = Limits(bytes=4_000_000, record_bytes=256 << 10, overhead=32)
 
-# Words that Loki itself finds for detected_level; as labels they stay few, whatever a function writes for a level.
-LEVELS = {word: word for word in ("trace", "debug", "info", "warn", "error", "critical", "fatal")} | {"warning": "warn"}
-UNKNOWN = "unknown"
-
 
 def open_sink(target: SinkURL) -> _http_intake.Intake:
     """Make a sink of loki+https://host/prefix; a prefix may end in the path of the push API itself."""
@@ -49,7 +45,10 @@ def open_sink(target: SinkURL) -> _http_intake.Intake:
 
 
 def push(batch: Batch, function_name: str) -> bytes:
-    """The body of a push: a stream for each type and level, its lines in order of time."""
+    """The body of a push: a stream for each type and level, its lines in order of time.
+
+    The levels are words that Loki itself finds for detected_level; as labels they stay few.
+    """
     streams: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for record in batch.records:
         value = timestamp_ns(record.time), record.line.decode()
@@ -66,15 +65,3 @@ def push(batch: Batch, function_name: str) -> bytes:
             ]
         }
     )
-
-
-def level(record: Record) -> str:
-    """The level of a record that is an object, one of LEVELS; unknown where it has none, or another."""
-    if b'"level"' not in record.line:  # so no other line is parsed; within a text the quotes are escaped
-        return UNKNOWN
-    try:
-        found = lenient.loads(record.line).get("record")
-    except (ValueError, RecursionError, OverflowError):
-        return UNKNOWN
-    word = found.get("level") if isinstance(found, dict) else None
-    return LEVELS.get(word.lower(), UNKNOWN) if isinstance(word, str) else UNKNOWN

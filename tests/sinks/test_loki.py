@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from extension.delivery.disk import Disk
-from extension.delivery.queue import Queue
 from extension.records import Batch, Record
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, load
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record, sink_url
 from tests.support.fault_server import Answer, FaultServer
-from tests.support.reach import run_empty
+from tests.support.reach import settle
 from tests.support.sink_cases.loki import MAX_LINE_BYTES, Loki
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from extension.delivery.queue import Queue
     from extension.sinks import Sink
     from tests.support.fault_server import Request, Script
 
@@ -165,11 +163,8 @@ def test_statuses(status: int) -> None:
 
 def deliver(loki: Loki, records: Sequence[Record]) -> Queue:
     """The queue, once each of the records has come to its end."""
-    numbers = itertools.count(1)
     with opened(loki) as (sink, _):
-        queue = Queue(1 << 30, sink.limits, Disk(0), lambda: f"{ENVIRONMENT}-{next(numbers)}")
-        asyncio.run(run_empty(sink, queue, records))
-    return queue
+        return asyncio.run(settle(sink, records))
 
 
 def test_all_arrive_but_those_that_loki_refuses() -> None:

@@ -117,6 +117,14 @@ async def deliver(sink: Sink, service: Service, sent: Sequence[Record]) -> Reach
     return Reached(elapsed_s, metered.cpu_s, Counter(service.lines()), metered.fill)
 
 
+async def settle(sink: Sink, sent: Sequence[Record]) -> Queue:
+    """The queue of a delivery to the sink, once each of the records has come to its end."""
+    numbers = itertools.count(1)
+    queue = Queue(1 << 30, sink.limits, Disk(0), lambda: f"{ENVIRONMENT}-{next(numbers)}")
+    await run_empty(sink, queue, sent)
+    return queue
+
+
 async def run_empty(sink: Sink, queue: Queue, sent: Sequence[Record]) -> Delivery:
     """Offer the records to a delivery of the queue, and run it until the last has come to its end."""
     opening: Future[Sink] = Future()
