@@ -21,3 +21,9 @@ def timestamp_ns(text: str) -> int:
         return time.time_ns()
     found_ns = since // MICROSECOND * 1000
     return max(0, found_ns) if found_ns < 1 << 63 else time.time_ns()
+
+
+def iso(text: str) -> str:
+    """A record's time as RFC 3339 has it, in UTC and to the millisecond; as timestamp_ns where it cannot be told."""
+    milliseconds = timestamp_ns(text) // 10**6
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

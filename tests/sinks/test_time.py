@@ -1,10 +1,10 @@
-"""The time of a record as a number."""
+"""The time of a record as a number, and as a text that every destination reads."""
 
 import time
 
 import pytest
 
-from extension.sinks._time import timestamp_ns
+from extension.sinks._time import iso, timestamp_ns
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,17 @@ def test_what_cannot_be_told_is_now(text: str) -> None:
     """What is no time, or too late for 64 bits, is now."""
     before = time.time_ns()
     assert before <= timestamp_ns(text) <= time.time_ns()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-21T04:05:06.789Z", "2026-11-21T04:05:06.789Z"),
+        ("2026-11-21T05:05:06.7899999+01:00", "2026-11-21T04:05:06.789Z"),
+        ("2026-11-21", "2026-11-21T00:00:00.000Z"),
+        ("1960-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
+    ],
+)
+def test_a_time_has_one_form(text: str, expected: str) -> None:
+    """A time becomes one in UTC with milliseconds."""
+    assert iso(text) == expected
