@@ -15,11 +15,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import botocore.session
 import orjson
 import pytest
+import trustme
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -349,6 +350,106 @@ def test_as_many_documents_as_the_limit_says(
     assert list(sink.send(batch(*lines), 20.0)) == []
     assert list(sink.send(batch(*lines, number=2), 20.0)) == []  # 409 for each
     assert len(found(noida, data_stream)) == len(lines)
+
+
+# --- nginx: TLS, as a server speaks it that demands a certificate
+
+
+@pytest.fixture(scope="session")
+def nginx_command() -> Path:
+    """This machine's nginx, or Debian's, unpacked but not installed."""
+    if (there := shutil.which("nginx")) is not None:
+        return Path(there)
+    unpacked = INSTALLED / "nginx" / "usr" / "sbin" / "nginx"
+    if not unpacked.exists():
+        if not shutil.which("apt-get"):
+            pytest.skip("there is neither nginx nor apt-get")
+        shutil.rmtree(INSTALLED / "nginx", ignore_errors=True)
+        (INSTALLED / "nginx").mkdir(parents=True)
+        unpack = ["sh", "-c", "apt-get download -qq nginx && dpkg-deb -x nginx_*.deb ."]
+        if subprocess.run(unpack, cwd=INSTALLED / "nginx", timeout=200, check=False).returncode:
+            pytest.skip("apt-get finds no nginx")
+    return unpacked
+
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error;
+events {{ worker_connections 64; }}
+http {{
+    log_format test '$status|$ssl_protocol|$ssl_client_s_dn|$connection_requests|$request_uri';
+    access_log {folder}/access test;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    keepalive_requests 2;
+    server {{
+        listen 127.0.0.1:{port} ssl; listen [::1]:{port} ssl;
+        ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
+        ssl_protocols TLSv1.2 TLSv1.3; ssl_client_certificate {folder}/clients.pem; ssl_verify_client on;
+        location / {{ return 204; }}
+    }}
+}}
+"""
+
+
+class Nginx(NamedTuple):
+    """A server that takes everything, of those who show a certificate; its folder has ca.pem and client.pem."""
+
+    folder: Path
+    port: int
+
+    def url(self, query: str, host: str = "127.0.0.1") -> str:
+        """A sink URL that trusts this server."""
+        return f"https://{host}:{self.port}/v1?ca={self.folder}/ca.pem&{query}"
+
+    def answered(self, count: int) -> list[list[str]]:
+        """Status, version of TLS, name of the client, number on its connection, and path, of so many requests."""
+        deadline = time.monotonic() + START_S
+        while len(lines := (self.folder / "access").read_text().splitlines()) < count:  # written behind the answer
+            assert time.monotonic() < deadline, f"{len(lines)} requests of {count}"
+            time.sleep(0.01)
+        return [line.split("|") for line in lines]
+
+
+@pytest.fixture
+def nginx(nginx_command: Path, tmp_path: Path) -> Iterator[Nginx]:
+    """An nginx that demands certificates, and ends a connection after two requests."""
+    authority, clients = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    clients.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
+    authority.issue_cert("127.0.0.1", "::1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    client = clients.issue_cert("function@example.org", common_name="function")
+    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    [port] = free_ports(1)
+    (tmp_path / "conf").write_text(NGINX.format(folder=tmp_path, port=port))
+    process = subprocess.Popen([nginx_command, "-p", tmp_path, "-e", tmp_path / "error", "-c", tmp_path / "conf"])
+    wait_for(process, lambda: socket.create_connection(("127.0.0.1", port), 5).close())
+    yield Nginx(tmp_path, port)
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_certificate_is_shown(nginx: Nginx, host: str, open_for_test: Callable[[str], Sink]) -> None:
+    """A server that demands a certificate gets ours, and what of the query is its own."""
+    sink = open_for_test(nginx.url(f"cert={nginx.folder}/client.pem&source=a%2Fb", host))
+    assert sink.send(batch(line(1)), 10.0) == ()
+    [[status, version, name, _, path]] = nginx.answered(1)
+    assert (status, version, path) == ("204", "TLSv1.3", "/v1?source=a%2Fb")
+    assert name.startswith("CN=function,")
+
+
+def test_connection_that_the_server_ends(nginx: Nginx, open_for_test: Callable[[str], Sink]) -> None:
+    """A connection is kept as long as the server keeps it; when it ends, nothing fails and nothing is sent twice."""
+    sink = open_for_test(nginx.url(f"cert={nginx.folder}/client.pem"))
+    for number in range(5):
+        assert sink.send(batch(line(number), number=number), 10.0) == ()
+    assert [number for *_, number, _ in nginx.answered(5)] == ["1", "2", "1", "2", "1"]
+
+
+def test_certificate_that_is_missing(nginx: Nginx, open_for_test: Callable[[str], Sink]) -> None:
+    """Without a certificate nginx takes nothing; it says so by HTTP 400, not by TLS."""
+    with pytest.raises(Refused, match=r"^HTTP 400$"):
+        open_for_test(nginx.url("")).send(batch(line(1)), 10.0)
 
 
 # --- DuckDB: the table of docs/sinks.md
