@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from extension import sinks
+from tests.support import sink_contract as contract
 from tests.support.clocks import Clocks
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import OK, Action, Answer, FaultServer, Hang, Request
@@ -16,6 +18,8 @@ from tests.support.forwarding import assert_balanced, delivered, received
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+OVER_HTTP = [name for name in sinks.known() if contract.kind(name).permanent and not contract.kind(name).prepare]
 
 
 async def test_a_freeze_in_the_middle_of_a_send_costs_nothing(lambda_: FakeLambda, tmp_path: Path) -> None:
@@ -46,15 +50,19 @@ async def test_a_freeze_in_the_middle_of_a_send_costs_nothing(lambda_: FakeLambd
     assert_balanced(lambda_.ledger)
 
 
-async def test_a_connection_that_died_in_a_freeze_is_replaced(lambda_: FakeLambda) -> None:
-    """A kept connection that is gone after a freeze is no failure of the sink."""
-    with FaultServer() as server:
-        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FLUSH="invocation")
+@pytest.mark.parametrize("sink", OVER_HTTP)
+async def test_a_connection_that_died_in_a_freeze_is_replaced(lambda_: FakeLambda, tmp_path: Path, sink: str) -> None:
+    """A kept connection that is gone after a freeze is no failure of a sink, and nothing is sent twice for it."""
+    receiver = contract.kind(sink).receiver(tmp_path)
+    with FaultServer(receiver) as server:
+        url = contract.destination(sink, server, tmp_path, receiver).url
+        await lambda_.start(FORWARDER_SINKS=url, FORWARDER_FLUSH="invocation")
         await lambda_.subscribe()
         await lambda_.invoke("r1", "one")
         server.reset_connections()
         await lambda_.invoke("r2", "two")
-        assert received(server) == ["one", "two"]
+        records = [json.loads(line) for line in receiver.lines()]
+        assert [record["record"] for record in records if record["type"] == "function"] == ["one", "two"]
         assert await lambda_.shut_down() == 0
     assert [line["message"] for line in lambda_.log] == ["ledger"]
 
