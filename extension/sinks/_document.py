@@ -11,7 +11,7 @@ from extension import lenient
 
 # The line as the platform writes it, white space or none, up to the value of "record".
 BEGUN = re.compile(rb'\{\s*"time"\s*:\s*"[^"\\]{0,99}"\s*,\s*"type"\s*:\s*"[^"\\]{0,99}"\s*,\s*"record"\s*:\s*')
-KEY = b'"lambda":'  # the last of them is ours (extension/lambda_key.py): what is behind it is flat
+KEY = b'"lambda":{'  # the last of them is ours (extension/lambda_key.py), for no tag is an object
 ID = b'"id":"'
 
 
@@ -34,12 +34,15 @@ class Document(NamedTuple):
 
 
 def take_apart(line: bytes) -> Document:
-    """A line as the pipeline made it, with its key "lambda"."""
-    begun, _, key = line[:-1].rpartition(KEY)
+    """A line as the pipeline made it; one that has no key "lambda" has no id."""
+    begun, there, members = line[:-1].rpartition(KEY)
+    if not there:
+        begun, members = line[:-1], b"}"
     begun = begun.removesuffix(b",")
     found = BEGUN.match(begun)
     record = begun[found.end() :] if found else _record(line)
-    return Document(record, key, key.rpartition(ID)[2].partition(b'"')[0].decode())
+    _, has_id, id_ = members.rpartition(ID)
+    return Document(record, b"{" + members, id_.partition(b'"')[0].decode() if has_id else "")
 
 
 def text_of(document: Document) -> bytes:

@@ -37,7 +37,6 @@ from extension.sinks import (
     signal_of,
 )
 from extension.sinks._compression import Packed
-from extension.sinks._http import Connection
 from extension.sinks._otlp_resource import build
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class OtlpSink:
         self._compress = _http_intake.COMPRESSIONS[compression]
         self._bodies: dict[str, Packed] = {}
         self._resources: dict[bytes, Resource] = {}
-        self._connection = Connection(self._url)
+        self._connection = _http_intake.open_connection(target)
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """POST each part of the batch; the records that were not taken, or that the destination rejects.

@@ -14,7 +14,7 @@ from tests.support import sink_contract as contract
 from tests.support.clocks import Clocks
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import OK, Action, Answer, FaultServer, Hang, Request
-from tests.support.forwarding import assert_balanced, delivered, received
+from tests.support.forwarding import assert_balanced, delivered
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -92,6 +92,7 @@ def test_texts_and_objects_go_into_one_index() -> None:
     "text",
     [
         b'{"lambda":{"id":"x-1"}}',
+        b'{"record":{"lambda":{"id":"a"}},"lambda":{"tags":{"lambda":"b","id":"c"},"id":"x-1","refusedBy":"s3://d","reason":"e"}}',
         b'{"record":"a","lambda":{"id":"x-1"}}',
         b'{"record":{"a":1},"type":"function","time":"2026-11-21T04:05:06.789Z","lambda":{"id":"x-1"}}',
         b'{ "time" : "2026-11-21T04:05:06.789Z" ,"type": "function",\t"record" : "a" ,"lambda":{"id":"x-1"}}',
@@ -106,6 +107,16 @@ def test_lines_of_other_forms(text: bytes) -> None:
     with opened(stream) as (sink, _):
         assert list(sink.send(Batch("x-b1", [Record(1, "function", text, "function", TIME)]), 5.0)) == []
     assert list(stream.documents) == ["x-1"]
+
+
+def test_line_without_ids() -> None:
+    """A line that says nothing of where it is from is a document without an id of ours, which the index gives it."""
+    text = b'{"time":"2026-11-21T04:05:06.789Z","type":"function","record":"a"}'
+    with opened([Answer(200, {}, b'{"errors":false}')]) as (sink, server):
+        sink.send(Batch("x-b1", [Record(1, "function", text, "function", TIME)]), 5.0)
+    action, source = server.requests[0].text.splitlines()
+    assert orjson.loads(action) == {"create": {}}
+    assert orjson.loads(source) == {"@timestamp": TIME, "type": "function", "message": "a", "lambda": {}}
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,9 @@ def test_client_without_the_certificate(demanding: Intaking, pem: Path, stranger
     assert demanding.intake.lines() == []
 
 
-@pytest.mark.parametrize("scheme", ["https", "loki+https", "splunk+https", "elasticsearch+https", "datadog+https"])
+@pytest.mark.parametrize(
+    "scheme", ["https", "loki+https", "splunk+https", "elasticsearch+https", "datadog+https", "otlp+https"]
+)
 def test_every_intake_shows_its_certificate(demanding: Intaking, pem: Path, scheme: str) -> None:
     """Each sink over HTTP reaches a server that demands a certificate, with the same three parameters."""
     host = demanding.server.url.removeprefix("https://")
