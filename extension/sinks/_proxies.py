@@ -52,7 +52,7 @@ def _is_in(host: str, excepted: str) -> bool:
     def networks() -> Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         for entry in excepted.split(","):
             try:
-                yield ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+                yield ipaddress.ip_network(entry.strip(), strict=False)
             except ValueError:  # a name, as most are
                 continue
 
