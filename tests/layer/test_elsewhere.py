@@ -15,6 +15,7 @@ from layer import glibc
 from tests.support import ROOT, unzip
 from tests.support.frozen_claims import (  # noqa: F401 - claims and fixtures that run in this module
     destinations,
+    test_client_certificate_is_shown,
     test_every_aws_sink_delivers_to_moto,
     test_every_sink_delivers,
     test_https_is_verified,

@@ -86,6 +86,21 @@ async def test_https_is_verified(lambda_: FakeLambda, tmp_path: Path) -> None:
     assert len(intake.lines()) == len(lambda_.sent)
 
 
+async def test_client_certificate_is_shown(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """The bundle reaches a server that demands a certificate, with the files that a sink's URL names."""
+    authority, clients = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    clients.issue_cert("function@example.org").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "cert.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    clients.configure_trust(context)
+    intake = contract.Intake()
+    with FaultServer(intake, tls=context) as server:
+        await _forward(lambda_, f"{server.url}?ca={tmp_path}/ca.pem&cert={tmp_path}/cert.pem", {})
+    assert len(intake.lines()) == len(lambda_.sent)
+
+
 async def test_stranger_is_refused(lambda_: FakeLambda) -> None:
     """A server whose authority is not among those in the bundle gets nothing, and the log says why."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
