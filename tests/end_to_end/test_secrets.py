@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fault_server import Answer, FaultServer, Reset, refused_port
+from tests.support.fault_server import Action, Answer, FaultServer, Reset, refused_port
 from tests.support.forwarding import delivered
 from tests.support.secret_urls import LAWFUL, MARKS, MISTAKEN, shown
 from tests.support.strict_aws import CREDENTIALS
@@ -102,4 +102,22 @@ async def test_errors_of_sends_show_no_path(lambda_: FakeLambda, tmp_path: Path)
         await lambda_.invoke("r1", "one")
         assert await lambda_.shut_down() == 0
     assert "sink fails; its records wait" in [line["message"] for line in lambda_.log]
+    assert shown(json.dumps(lambda_.log)) == shown(path.read_text()) == []
+
+
+@pytest.mark.parametrize("fault", [Answer(403), Answer(400, {}, SECRET.encode()), Answer(503), Reset()], ids=str)
+async def test_what_goes_on_to_an_intake_is_not_shown(lambda_: FakeLambda, tmp_path: Path, fault: Action) -> None:
+    """A token in the query, or the path of a file with one, is in neither log, ledger nor fallback, whatever fails."""
+    path = tmp_path / "fallback"
+    with FaultServer(otherwise=fault) as server:
+        schemes = ("http", "splunk+http", "elasticsearch+http", "datadog+http")
+        urls = [f"{scheme}://{server.host}/index?{SECRET}={SECRET}&query.types={SECRET}" for scheme in schemes]
+        await lambda_.start(
+            FORWARDER_SINKS=" ".join(urls), FORWARDER_FALLBACK=f"file://{path}", FORWARDER_LOG_LEVEL="DEBUG"
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert len([request for request in server.requests if f"{SECRET}={SECRET}&types={SECRET}" in request.path]) >= 4
+    assert len(lambda_.ledger["sinks"]) == 5
     assert shown(json.dumps(lambda_.log)) == shown(path.read_text()) == []
