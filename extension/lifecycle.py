@@ -324,7 +324,7 @@ def _signals(
         environment_id,
         temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
         traces="traces" in wanted,
-        invoke_span=all(url.parameters.get("invoke_span") != "no" for url in config.sinks),
+        invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )

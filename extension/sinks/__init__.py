@@ -192,17 +192,22 @@ def parse_signals(text: str) -> tuple[str, ...]:
     return tuple(signal for signal in SIGNALS if signal in chosen)
 
 
+def signal_parameter(target: SinkURL, name: str) -> str | None:
+    """A parameter that is about signals, of a sink that speaks OTLP; one of that name elsewhere is the intake's own."""
+    return target.parameters.get(name) if target.scheme.startswith("otlp+") else None
+
+
 def signals_of(target: SinkURL) -> tuple[str, ...]:
     """The signals that a sink takes: logs, and where it speaks OTLP all, or those that `signals=` names."""
     with suppress(BadSetting):  # which open_sink raises again
-        if "signals" in target.parameters:
-            return parse_signals(target.parameters["signals"])
+        if (named := signal_parameter(target, "signals")) is not None:
+            return parse_signals(named)
     return SIGNALS if target.scheme.startswith("otlp+") else ("logs",)
 
 
 def temporality_of(target: SinkURL) -> str:
     """Whether the metrics of a sink are delta, or cumulative."""
-    return "cumulative" if target.parameters.get("temporality") == "cumulative" else "delta"
+    return "cumulative" if signal_parameter(target, "temporality") == "cumulative" else "delta"
 
 
 def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
@@ -210,7 +215,8 @@ def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
 
     A fallback gets what the others did not take, in whatever form it can.
     """
-    taken = SIGNALS if is_fallback and "signals" not in target.parameters else signals_of(target)
+    chooses = signal_parameter(target, "signals") is not None
+    taken = SIGNALS if is_fallback and not chooses else signals_of(target)
     excluded = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
     if not is_fallback:
         excluded.add("metric" if temporality_of(target) == "cumulative" else "total")

@@ -53,4 +53,15 @@ def test_only_sinks_that_take_signals_have_such_parameters(parameter: str) -> No
     """Elsewhere they are unknown, as any other."""
     sinks.load(take_apart(f"otlp+https://host?{parameter}", "the sink"))
     with pytest.raises(BadSetting, match="unknown parameter"):
-        sinks.load(take_apart(f"https://host?{parameter}", "the sink"))
+        sinks.load(take_apart(f"loki+https://host?{parameter}", "the sink"))
+
+
+@pytest.mark.parametrize("query", ["signals=traces", "temporality=cumulative", "signals=&invoke_span=no"])
+@pytest.mark.parametrize("is_fallback", [True, False])
+def test_parameters_of_an_intake_choose_no_signals(query: str, is_fallback: bool) -> None:
+    """Where such a parameter goes on to the intake, the sink gets what it would get without it."""
+    plain, with_query = take_apart("https://host", "the sink"), take_apart(f"https://host?{query}", "the sink")
+    assert sinks.excluded_kinds(with_query, is_fallback=is_fallback) == sinks.excluded_kinds(
+        plain, is_fallback=is_fallback
+    )
+    assert sinks.signal_parameter(with_query, "invoke_span") is None
