@@ -62,6 +62,7 @@ class Delivery:
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
         self._adopted = 0  # records that other sinks handed off, numbered here
+        self._needed_room = 0  # bytes, before more can be read
         self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
         self._closing = self._stopped = self._drains_disk = False
 
@@ -94,6 +95,11 @@ class Delivery:
         """Have everything that is here sent, without waiting for it."""
         self._wake()
         return self.queue.flush_soon()
+
+    def make_room(self, needed_room: int) -> None:
+        """Nothing is read until so many bytes of memory are free; 0 where nobody waits any more."""
+        self._needed_room = needed_room
+        self._wake()
 
     def retry_now(self) -> None:
         """An invocation has begun: an unhealthy sink is tried again while it runs."""
@@ -216,6 +222,7 @@ class Delivery:
             reload=self.health.healthy or self._drains_disk,
             fallback_room=fallback.queue.room if fallback is not None else 0,
             hands_off=fallback is not None and fallback.health.healthy and not self.health.healthy,
+            needed_room=self._needed_room,
             closing=self._closing,
         )
 

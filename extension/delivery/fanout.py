@@ -69,20 +69,25 @@ class Fanout:
             rescued = self._fallback is not None and self._fallback.health.healthy
             return [delivery for delivery in self._all if rescued or not delivery.health.failing]
 
+        def needed(delivery: Delivery) -> int:
+            bound = delivery.queue.max_bytes
+            return max(int(bound * ROOM_SHARE), min(2 * unfinished, bound))
+
         def has_room() -> bool:
-            return all(
-                d.queue.room >= max(d.queue.max_bytes * ROOM_SHARE, min(2 * unfinished, d.queue.max_bytes))
-                for d in waited_for()
-            )
+            return all(delivery.queue.room >= needed(delivery) for delivery in waited_for())
 
         if not has_room():
             self.flush_soon()  # or what waits for company would be waited for in vain
+            for delivery in self._all:
+                delivery.make_room(needed(delivery))
             delivered = [delivery.queue.delivered for delivery in self._all]
             until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
             if not await self._progress.until(has_room, until):
                 for delivery, before in zip(self._all, delivered, strict=True):
                     if delivery.queue.delivered == before:
                         delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)
+            for delivery in self._all:
+                delivery.make_room(0)
         room = min((delivery.queue.room for delivery in waited_for()), default=MAX_READ * GROWTH)
         return max(MIN_READ, min(MAX_READ, room // GROWTH))
 

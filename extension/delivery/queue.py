@@ -74,14 +74,15 @@ class View(NamedTuple):
     """What a queue has to know of the world to decide what is next.
 
     `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
-    fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `closing`:
-    SHUTDOWN, when nothing waits for company.
+    fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `needed_room`:
+    bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company.
     """
 
     ready: bool
     reload: bool
     fallback_room: int = 0
     hands_off: bool = False
+    needed_room: int = 0
     closing: bool = False
 
 
@@ -237,6 +238,8 @@ class Queue:
 
     def plan(self, view: View) -> list[Action]:
         """What is to begin now: a send, and a move between memory and disk. Each is in progress from here on."""
+        if view.hands_off and not self._sending and self._is_crowded(view):
+            self.abandon()  # what waits to be tried again can go as well
         actions = self._plan_refused(view.fallback_room) if self._refused_reason else []
         if self._spilling is None and self._reloading is None:
             actions += self._plan_move(view)
@@ -269,12 +272,13 @@ class Queue:
         if self._refused_reason:
             return wanted
         moves = view.hands_off and self._is_crowded(view) and not self._spilling and not self._reloading
-        return wanted if moves and wanted <= self._part else 0
+        return wanted if moves else 0
 
     @property
     def _part(self) -> int:
-        """Bytes that are moved at once, at most: not so many that what comes back from disk goes out again."""
-        return min(MOVE_BYTES, self.max_bytes // 4)
+        """Bytes that are moved at once: a record, or not so many that what comes back from disk goes out again."""
+        one = self._waiting[0].records[0].size + HAND_OFF_BYTES if self._waiting else 0
+        return max(one, min(MOVE_BYTES, self.max_bytes // 4))
 
     def _plan_refused(self, room: int) -> list[Action]:
         """Hand off what the sink has refused, as far as there is room for it."""
@@ -284,10 +288,7 @@ class Queue:
                 break
             count += sum(record.sequence <= self._refused_newest for record in chunk.records)
         reason = self._refused_reason
-        # A record that no room is enough for is handed off as well: there it is told why it is lost.
-        going = self._pop(count, room, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES)
-        if not going and count and room >= self.max_bytes:
-            going = self._pop_first()
+        going = self._pop_for_fallback(count, room, room)
         if len(going) == count:
             self._refused_reason = ""
         return self._hand_off(going, reason)
@@ -297,12 +298,16 @@ class Queue:
             return self._reload_oldest()
         if not self._is_crowded(view):
             return []
-        room = min(self._part, view.fallback_room) if view.hands_off else 0
-        return self.hand_off_oldest(room, "not taken in time") or self.spill(self._part)
+        going = self._pop_for_fallback(self._count, view.fallback_room, self._part) if view.hands_off else []
+        return self._hand_off(going, "not taken in time") or self.spill(self._part)
 
     def _is_crowded(self, view: View) -> bool:
         """Whether records are to move out of memory; at SHUTDOWN others say when."""
-        return self.fill_ratio > (PRESSED_SHARE if view.reload else CROWDED_SHARE) and not view.closing
+        if view.closing:
+            return False
+        if view.reload:
+            return self.fill_ratio > PRESSED_SHARE
+        return self.fill_ratio > CROWDED_SHARE or self.room < view.needed_room
 
     def _reload_oldest(self) -> list[Action]:
         if self._files[0].memory > self.room and self.memory:
@@ -323,9 +328,9 @@ class Queue:
         self._disk.reserve(self._spilling.size)
         return [Spill(records)]
 
-    def hand_off_oldest(self, max_bytes: int, reason: str) -> list[Action]:
+    def hand_off_oldest(self, room: int, reason: str) -> list[Action]:
         """Hand off the oldest records that wait, as many as fit into so much memory of the fallback's."""
-        return self._hand_off(self._pop(self._count, max_bytes, RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES), reason)
+        return self._hand_off(self._pop_for_fallback(self._count, room, room), reason)
 
     # What became of it
 
@@ -512,6 +517,14 @@ class Queue:
             self._waiting.popleft()
         self._count -= len(taken)
         return taken
+
+    def _pop_for_fallback(self, most: int, room: int, max_bytes: int) -> list[Record]:
+        """As many of the oldest records as fit into `max_bytes` of the `room` of the fallback.
+
+        One that no room is enough for goes as well: there it is told why it is lost.
+        """
+        going = self._pop(most, min(room, max_bytes), RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES)
+        return going or (self._pop_first() if most and room >= self.max_bytes else [])
 
     def _pop_first(self) -> list[Record]:
         return self._pop(1, self.memory, 0)

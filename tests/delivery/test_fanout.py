@@ -205,6 +205,28 @@ async def test_reading_does_not_wait_for_a_dead_sink(
     assert await asyncio.wait_for(fanout.room(0), WAIT_S) > 0
 
 
+@pytest.mark.parametrize("waiting", ["to be sent", "to be tried again"])
+async def test_a_fallback_makes_room_for_a_large_line(
+    small: Deliveries, waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a dead sink holds goes there, as much as a line needs that is being read; else nothing more is read."""
+    monkeypatch.setattr(module, "BACKPRESSURE_PAUSE_S", float("inf"))
+    small.disk.max_bytes = 0
+    fallback = small.delivery(ScriptedSink(), name="fallback")
+    dead = small.delivery(ScriptedSink(otherwise=DOWN), name="dead", fallback=fallback, uniform=lambda _, high: high)
+    fanout = small.fanout(dead, fallback=fallback)
+    for _ in range(UNHEALTHY_FAILURES):
+        dead.health.note(Reply(Outcome.DOWN, "refused"), 0.0)
+    fanout.offer(records(2, size=dead.queue.max_bytes // 8))
+    if waiting == "to be tried again":
+        failures = dead.health.failures
+        fanout.flush_soon()
+        fanout.retry_now()
+        await small.until(lambda: dead.health.failures > failures)
+    assert await asyncio.wait_for(fanout.room(dead.queue.max_bytes // 2), WAIT_S) > 0
+    assert dead.queue.fell_back == 2
+
+
 async def test_a_probe_that_fails_is_over(deliveries: Deliveries) -> None:
     """It begins at once, whatever pause there was, and nobody is held for longer than the sink takes to fail."""
     sink = ScriptedSink(otherwise=DOWN)

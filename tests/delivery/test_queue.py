@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from extension.delivery.chunk import Chunk
 from extension.delivery.disk import Disk
-from extension.delivery.queue import EVICTION_ORDER, HandOff, Queue, Send, View
+from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Send, View
 from extension.records import RECORD_OVERHEAD_BYTES, Batch, Record
 from extension.sinks import Limits, Outcome, Reply
 
@@ -68,6 +68,18 @@ def test_what_is_being_sent_still_counts() -> None:
     assert offer(made, record(1)) == [(1, "queue full")]
     made.sent(batch, Reply(Outcome.TAKEN))
     assert offer(made, record(2)) == []
+
+
+def test_a_record_larger_than_what_is_moved_at_once_is_moved() -> None:
+    """A crowded queue gives the fallback one record at least, and a fallback with all of its room whatever there is."""
+    made = queue(100 * SIZE)
+    offer(made, record(0, length=60 * SIZE))
+    crowded = View(ready=False, reload=False, fallback_room=61 * SIZE + HAND_OFF_BYTES, hands_off=True)
+    [action] = made.plan(crowded)
+    assert isinstance(action, HandOff)
+    offer(made, record(1, length=99 * SIZE))
+    [action] = made.plan(crowded._replace(fallback_room=made.max_bytes))
+    assert isinstance(action, HandOff)
 
 
 def test_no_room_is_wanted_that_no_plan_would_use() -> None:

@@ -88,6 +88,7 @@ class OneQueue(RuleBasedStateMachine):
             reload=st.booleans(),
             fallback_room=st.sampled_from([0, 500, 50_000]),
             hands_off=st.booleans(),
+            needed_room=st.sampled_from([0, 2_000, MAX_BYTES]),
             closing=st.booleans(),
         )
     )

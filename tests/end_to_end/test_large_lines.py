@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.changing_intake import ChangingIntake
-from tests.support.fault_server import FaultServer
+from tests.support.fault_server import Answer, FaultServer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.fake_lambda import FakeLambda
 
 INVOCATIONS = 3
@@ -38,3 +40,24 @@ async def test_large_lines_pass_a_small_queue(lambda_: FakeLambda, count: int, s
     [account] = lambda_.ledger["sinks"].values()
     assert (account["dropped"], account["pending"], lambda_.ledger["unreadBytes"]) == ({}, 0, 0)
     assert [line["message"] for line in lambda_.log if line["message"] != "ledger"] == []
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 240_000), (8, 140_000), (1, 500_000)])
+async def test_large_lines_go_to_the_fallback_of_a_sink_that_refuses(
+    lambda_: FakeLambda, tmp_path: Path, count: int, size: int
+) -> None:
+    """Reading goes on, and no invocation is held until its deadline for want of what is behind a large line."""
+    path = tmp_path / "fallback.ndjson"
+    with FaultServer(lambda _: Answer(503)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{server.url}/", FORWARDER_FALLBACK=f"file://{path}", FORWARDER_QUEUE_BYTES=str(1 << 20)
+        )
+        await lambda_.subscribe()
+        for number in range(INVOCATIONS):
+            lambda_.record("platform.start", {"requestId": f"r{number}", "version": "7"})
+            lambda_.send(large(size) * count)
+            await lambda_.invoke(f"r{number}", timeout_s=100.0)
+        assert await lambda_.shut_down() == 0
+    assert path.read_bytes().count(b"x" * size) == INVOCATIONS * count
+    [account] = [one for name, one in lambda_.ledger["sinks"].items() if name != "file://"]
+    assert (account["dropped"], account["pending"], lambda_.ledger["unreadBytes"]) == ({}, 0, 0)
