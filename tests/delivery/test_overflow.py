@@ -88,7 +88,7 @@ def another_sinks(path: Path) -> None:
 
 
 def another_format(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"telemetry-forwarder":2', b'"telemetry-forwarder":3'))
+    path.write_bytes(path.read_bytes().replace(b'"telemetry-forwarder":3', b'"telemetry-forwarder":2'))
 
 
 def without_records(path: Path) -> None:
