@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from simulator.environment import Environment
 from simulator.report import picture
-from tests.support import ROOT
+from tests.support import ROOT, rotel
 from tests.support.fault_server import FaultServer, refused_port
-from tests.support.forwarding import assert_balanced
+from tests.support.forwarding import assert_balanced, delivered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 FUNCTION = ROOT / "tests" / "support" / "exporting"
@@ -28,6 +29,7 @@ def environment(layer: Path, destination: str, **variables: str) -> Environment:
         "FORWARDER_SINKS": f"otlp+{destination}",
         "FORWARDER_OTLP_LISTEN": str(port),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{port}",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",  # from which on AWS's client lets signal handlers run
         **variables,
     }
     return Environment(layer=layer, function=FUNCTION, env=env, timeout_s=20.0)
@@ -41,7 +43,11 @@ def ledger(running: Environment) -> dict[str, Any]:
 
 def spans(server: FaultServer) -> list[str]:
     """The names of the spans that a server got of the function, in order."""
-    requests = [ExportTraceServiceRequest.FromString(one.text) for one in server.requests if one.path == "/v1/traces"]
+    return names_in([one.text for one in server.requests if one.path == "/v1/traces"])
+
+
+def names_in(bodies: Iterable[bytes]) -> list[str]:
+    requests = [ExportTraceServiceRequest.FromString(body) for body in bodies]
     scopes = [scope for one in requests for resource in one.resource_spans for scope in resource.scope_spans]
     return [span.name for scope in scopes if scope.scope.name == "orders" for span in scope.spans]
 
@@ -63,3 +69,56 @@ async def test_what_is_flushed_is_delivered_with_its_invocation(layer: Path) -> 
                 assert spans(server) == [f"order {n}-0" for n in range(number + 1)]
                 assert orders(server) == number + 1
     assert_balanced(ledger(running))
+
+
+async def test_what_is_not_flushed_comes_when_the_sdk_sends_it(layer: Path) -> None:
+    """Exported by the SDK's own threads, in whatever invocation or between them, it is delivered, nothing twice."""
+    with FaultServer() as server:
+        async with environment(layer, server.url, INTERVAL_MS="20") as running:
+            for number in range(INVOCATIONS):
+                await running.invoke({"n": number, "flush": "none", "sleep": 0.1})
+    assert sorted(spans(server)) == sorted(NAMES)
+    assert orders(server) == INVOCATIONS
+    assert_balanced(ledger(running))
+
+
+async def test_what_is_flushed_on_sigterm_is_delivered(layer: Path) -> None:
+    """A handler of SIGTERM exports to the forwarder, which lives longer, and delivers it before its own end."""
+    with FaultServer() as server:
+        async with environment(layer, server.url) as running:
+            for number in range(INVOCATIONS):
+                await running.invoke({"n": number, "flush": "none"})
+            assert spans(server) == []
+    assert sorted(spans(server)) == sorted(NAMES)
+    assert orders(server) == INVOCATIONS
+    assert_balanced(ledger(running))
+
+
+async def test_rotel_passes_on_what_functions_export(layer: Path, tmp_path: Path) -> None:
+    """A collector that others wrote takes the requests, and understands all of them."""
+    with FaultServer() as server, rotel.running(server.url, tmp_path) as collector:
+        async with environment(layer, collector) as running:
+            for number in range(INVOCATIONS):
+                await running.invoke({"n": number, "flush": "force"})
+        server.wait_for(1)
+        assert sorted(spans(server)) == sorted(NAMES)
+        assert orders(server) == INVOCATIONS
+    assert ledger(running)["otlp"]["refused"] == {}
+
+
+async def test_a_dead_collector_leaves_the_function_alone(layer: Path, tmp_path: Path) -> None:
+    """Its flushes are answered as if all was well; what is not delivered goes to the fallback, and is counted."""
+    fallback = tmp_path / "fallback"
+    destination = f"http://127.0.0.1:{refused_port()}"
+    async with environment(layer, destination, FORWARDER_FALLBACK=f"file://{fallback}") as running:
+        for number in range(INVOCATIONS):
+            done = await running.invoke({"n": number, "flush": "force"})
+            assert done.status == "success"
+    found = ledger(running)
+    assert found["otlp"]["traces"] == {"received": INVOCATIONS, "rejected": 0}
+    assert_balanced(found)
+    lines = [line for line in delivered(fallback) if line["type"] == "otlp.traces"]
+    bodies = [base64.b64decode(line["record"]["base64"]) for line in lines]
+    assert sorted(names_in(bodies)) == sorted(NAMES)
+    assert {line["lambda"]["refusedBy"] for line in lines} == {f"otlp+{destination}"}
+    assert {line["lambda"]["requestId"] for line in lines} == {done.request_id for done in running.invocations}

@@ -41,6 +41,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         with tracer.start_as_current_span(f"order {event['n']}-{number}"):
             counter.add(1)
     began = time.monotonic()
+    time.sleep(event.get("sleep", 0.0))
     if event["flush"] == "force":
         tracers.force_flush()
         meters.force_flush()
