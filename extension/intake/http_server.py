@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from extension.log import describe, log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._lingering: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._closed = False
+        self._answered = 0  # requests
         self._parser = HttpRequestParser(self)
         self._begin()
 
@@ -112,7 +115,7 @@ class Connection(asyncio.Protocol):
         """
         self._closed = True
         self._server.connections.pop(self, None)
-        if self._server.ending >= MAX_CONNECTIONS:
+        if self._server.ending >= MAX_CONNECTIONS or self._transport.is_closing():
             self._transport.close()
             return
         self._server.ending += 1
@@ -149,20 +152,22 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a whole request is answered from within."""
+        before = self._answered
         while not self._closed:
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(REQUEST_S, self._look)
             try:
                 self._parser.feed_data(data)
-            except HttpParserUpgrade as upgrade:  # to HTTP/2 perhaps, as Java asks: to go on as before is an answer
-                data = data[upgrade.args[0] :]
-                self._parser = HttpRequestParser(self)
-                if data:
-                    continue
+            except HttpParserUpgrade as upgrade:
+                data = self._without_upgrade() + data[upgrade.args[0] :]
+                continue
+            except HttpParserCallbackError as error:  # of ours
+                log("ERROR", "request not taken", reason=describe(error.__context__ or error))
+                self._refuse(500)
             except HttpParserError:
                 self._refuse(400)
             break
-        if not self._has_head and self._timer is not None:
+        if not self._has_head and self._answered == before:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431)
@@ -184,6 +189,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self._parser.should_upgrade():
+            return
         self._has_head = True
         length = self._headers.get("content-length", "0")
         self._wrong = self._server.check(self._request())
@@ -205,13 +212,14 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self._closed:
+        if self._closed or self._parser.should_upgrade():
             return
         request, server = self._request(), self._server
         answer = server.explain(request, self._wrong) if self._wrong else server.answer(request)
         self._write(answer, keep=self._parser.should_keep_alive())
         self._end()
         self._begin()
+        self._answered += 1
 
     # Inside
 
@@ -232,6 +240,18 @@ class Connection(asyncio.Protocol):
             self._timer = None
         if not self._closed:
             self._server.connections[self] = self._server.connections.pop(self, None)  # the last to be idle
+
+    def _without_upgrade(self) -> bytes:
+        """The head as if it had not asked for another protocol, HTTP/2 perhaps, which a server may pass over.
+
+        httptools takes what follows for that protocol; RFC 9110, section 7.8, has the body of the request there first.
+        """
+        kept = {name: value for name, value in self._headers.items() if name not in {"connection", "upgrade"}}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in kept.items()).encode("latin-1")
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._parser.get_method(), self._target, lines)
+        self._begin()
+        self._parser = HttpRequestParser(self)
+        return head
 
     def _drop_body(self) -> None:
         self._server.bytes -= self._bytes

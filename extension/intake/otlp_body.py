@@ -63,7 +63,7 @@ def read_json(signal: str, body: bytes) -> list[Piece]:
     except ValueError:
         raise Malformed("not JSON") from None
     [top] = PATHS[signal][0]
-    if type(request) is not dict or request.keys() > {top}:
+    if type(request) is not dict or not request.keys() <= {top}:
         raise Malformed("not a request of this signal")
     items = _count_json([request], PATHS[signal])
     return [Piece(items, body)] if request.get(top) else []

@@ -86,6 +86,7 @@ class OtlpEndpoint:
         self._received = dict.fromkeys(SIGNALS, 0)
         self._rejected = dict.fromkeys(SIGNALS, 0)
         self._refused: Counter[str] = Counter()
+        self._serving: list[asyncio.Server] = []
 
     @property
     def account(self) -> dict[str, object]:
@@ -96,8 +97,12 @@ class OtlpEndpoint:
     async def serve(self) -> None:
         """Accept connections from here on; what was sent before is not lost."""
         loop = asyncio.get_running_loop()
-        for one in self._listening:
-            await loop.create_server(self._server.connect, sock=one)
+        self._serving = [await loop.create_server(self._server.connect, sock=one) for one in self._listening]
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        for one in self._serving:
+            one.close()
 
     def _answer(self, request: Request) -> Answer:
         """Take a request, or say why not."""

@@ -9,6 +9,7 @@ import pytest
 
 from extension.delivery.overflow import Overflow
 from extension.records import RECORD_OVERHEAD_BYTES, Record
+from tests.support.exports import carried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,16 @@ def test_what_one_process_leaves_the_next_one_finds(tmp_path: Path) -> None:
     expected = [record._replace(sequence=sequence) for sequence, record in enumerate(RECORDS, -100)]
     assert next_one.read(first) == expected
     assert next_one.read(second) == [RECORDS[0]._replace(sequence=-98)]
+
+
+def test_what_a_body_is_made_of_stays(tmp_path: Path) -> None:
+    """A record that carries a body comes back byte by byte, whatever is in that, beside others."""
+    bodies = carried(b"\n\t{}\n\x00\xff\n", b"", bytes(range(256)) * 9)
+    left = overflow(tmp_path)
+    file = left.write([*bodies, *RECORDS])
+    assert left.read(file) == [
+        record._replace(sequence=sequence) for sequence, record in enumerate([*bodies, *RECORDS], file.first_sequence)
+    ]
 
 
 def test_what_a_file_costs_is_known(tmp_path: Path) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import base64
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from simulator.environment import Environment
 from simulator.report import picture
 from tests.support import ROOT, rotel
-from tests.support.fault_server import FaultServer, refused_port
+from tests.support.fault_server import Answer, FaultServer, refused_port
 from tests.support.forwarding import assert_balanced, delivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+
+    from tests.support.fake_lambda import FakeLambda
 
 FUNCTION = ROOT / "tests" / "support" / "exporting"
 INVOCATIONS = 3
 NAMES = {f"order {number}-0" for number in range(INVOCATIONS)}
 
 
-def environment(layer: Path, destination: str, **variables: str) -> Environment:
+def environment(layer: Path, destination: str, timeout_s: float = 20.0, **variables: str) -> Environment:
     port = refused_port()
     env = {
         "FORWARDER_SINKS": f"otlp+{destination}",
@@ -32,7 +36,7 @@ def environment(layer: Path, destination: str, **variables: str) -> Environment:
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",  # from which on AWS's client lets signal handlers run
         **variables,
     }
-    return Environment(layer=layer, function=FUNCTION, env=env, timeout_s=20.0)
+    return Environment(layer=layer, function=FUNCTION, env=env, timeout_s=timeout_s)
 
 
 def ledger(running: Environment) -> dict[str, Any]:
@@ -54,7 +58,9 @@ def names_in(bodies: Iterable[bytes]) -> list[str]:
 
 def orders(server: FaultServer) -> int:
     """The last total of the function's own counter that a server got."""
-    requests = [ExportMetricsServiceRequest.FromString(one.text) for one in server.requests if one.path == "/v1/metrics"]
+    requests = [
+        ExportMetricsServiceRequest.FromString(one.text) for one in server.requests if one.path == "/v1/metrics"
+    ]
     scopes = [scope for one in requests for resource in one.resource_metrics for scope in resource.scope_metrics]
     metrics = [metric for scope in scopes if scope.scope.name == "orders" for metric in scope.metrics]
     return max((int(point.as_int) for metric in metrics for point in metric.sum.data_points), default=0)
@@ -122,3 +128,53 @@ async def test_a_dead_collector_leaves_the_function_alone(layer: Path, tmp_path:
     assert sorted(names_in(bodies)) == sorted(NAMES)
     assert {line["lambda"]["refusedBy"] for line in lines} == {f"otlp+{destination}"}
     assert {line["lambda"]["requestId"] for line in lines} == {done.request_id for done in running.invocations}
+
+
+async def test_what_a_timeout_leaves_is_on_disk(layer: Path, tmp_path: Path) -> None:
+    """What the destination does not take before the end of one process the next one delivers, as it was exported."""
+    answers = [False]
+    with FaultServer(lambda _: Answer(200 if answers[0] else 503)) as server:
+        async with environment(layer, server.url, timeout_s=3.0, TMPDIR=str(tmp_path)) as running:
+            done = await running.invoke({"n": 0, "flush": "force", "end": "timeout"})
+            assert done.status == "timeout"
+            answers[0] = True
+            server.requests.clear()
+            await running.invoke({"n": 1, "flush": "force"})
+    assert sorted(spans(server)) == ["order 0-0", "order 1-0"]
+    assert orders(server) == 1
+
+
+async def test_a_port_that_is_taken_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """By another layer perhaps, on both addresses; the function's lines go on as without."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+        with FaultServer() as server, socket.create_server(("::1", port), family=socket.AF_INET6):
+            await lambda_.start(FORWARDER_SINKS=f"otlp+{server.url}", FORWARDER_OTLP_LISTEN=str(port))
+            await lambda_.subscribe()
+            await lambda_.ready()
+            await lambda_.invoke("r1", "hello")
+            assert await lambda_.shut_down() == 0
+    told = [line["message"] for line in lambda_.log if line.get("level") == "WARN"]
+    assert told == [f"FORWARDER_OTLP_LISTEN {port} of {address} is not free" for address in ("127.0.0.1", "::1")]
+    assert lambda_.ledger["otlp"]["traces"] == {"received": 0, "rejected": 0}
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_off_it_costs_nothing(lambda_: FakeLambda, is_on: bool) -> None:
+    """It listens before the first event is asked for; where nobody asked for it, not a module of it is loaded."""
+    port = refused_port()
+    with FaultServer() as server:
+        setting = {"FORWARDER_OTLP_LISTEN": str(port)} if is_on else {}
+        await lambda_.start(FORWARDER_SINKS=f"otlp+{server.url}", **setting)
+        await lambda_.subscribe()
+        await lambda_.ready()
+        assert lambda_.process is not None
+        assert ("httptools" in Path(f"/proc/{lambda_.process.pid}/maps").read_text()) == is_on
+        for host in ("127.0.0.1", "::1"):
+            if is_on:
+                socket.create_connection((host, port)).close()
+            else:
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection((host, port))
+        await lambda_.shut_down()
+        assert ("otlp" in lambda_.ledger) == is_on
