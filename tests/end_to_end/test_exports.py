@@ -66,6 +66,10 @@ def orders(server: FaultServer) -> int:
     return max((int(point.as_int) for metric in metrics for point in metric.sum.data_points), default=0)
 
 
+def mapped_files(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 async def test_what_is_flushed_is_delivered_with_its_invocation(layer: Path) -> None:
     """Spans and metrics that the SDK flushes before the handler returns are delivered before the freeze."""
     with FaultServer() as server:
@@ -169,7 +173,7 @@ async def test_off_it_costs_nothing(lambda_: FakeLambda, is_on: bool) -> None:
         await lambda_.subscribe()
         await lambda_.ready()
         assert lambda_.process is not None
-        assert ("httptools" in Path(f"/proc/{lambda_.process.pid}/maps").read_text()) == is_on
+        assert ("httptools" in mapped_files(lambda_.process.pid)) == is_on
         for host in ("127.0.0.1", "::1"):
             if is_on:
                 socket.create_connection((host, port)).close()
