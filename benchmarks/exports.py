@@ -64,10 +64,12 @@ def cpu_s(pid: int) -> tuple[float, float]:
 
 
 def threads(pid: int) -> Iterator[Path]:
+    """The folders of its threads."""
     return Path(f"/proc/{pid}/task").iterdir()
 
 
 def post(connection: http.client.HTTPConnection, body: bytes) -> None:
+    """Export the body, and read the answer."""
     connection.request("POST", "/v1/traces", body, {"Content-Type": PROTOBUF})
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (200, b"")
@@ -100,6 +102,7 @@ def pid_of(port: str) -> int:
 
 
 def command_line(path: Path) -> bytes:
+    """Of a process; empty where it has ended."""
     try:
         return (path / "cmdline").read_bytes()
     except OSError:
@@ -162,9 +165,8 @@ def main() -> None:
         executable = unzip(built(), Path(folder)) / "extensions" / "telemetry-forwarder"
         measured = asyncio.run(compare(executable, body, options.requests, options.rounds))
         print(f"{len(body)} bytes, {options.spans} spans, {options.rounds} rounds of {options.requests} requests\n")
-        print(
-            "| receiver | answer, us, median | 99th of 100 | CPU, us: main thread | all threads |\n|---|---|---|---|---|"
-        )
+        print("| receiver | answer, us, median | 99th of 100 | CPU, us: main thread | all threads |")
+        print("|---|---|---|---|---|")
         for name, rounds in measured.items():
             answers = sorted(second for one in rounds for second in one.answers_s)
             main_s = statistics.median(one.main_s for one in rounds) / options.requests
