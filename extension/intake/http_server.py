@@ -21,6 +21,7 @@ MAX_HEAD_BYTES = 16_384
 REQUEST_S = 10.0  # from the first byte of a request to its last
 THAWED_S = 1.0  # more: the time may have gone by while all were frozen
 LINGER_S = 1.0  # that a client has to read an answer which ends the connection, while it may still be sending
+HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"expect"})
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -36,7 +37,7 @@ REASONS = {
 
 
 class Request(NamedTuple):
-    """A request; names of headers are in lower case, and `body` is as it came."""
+    """A request; of its headers there are HEADERS, in lower case, and `body` is as it came."""
 
     method: str
     path: str
@@ -185,7 +186,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if (known := name.lower()) in HEADERS:
+            self._headers[known.decode()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -246,8 +248,7 @@ class Connection(asyncio.Protocol):
 
         httptools takes what follows for that protocol; RFC 9110, section 7.8, has the body of the request there first.
         """
-        kept = {name: value for name, value in self._headers.items() if name not in {"connection", "upgrade"}}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in kept.items()).encode("latin-1")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items()).encode("latin-1")
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._parser.get_method(), self._target, lines)
         self._begin()
         self._parser = HttpRequestParser(self)
