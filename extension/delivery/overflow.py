@@ -165,7 +165,7 @@ def _parse(body: bytes, first_sequence: int) -> Iterator[Record]:
         kind, type_, time_, request_id, length = orjson.loads(body[at:tab])
         at, line = tab + length + 2, body[tab + 1 : tab + 1 + length]
         record = Record(sequence, kind, line, type_, time_, request_id)
-        if body[at - 1 : at] != b"\n" or not record.head.startswith(b"{") or not record.head.endswith(b"}}"):
+        if not record.head.startswith(b"{") or not record.head.endswith(b"}}"):
             raise Damaged("a line is no record")
         yield record
         sequence += 1

@@ -198,8 +198,11 @@ class Connection(asyncio.Protocol):
         self._wrong = self._server.check(self._request())
         if not self._wrong and int(length) > self._server.max_body:
             self._wrong = 413
-        if not self._wrong and self._headers.get("expect", "").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._headers.get("expect", "").lower() == "100-continue":
+            if self._wrong:
+                self._refuse(self._wrong)  # before a body is sent in vain
+            else:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; to one that is too large the client gets its answer when it has sent it."""

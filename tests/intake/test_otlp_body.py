@@ -83,6 +83,7 @@ def test_what_is_taken_is_counted_as_protobuf_reads_it(data: st.DataObject) -> N
         b"\x0b",  # a group
         b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",  # a length that does not end
         b"\x0a\x02\x12\x05",  # a scope that is longer than its resource
+        b"\x0a\x02\x12\x05\x0a\x05aaaaa",  # that reaches into the next one
         b"hello, world",
     ],
 )
