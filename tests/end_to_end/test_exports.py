@@ -34,7 +34,6 @@ def environment(layer: Path, destination: str, timeout_s: float = 20.0, **variab
         "FORWARDER_SINKS": f"otlp+{destination}",
         "FORWARDER_OTLP_LISTEN": str(port),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{port}",
-        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",  # from which on AWS's client lets signal handlers run
         **variables,
     }
     return Environment(layer=layer, function=FUNCTION, env=env, timeout_s=timeout_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -26,13 +27,23 @@ meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(), INTE
 tracer, counter = tracers.get_tracer("orders"), meters.get_meter("orders").create_counter("orders")
 
 
-def stop(_signal: int, _frame: object) -> None:
-    """Export what is left."""
-    tracers.shutdown()
-    meters.shutdown()
+def stop_on_sigterm() -> None:
+    """Export what is left, in a thread: the main one sleeps, and the kernel may give the signal to any."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    signal.set_wakeup_fd(writing)
+
+    def stop() -> None:
+        os.read(reading, 1)
+        tracers.shutdown()
+        meters.shutdown()
+        os._exit(0)
+
+    threading.Thread(target=stop, daemon=True).start()
 
 
-signal.signal(signal.SIGTERM, stop)
+stop_on_sigterm()
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
