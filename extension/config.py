@@ -54,6 +54,7 @@ class Config(NamedTuple):
     strict: bool
     listen_host: str
     listen_port: int
+    otlp_listen: int
     log_level: str
     tags: Mapping[str, str]
 
@@ -74,6 +75,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         strict=reader.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict",
         listen_host=reader.text("FORWARDER_LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - sandbox.localdomain is not the loopback address
         listen_port=reader.number("FORWARDER_LISTEN_PORT", 0, 0, 65_535, never=RESERVED_PORT),
+        otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
     )
@@ -122,6 +124,12 @@ class _Reader:
             self.problems.append(
                 f"FORWARDER_BUFFER_TIMEOUT_MS is '{config.buffer_timeout_ms}'; expected {MAX_HELD_BUFFER_MS} at most"
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
+            )
+
+        if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
+            self.problems.append(
+                "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
+                " FORWARDER_SINKS"
             )
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:

@@ -46,11 +46,15 @@ if TYPE_CHECKING:
 
     from extension.config import Config
     from extension.intake.decoder import Line
+    from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
     from extension.signals.signals import Signals
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
+MAX_HEAD_BYTES = (
+    2048  # what a record takes beside the body that it carries, about; its place is looked for before it is made
+)
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -77,6 +81,7 @@ class Forwarder:
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening)
         self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
+        self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
         self._told_lost = False
         mode = config.flush if extension.invoked else "interval"
@@ -109,6 +114,8 @@ class Forwarder:
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
         async with asyncio.TaskGroup() as group:
+            if self._endpoint is not None:
+                await self._endpoint.serve()
             jobs = [group.create_task(self._listener.run(listening))]
             jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
@@ -252,6 +259,32 @@ class Forwarder:
                 broken = lines[0]._replace(fault=f"internal error: {type(error).__name__}")
                 self._fanout.offer(self._pipeline([broken]))
 
+    def _listen_for_exports(self) -> OtlpEndpoint | None:
+        """What takes the exports of programs in this environment, where the user asks for it; else not an import."""
+        if not self._config.otlp_listen:
+            return None
+        from extension.intake.otlp_endpoint import OtlpEndpoint, listen  # noqa: PLC0415 - see above
+
+        listening = listen(self._config.otlp_listen)
+        return OtlpEndpoint(listening, self._take_bodies, self._listener.saw_data, self._config.queue_bytes)
+
+    def _take_bodies(self, bodies: Bodies) -> bool:
+        """Make records of what a program exported, where there is a place for all of it."""
+        kind, type_ = f"otlp-{bodies.signal}", f"otlp.{bodies.signal}"
+        if not self._fanout.has_place(kind, sum(len(piece.body) + MAX_HEAD_BYTES for piece in bodies.pieces)):
+            self._fanout.flush_soon()
+            return False
+        request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
+        self._fanout.offer(
+            [
+                self._pipeline.carry(
+                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id
+                )
+                for piece in bodies.pieces
+            ]
+        )
+        return True
+
     def _renew(self) -> None:
         """The environment is a copy of a snapshot: from here on its records, batches and connections are its own."""
         renew_randomness()
@@ -274,7 +307,7 @@ class Forwarder:
             self._pipeline.identify(function.members(), self._environment_id)
 
     def _ledger(self) -> dict[str, object]:
-        """The account of every record."""
+        """The account of every record, and of what programs exported."""
         return {
             "received": self._pipeline.received,
             "added": self._pipeline.added,
@@ -283,6 +316,7 @@ class Forwarder:
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
             "sinks": self._fanout.account(),
+            **({"otlp": self._endpoint.account} if self._endpoint is not None else {}),
         }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 from typing import NamedTuple, TypeGuard
 
 KINDS = ("platform", "function", "extension")
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
+BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
 RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 
@@ -25,9 +27,10 @@ class Record(NamedTuple):
 
     `sequence` grows by arrival and is unique in a queue. `kind` is platform, function, extension or other; what is
     derived from others is of kind metric, total or span. `line` is the platform's JSON object plus the key "lambda",
-    without a newline. `type` and `time` are the platform's; `request_id` names the invocation; each is empty where it
-    is not known. `content` is the value of the line's key "record", for the steps of the pipeline; what has passed them
-    holds it no longer.
+    without a newline. One of BODY_KINDS carries what a program exported: behind the object there is a newline, and the
+    body of its request as it came. `type` and `time` are the platform's; `request_id` names the invocation; each is
+    empty where it is not known. `content` is the value of the line's key "record", for the steps of the pipeline; what
+    has passed them holds it no longer.
     """
 
     sequence: int
@@ -43,12 +46,46 @@ class Record(NamedTuple):
         """Bytes of memory that holding this record costs."""
         return len(self.line) + RECORD_OVERHEAD_BYTES
 
+    @property
+    def head(self) -> bytes:
+        """The line, without the body that it may carry."""
+        return self.line.partition(b"\n")[0] if self.kind in BODY_KINDS else self.line
+
+    def carried(self) -> tuple[str, bytes]:
+        """The body that it carries, in either form, behind its content type."""
+        import orjson  # noqa: PLC0415 - 6 ms that the subscription need not wait for
+
+        head, newline, body = self.line.partition(b"\n")
+        said = orjson.loads(head)["record"]
+        if not newline:
+            body = orjson.dumps(said["json"]) if "json" in said else binascii.a2b_base64(said["base64"])
+        return said["contentType"], body
+
     def refused(self, sink: str, reason: str, sequence: int) -> Record:
-        """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why."""
+        """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why.
+
+        A body is text in it from here on, since any sink may be the fallback.
+        """
         from extension import lambda_key  # noqa: PLC0415 - orjson, 6 ms that the subscription need not wait for
 
-        line = lambda_key.extend(self.line, {"refusedBy": sink, "reason": reason})
+        line = as_text(self.line) if self.kind in BODY_KINDS else self.line
+        line = lambda_key.extend(line, {"refusedBy": sink, "reason": reason})
         return self._replace(sequence=sequence, line=line)
+
+
+def as_text(line: bytes) -> bytes:
+    """A line with the body behind it as a member of its record: `json` where it is some, else `base64`."""
+    import orjson  # noqa: PLC0415 - as above
+
+    head, newline, body = line.partition(b"\n")
+    if not newline:
+        return line
+    said = orjson.loads(head)
+    if said["record"]["contentType"] == "application/json":
+        said["record"]["json"] = orjson.loads(body)
+    else:
+        said["record"]["base64"] = binascii.b2a_base64(body, newline=False).decode()
+    return orjson.dumps(said)
 
 
 class Batch(NamedTuple):

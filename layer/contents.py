@@ -50,12 +50,12 @@ EXCLUDED_MODULES = [
 # What extension modules in C import: PyInstaller can't see it. A package that brings such modules is named in
 # requirements/layer.in, here, and in UNWANTED_DATA if it brings sources, too; for Lambda, it needs manylinux2014 wheels
 # of both architectures (layer/freeze.sh).
-IMPORTED_BY_EXTENSIONS = ["isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
+IMPORTED_BY_EXTENSIONS = ["httptools.parser.errors", "isal._isal", "isal.igzip_lib", "isal.isal_zlib"]
 # What PyInstaller takes from this machine for a library that layer/needless.py takes off the lists of those who do not
 # use it; where one is used after all, the audit says so.
 UNWANTED_BINARIES = ("libgcc_s.so.1", "libstdc++.so.6")
 WANTED_DATA = (".pyc", "botocore/cacert.pem")
-UNWANTED_DATA = ("boto3/", "botocore/", "isal/", "uvloop/", "zstandard/")
+UNWANTED_DATA = ("boto3/", "botocore/", "httptools/", "isal/", "uvloop/", "zstandard/")
 
 
 def hidden_imports(root: Path) -> list[str]:

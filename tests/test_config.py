@@ -25,7 +25,7 @@ def test_nothing_set_is_no_error() -> None:
 def test_every_setting_is_taken() -> None:
     """A good value of each setting is no problem, and is what the Config says."""
     values = {
-        "FORWARDER_SINKS": "file:///a",
+        "FORWARDER_SINKS": "otlp+https://host/a",
         "FORWARDER_FALLBACK": "file:///b",
         "FORWARDER_TYPES": "function",
         "FORWARDER_BUFFER_MAX_ITEMS": "2000",
@@ -38,12 +38,13 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_ON_ERROR": "strict",
         "FORWARDER_LISTEN_HOST": "127.0.0.1",
         "FORWARDER_LISTEN_PORT": "8080",
+        "FORWARDER_OTLP_LISTEN": "4318",
         "FORWARDER_LOG_LEVEL": "DEBUG",
         "FORWARDER_TAGS": "team=shop, stage = a=b,empty=",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
-    expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, "DEBUG"]
+    expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, 4318, "DEBUG"]
     expected.append({"team": "shop", "stage": "a=b", "empty": ""})
     assert others == expected
 
@@ -82,6 +83,8 @@ def test_sinks_are_separated_by_white_space() -> None:
         ("FORWARDER_TYPES", ",", "some of platform, function, extension"),
         ("FORWARDER_ON_ERROR", "panic", "one of open, strict"),
         ("FORWARDER_LISTEN_PORT", "9001", "but not 9001"),
+        ("FORWARDER_OTLP_LISTEN", "localhost", "a whole number from 1 to 65535, but not 9001"),
+        ("FORWARDER_OTLP_LISTEN", "0", "a whole number from 1 to 65535, but not 9001"),
         ("FORWARDER_LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARN, ERROR"),
     ],
 )
@@ -141,6 +144,14 @@ def test_long_buffering_cannot_be_held_for() -> None:
     assert "FORWARDER_FLUSH" in problem
     assert parse({"FORWARDER_FLUSH": "invocation", "FORWARDER_BUFFER_TIMEOUT_MS": "100"}).buffer_timeout_ms == 100
     assert parse({"FORWARDER_FLUSH": "adaptive", "FORWARDER_BUFFER_TIMEOUT_MS": "101"}).buffer_timeout_ms == 101
+
+
+def test_what_is_exported_needs_a_sink_that_takes_it() -> None:
+    """To listen for OTLP without a sink that speaks it would be to drop all that comes."""
+    [problem] = problems(FORWARDER_OTLP_LISTEN="4318", FORWARDER_SINKS="https://host/path file:///tmp/out")
+    assert problem.startswith("FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+")
+    found = parse({"FORWARDER_OTLP_LISTEN": "4318", "FORWARDER_SINKS": "https://host/path otlp+http://host"})
+    assert found.otlp_listen == 4318
 
 
 def test_other_peoples_variables_are_not_ours() -> None:

@@ -58,6 +58,10 @@ class Fanout:
             for delivery in self._sinks:
                 delivery.offer(chunk)
 
+    def has_place(self, kind: str, size: int) -> bool:
+        """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""
+        return any(one.queue.takes(kind) and one.queue.room >= size for one in self._sinks)
+
     async def room(self, unfinished: int) -> int:
         """How many bytes may be read now, behind the `unfinished` ones of a line; waits until there is room.
 

@@ -2,7 +2,7 @@
 
 After a timeout or a crash Lambda starts a new process in the same environment, where /tmp is as it was; that process
 delivers what it finds first. A file appears whole or not at all: a line of JSON that describes it, then for each record
-what is known of it, as JSON, a tab, its line, and a newline.
+what is known of it and the length of its line, as JSON, a tab, the line, and a newline.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from extension.log import describe, log
 from extension.records import RECORD_OVERHEAD_BYTES, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".spool"
 SET_ASIDE = ".bad"
 PART = ".part"
@@ -77,7 +77,7 @@ class Overflow:
 
     def write(self, records: Sequence[Record]) -> File:
         """Write the records to a file of their own. Raises OSError."""
-        body = b"".join([b"%b\t%b\n" % (orjson.dumps((r.kind, r.type, r.time, r.request_id)), r.line) for r in records])
+        body = b"".join([b"%b\t%b\n" % (_known(record), record.line) for record in records])
         header = orjson.dumps(
             {
                 "telemetry-forwarder": FORMAT,
@@ -126,10 +126,12 @@ class Overflow:
         with self._open(name) as content:
             content.readline(MAX_HEADER_BYTES)
             body = content.read(header["bytes"] + 1)
-        lines = body.split(b"\n")
-        if lines.pop() or header["crc32"] != zlib.crc32(body) or header["records"] != len(lines):
+        if header["bytes"] != len(body) or header["crc32"] != zlib.crc32(body):
             raise Damaged("not as it was written")
-        return [_parse(line, sequence) for sequence, line in enumerate(lines, first_sequence)]
+        records = list(_parse(body, first_sequence))
+        if header["records"] != len(records):
+            raise Damaged("not as it was written")
+        return records
 
     def _open(self, name: str) -> Any:
         descriptor = os.open(os.path.join(self._folder, name), READ_FLAGS)
@@ -151,9 +153,19 @@ class Overflow:
         return None
 
 
-def _parse(content: bytes, sequence: int) -> Record:
-    known, _, line = content.partition(b"\t")
-    kind, type_, time_, request_id = orjson.loads(known)
-    if not line.startswith(b"{") or not line.endswith(b"}}"):
-        raise Damaged("a line is no record")
-    return Record(sequence, kind, line, type_, time_, request_id)
+def _known(record: Record) -> bytes:
+    return orjson.dumps((record.kind, record.type, record.time, record.request_id, len(record.line)))
+
+
+def _parse(body: bytes, first_sequence: int) -> Iterator[Record]:
+    """The records in a file; a line that carries a body may have newlines in it."""
+    at, sequence = 0, first_sequence
+    while at < len(body):
+        tab = body.index(b"\t", at)
+        kind, type_, time_, request_id, length = orjson.loads(body[at:tab])
+        at, line = tab + length + 2, body[tab + 1 : tab + 1 + length]
+        record = Record(sequence, kind, line, type_, time_, request_id)
+        if not record.head.startswith(b"{") or not record.head.endswith(b"}}"):
+            raise Damaged("a line is no record")
+        yield record
+        sequence += 1

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from extension.sinks import Failure, Limits, Reply
 
 # Evicted in this order when memory runs out: a function's own lines are the last to go, and just before them metrics,
-# since a sum lacks what is lost of it for good; a total lacks nothing when the next one comes.
-EVICTION_ORDER = ("extension", "platform", "total", "span", "other", "metric", "function")
+# since a sum lacks what is lost of it for good; a total lacks nothing when the next one comes. What the function
+# exports is its own as well: of that traces go first, since they are what is sampled.
+EVICTION_ORDER = (
+    *("extension", "platform", "total", "span", "other", "metric"),
+    *("otlp-traces", "otlp-metrics", "otlp-logs", "function"),
+)
 
 FULL_SHARE = 0.25  # of the bound in use: above it a batch is sent although nobody asked for it
 CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records of an unhealthy sink go to disk or the fallback
@@ -137,6 +141,10 @@ class Queue:
     def room(self) -> int:
         """Bytes of memory that may still be used before records have to go."""
         return max(0, self.max_bytes - self.memory)
+
+    def takes(self, kind: str) -> bool:
+        """Whether records of this kind are for this sink."""
+        return kind not in self._excluded_kinds
 
     @property
     def is_refused(self) -> bool:

@@ -72,6 +72,10 @@ class Listener:
                     self._on_connections(len(self._connections))
                     group.create_task(self._read(connection))
 
+    def saw_data(self) -> None:
+        """Something came on another way, after which it is not quiet either."""
+        self._last_data = asyncio.get_running_loop().time()
+
     async def wait_quiet(self, quiet_s: float, until: float) -> bool:
         """Wait until nothing comes for `quiet_s`; False where it still comes at `until`, by the loop's time."""
         loop = asyncio.get_running_loop()

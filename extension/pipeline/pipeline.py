@@ -79,6 +79,14 @@ class Pipeline:
         line = lenient.dumps({"time": now, "type": type_, "record": content})
         return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
 
+    def carry(self, kind: str, type_: str, content: object, body: bytes, request_id: str) -> Record:
+        """A record that carries what a program exported; `content` says what that is."""
+        self.received += 1
+        now = now_iso()
+        head = lenient.dumps({"time": now, "type": type_, "record": content})
+        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id)])
+        return record._replace(line=b"%b\n%b" % (record.line, body))
+
     def _keep(self, line: Line) -> Line:
         """The text of a line that is no record, as a record; what is not UTF-8 becomes escapes."""
         self.broken[line.fault] = self.broken.get(line.fault, 0) + 1

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from urllib.parse import unquote_plus
 
-from extension.records import KINDS
+from extension.records import BODY_KINDS, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COMMON_PARAMETERS = frozenset({"types"})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
-OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics"}  # any other kind of record is a log
+OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KINDS}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
 DERIVED = {"temporality": ("delta", "cumulative"), "invoke_span": ("yes", "no")}
 PASSED_ON = "query."  # what a parameter's name begins with that is meant for the intake, whatever it is called
@@ -202,7 +202,12 @@ def signals_of(target: SinkURL) -> tuple[str, ...]:
     with suppress(BadSetting):  # which open_sink raises again
         if (named := signal_parameter(target, "signals")) is not None:
             return parse_signals(named)
-    return SIGNALS if target.scheme.startswith("otlp+") else ("logs",)
+    return SIGNALS if speaks_otlp(target) else ("logs",)
+
+
+def speaks_otlp(target: SinkURL) -> bool:
+    """Whether a sink takes what programs export by OTLP, as they exported it."""
+    return target.scheme.startswith("otlp+")
 
 
 def temporality_of(target: SinkURL) -> str:
@@ -220,6 +225,7 @@ def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
     excluded = {kind for kind in (*KINDS, "other", *OF_KIND) if signal_of(kind) not in taken}
     if not is_fallback:
         excluded.add("metric" if temporality_of(target) == "cumulative" else "total")
+        excluded |= set() if speaks_otlp(target) else set(BODY_KINDS)
     return excluded | (set(KINDS) - set(target.types))
 
 

@@ -3,8 +3,9 @@
 Paths, statuses and partial success are those of "OTLP Specification 1.x", OTLP/HTTP. AWS's endpoints, with auth=sigv4,
 are those of "OTLP Endpoints", Amazon CloudWatch User Guide.
 
-A request holds one signal of one execution environment, so a batch may be several requests. What one of them took is
-not sent again because another failed: then the records of the other fail alone.
+A request holds one signal of one execution environment; what programs exported goes in requests of its own, each of one
+content type. So a batch may be several requests. What one of them took is not sent again because another failed: then
+the records of the other fail alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from extension.log import describe
-from extension.records import Batch
+from extension.records import BODY_KINDS, Batch
 from extension.sinks import (
     SIGNALS,
     BadSetting,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 SCHEMES = ("otlp+https", "otlp+http")
 URL = "otlp+https://host:4318"
 SUMMARY = "OpenTelemetry logs, metrics and traces, protobuf or JSON"
-HARMLESS = _http_intake.HARMLESS | {"signals", "encoding", "auth", "region", "role", "group", "stream"}
+HARMLESS = _http_intake.HARMLESS | {"signals", "encoding", "resource", "auth", "region", "role", "group", "stream"}
 PARAMETERS = _http_intake.PARAMETERS | HARMLESS
 IAM_ACTIONS = ("logs:PutLogEvents", "xray:PutTraceSegments", "cloudwatch:PutMetricData")
 PROBE = "one log record, whose event name is forwarder.probe"
@@ -84,18 +85,21 @@ class Part(NamedTuple):
     """The records of one signal and one execution environment, and their positions in the batch.
 
     `key` is what their keys "lambda" begin with, the same for all of them. `id` is unique, and the same however often
-    the part is tried.
+    the part is tried. `carried` is the content type of the bodies that they carry; empty where they are encoded here.
     """
 
     id: str
     signal: str
+    carried: str
     key: bytes
     positions: Sequence[int]
     records: Sequence[Record]
 
     def cut(self, start: int, stop: int) -> Part:
         """A part of it."""
-        return Part(f"{self.id}-{start}", self.signal, self.key, self.positions[start:stop], self.records[start:stop])
+        return self._replace(
+            id=f"{self.id}-{start}", positions=self.positions[start:stop], records=self.records[start:stop]
+        )
 
     def failures(self, reason: str, outcome: Outcome) -> list[Failure]:
         """That none of the records was taken."""
@@ -118,6 +122,7 @@ class OtlpSink:
         self._signer = _open_signer(target, signals) if signed else None
         self._headers |= _log_stream(target, signals, required=signed)
         self._as_json = encoding == "json"
+        self._completes = choice(target, "resource", ("keep", "complete")) == "complete"
         prefix = PATH.sub("", target.path)
         self._paths = {signal: f"{prefix}/v1/{signal}" for signal in SIGNALS}
         self._encoders = _encoders(signals)
@@ -163,13 +168,19 @@ class OtlpSink:
         packed = self._bodies.setdefault(part.id, Packed(self._compress, lambda _: self._encode(part)))
         body = packed.body(Batch(part.id, []))
         path, headers = self._paths[part.signal], self._headers
+        if part.carried:
+            headers = _http_intake.merge_headers((*headers.items(), ("Content-Type", part.carried)))
         if self._signer is not None:
             headers = self._signer.sign(f"{self._url}{path}", headers, body)
         response = self._connection.request("POST", path, headers, body, left_s, ANSWER_S)
         if self._signer is not None and response.status == 403:
             self._signer.forget()
+        if part.carried and response.status == 415:
+            raise Refused("HTTP 415", Scope.BATCH)  # of what programs choose, and not of every request
         _http_intake.check_status(response, RETRIABLE)
         count = rejected(response.body, part.signal, response.headers.get_content_type())
+        if part.carried:
+            count = affected(part.records, count)
         return part.cut(0, count).failures("rejected, as its partial success says", Outcome.RECORD_REFUSED)
 
     def _fail(self, part: Part, error: Exception, deadline: float) -> list[Failure]:
@@ -191,16 +202,18 @@ class OtlpSink:
 
     def _parts(self, batch: Batch) -> Sequence[Part]:
         """The batch by signal, in order of SIGNALS, and by what the records say of where they come from."""
-        found: dict[tuple[int, bytes], list[int]] = {}
+        found: dict[tuple[int, str, bytes], list[int]] = {}
         key = b""
         for position, record in enumerate(batch.records):
-            at = record.line.rfind(KEY)
-            if not key or not record.line.startswith(key, at):
-                key = common_key(record.line, at)
-            found.setdefault((SIGNALS.index(signal_of(record.kind)), key), []).append(position)
+            line = record.head
+            at = line.rfind(KEY)
+            if not key or not line.startswith(key, at):
+                key = common_key(line, at)
+            carried = orjson.loads(line)["record"]["contentType"] if record.kind in BODY_KINDS else ""
+            found.setdefault((SIGNALS.index(signal_of(record.kind)), carried, key), []).append(position)
         return [
-            Part(f"{batch.id}-{number}", SIGNALS[signal], key, at, [batch.records[position] for position in at])
-            for number, ((signal, key), at) in enumerate(sorted(found.items()))
+            Part(f"{batch.id}-{number}", SIGNALS[signal], carried, key, at, [batch.records[one] for one in at])
+            for number, ((signal, carried, key), at) in enumerate(sorted(found.items()))
         ]
 
     def _encode(self, part: Part) -> bytes:
@@ -209,6 +222,10 @@ class OtlpSink:
             if len(self._resources) == MAX_RESOURCES:
                 self._resources.clear()
             resource = self._resources[part.key] = build(_members(part.key), os.environ)
+        if part.carried:
+            from extension.sinks import _otlp_carried  # noqa: PLC0415 - where no program exports, it costs nothing
+
+            return _otlp_carried.join(part.signal, part.records, resource if self._completes else None)
         return self._encoders[part.signal](part.records, resource, as_json=self._as_json)
 
 
@@ -244,6 +261,15 @@ def rejected(body: bytes, signal: str, content_type: str) -> int:
     except DecodeError:
         return 0
     return max(0, answer.partial_success.rejected_log_records)
+
+
+def affected(records: Sequence[Record], rejected: int) -> int:
+    """How many of the first records hold so many items: a destination does not say which of them it rejects."""
+    for count, record in enumerate(records):
+        if rejected <= 0:
+            return count
+        rejected -= orjson.loads(record.head)["record"]["items"]
+    return len(records)
 
 
 def _open_signer(target: SinkURL, signals: Sequence[str]) -> Signer:

@@ -251,3 +251,14 @@ async def test_a_probe_heals_a_sink_that_answers_again(deliveries: Deliveries) -
     assert fanout.probe_due
     await fanout.probe(soon())
     assert delivery.health.healthy
+
+
+async def test_what_is_exported_needs_a_place_in_one_queue(deliveries: Deliveries) -> None:
+    """In that of a sink which takes it: what others have free is of no use, and one that is full does not matter."""
+    takes, full = deliveries.delivery(ScriptedSink()), deliveries.delivery(ScriptedSink(), max_bytes=1000)
+    excludes = deliveries.delivery(ScriptedSink(), excluded_kinds={"otlp-traces"})
+    fanout = deliveries.fanout(takes, full, excludes)
+    assert fanout.has_place("otlp-traces", MIB)
+    assert not fanout.has_place("otlp-traces", MIB + 1)
+    assert not deliveries.fanout(excludes).has_place("otlp-traces", 1)
+    assert not deliveries.fanout(excludes, fallback=takes).has_place("otlp-traces", 1)

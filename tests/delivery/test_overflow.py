@@ -9,6 +9,7 @@ import pytest
 
 from extension.delivery.overflow import Overflow
 from extension.records import RECORD_OVERHEAD_BYTES, Record
+from tests.support.exports import carried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,16 @@ def test_what_one_process_leaves_the_next_one_finds(tmp_path: Path) -> None:
     assert next_one.read(second) == [RECORDS[0]._replace(sequence=-98)]
 
 
+def test_what_a_body_is_made_of_stays(tmp_path: Path) -> None:
+    """A record that carries a body comes back byte by byte, whatever is in that, beside others."""
+    bodies = carried(b"\n\t{}\n\x00\xff\n", b"", bytes(range(256)) * 9)
+    left = overflow(tmp_path)
+    file = left.write([*bodies, *RECORDS])
+    assert left.read(file) == [
+        record._replace(sequence=sequence) for sequence, record in enumerate([*bodies, *RECORDS], file.first_sequence)
+    ]
+
+
 def test_what_a_file_costs_is_known(tmp_path: Path) -> None:
     """Its bytes on disk, and those in memory once it is back: a bound counts with them."""
     file = overflow(tmp_path).write(RECORDS)
@@ -88,7 +99,7 @@ def another_sinks(path: Path) -> None:
 
 
 def another_format(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b'"telemetry-forwarder":2', b'"telemetry-forwarder":3'))
+    path.write_bytes(path.read_bytes().replace(b'"telemetry-forwarder":3', b'"telemetry-forwarder":2'))
 
 
 def without_records(path: Path) -> None:

@@ -204,3 +204,11 @@ async def test_a_fault_of_ours_ends_no_connection(rig: Rig, capfd: pytest.Captur
     await rig.came(1)
     assert rig.lines == [b'{"b":1}']
     assert "chunk not taken" in capfd.readouterr().err
+
+
+async def test_what_comes_another_way_ends_the_silence(rig: Rig) -> None:
+    """An export to the endpoint says that programs still have something to say."""
+    now = asyncio.get_running_loop().time()
+    assert rig.listener._last_data < now
+    rig.listener.saw_data()
+    assert rig.listener._last_data >= now

@@ -8,18 +8,19 @@ from extension import sinks
 from extension.sink_url import take_apart
 from extension.sinks import BadSetting
 
-LOGS = {"platform", "function", "extension", "other"}
+LOGS = {"platform", "function", "extension", "other", "otlp-logs"}
+EXPORTED = {"otlp-logs", "otlp-metrics", "otlp-traces"}
 
 
 @pytest.mark.parametrize(
     ("url", "excluded"),
     [
-        ("https://host", {"metric", "total", "span"}),
+        ("https://host", {"metric", "total", "span", *EXPORTED}),
         ("otlp+https://host", {"total"}),
         ("otlp+https://host?temporality=cumulative", {"metric"}),
-        ("otlp+https://host?signals=logs", {"metric", "total", "span"}),
+        ("otlp+https://host?signals=logs", {"metric", "total", "span", "otlp-metrics", "otlp-traces"}),
         ("otlp+https://host?signals=metrics,traces", {*LOGS, "total"}),
-        ("otlp+https://host?signals=metrics&temporality=cumulative", {*LOGS, "metric", "span"}),
+        ("otlp+https://host?signals=metrics&temporality=cumulative", {*LOGS, "metric", "span", "otlp-traces"}),
         ("otlp+https://host?signals=nonsense", {"total"}),
     ],
 )
@@ -33,7 +34,7 @@ def test_a_sink_gets_the_signals_that_it_takes(url: str, excluded: set[str]) -> 
     [
         ("file:///tmp/out", set()),
         ("otlp+https://host?temporality=cumulative", set()),
-        ("otlp+https://host?signals=logs", {"metric", "total", "span"}),
+        ("otlp+https://host?signals=logs", {"metric", "total", "span", "otlp-metrics", "otlp-traces"}),
     ],
 )
 def test_a_fallback_gets_whatever_others_did_not_take(url: str, excluded: set[str]) -> None:

@@ -22,8 +22,8 @@ TRIES = 3
 
 
 @contextmanager
-def running(destination: str, folder: Path) -> Iterator[str]:
-    """A collector that exports to the OTLP/HTTP server at a URL, without batching; its own URL."""
+def running(destination: str, folder: Path, *, batching: bool = False) -> Iterator[str]:
+    """A collector that exports to the OTLP/HTTP server at a URL, as a rule without batching; its own URL."""
     for left in reversed(range(TRIES)):
         grpc, http = refused_port(), refused_port()  # it cannot be asked to choose ports, and others may be quicker
         with (folder / "rotel.log").open("wb") as log:
@@ -31,7 +31,8 @@ def running(destination: str, folder: Path) -> Iterator[str]:
                 *(str(AGENT), "start", "--pid-file", str(folder / "rotel.pid")),
                 *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
                 *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),
-                *("--otlp-exporter-endpoint", destination, "--disable-batching"),
+                *("--otlp-exporter-endpoint", destination),
+                *(() if batching else ("--disable-batching",)),
             ]
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -1,0 +1,85 @@
+"""The body of an OTLP request: whether it is one, how much is in it, and where it may be cut. No I/O.
+
+A request is a list of resources with what belongs to them, in field 1 of all three signals; requests of one signal are
+merged by putting them one behind the other. So a body is walked and not decoded. JSON is parsed, since there is no
+other way to know that it is some, and goes on as it came.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from extension.wire import Malformed, count, fields, tag
+
+PIECE_BYTES = 1 << 20  # a body is cut into pieces of so many bytes, where it can be
+MAX_COMMAS = 100_000  # in a body of JSON, whose values take up to 100 bytes each
+# By signal: the fields that lead from a request to what is counted of it, each step with its name in JSON.
+PATHS: dict[str, tuple[dict[str, int], ...]] = {
+    "traces": ({"resourceSpans": 1}, {"scopeSpans": 2}, {"spans": 2}),
+    "metrics": (
+        {"resourceMetrics": 1},
+        {"scopeMetrics": 2},
+        {"metrics": 2},
+        {"gauge": 5, "sum": 7, "histogram": 9, "exponentialHistogram": 10, "summary": 11},
+        {"dataPoints": 1},
+    ),
+    "logs": ({"resourceLogs": 1}, {"scopeLogs": 2}, {"logRecords": 2}),
+}
+TAGS = {signal: [frozenset(tag(number) for number in step.values()) for step in path] for signal, path in PATHS.items()}
+
+
+class Piece(NamedTuple):
+    """A request of its own: a body, or a part of one, with as many spans, data points or log records as `items`."""
+
+    items: int
+    body: bytes
+
+
+def cut_protobuf(signal: str, body: bytes, max_bytes: int = PIECE_BYTES) -> list[Piece]:
+    """The pieces of a body; one larger than `max_bytes` has a single resource. Raises Malformed."""
+    top, *path = TAGS[signal]
+    pieces: list[Piece] = []
+    start = items = 0
+    for found, begin, at, end in fields(body, 0, len(body)):
+        if found not in top:
+            raise Malformed("not a request of this signal")
+        if begin > start and end - start > max_bytes:
+            pieces.append(Piece(items, body[start:begin]))
+            start, items = begin, 0
+        items += count(body, at, end, path)
+    if len(body) > start:
+        pieces.append(Piece(items, body[start:]))  # bytes that are not cut are not copied
+    return pieces
+
+
+def read_json(signal: str, body: bytes) -> list[Piece]:
+    """The body as its only piece. Raises Malformed."""
+    if body.count(b",") > MAX_COMMAS:
+        raise Malformed("too many values")
+    try:
+        request = orjson.loads(body)
+    except ValueError:
+        raise Malformed("not JSON") from None
+    [top] = PATHS[signal][0]
+    if type(request) is not dict or not request.keys() <= {top}:
+        raise Malformed("not a request of this signal")
+    items = _count_json([request], PATHS[signal])
+    return [Piece(items, body)] if request.get(top) else []
+
+
+def _count_json(found: list[Any], path: tuple[dict[str, int], ...]) -> int:
+    """How many there are at the end of the path; an object stands for a list of one, as the data of a metric does."""
+    for step in path:
+        values = [_members(one)[name] for one in found for name in step if name in _members(one)]
+        found = [one for value in values for one in (value if type(value) is list else [value])]
+    for one in found:
+        _members(one)
+    return len(found)
+
+
+def _members(value: object) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise Malformed("not a request of this signal")
+    return value

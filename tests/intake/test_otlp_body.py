@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import orjson
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from extension.intake.otlp_body import MAX_COMMAS, cut_protobuf, read_json
+from extension.wire import Malformed
+from tests.support.exports import REQUESTS, Request, logs, metrics, span_names, traces
+
+SIGNALS = sorted(REQUESTS)
+CASES: list[tuple[str, Request, int]] = [
+    ("traces", traces("a", "b", "c"), 3),
+    ("traces", traces(*map(str, range(500))), 500),
+    ("metrics", metrics(2), 10),
+    ("metrics", metrics(0), 0),
+    ("logs", logs("one", "x" * 20_000, ""), 3),
+]
+NAMES = st.lists(st.lists(st.text(st.characters(codec="utf-8"), max_size=300), max_size=4), max_size=5)
+
+
+@pytest.mark.parametrize(("signal", "request_", "items"), CASES)
+def test_what_is_in_a_body_is_counted(signal: str, request_: Request, items: int) -> None:
+    """Spans, data points and log records, in protobuf and in JSON."""
+    body = request_.SerializeToString()
+    assert cut_protobuf(signal, body) == [(items, body)]
+    body = orjson.dumps(MessageToDict(request_))
+    assert read_json(signal, body) == [(items, body)]
+
+
+@given(NAMES, st.integers(1, 2000))
+def test_the_pieces_of_a_body_are_all_of_it(names: list[list[str]], max_bytes: int) -> None:
+    """Wherever it is cut, each piece is a request, and all of them put together are the body again, span by span."""
+    body = b"".join(traces(*group).SerializeToString() for group in names)
+    pieces = cut_protobuf("traces", body, max_bytes)
+    assert b"".join(piece.body for piece in pieces) == body
+    assert [piece.items for piece in pieces] == [len(span_names(piece.body)) for piece in pieces]
+    for piece in pieces:
+        assert len(piece.body) <= max_bytes or len(ExportTraceServiceRequest.FromString(piece.body).resource_spans) == 1
+
+
+@given(st.sampled_from(SIGNALS), st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_malformed(signal: str, body: bytes) -> None:
+    """Nothing else is raised, and what is taken has nothing but resources on top."""
+    for read in (cut_protobuf, read_json):
+        try:
+            pieces = read(signal, body)
+        except Malformed:
+            continue
+        assert b"".join(piece.body for piece in pieces) in {body, b""}
+
+
+@given(st.sampled_from(CASES), st.data())
+def test_a_request_that_is_cut_off_is_malformed(case: tuple[str, Request, int], data: st.DataObject) -> None:
+    """Wherever it ends before its end, for the one resource in it says how long it is."""
+    signal, request, _ = case
+    body = request.SerializeToString()
+    with pytest.raises(Malformed):
+        cut_protobuf(signal, body[: data.draw(st.integers(1, len(body) - 1))])
+
+
+@given(st.data())
+def test_what_is_taken_is_counted_as_protobuf_reads_it(data: st.DataObject) -> None:
+    """Whatever has become of a byte, where both read the request they find as many spans."""
+    body = bytearray(traces("a", "b", "c").SerializeToString())
+    body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(Malformed, DecodeError):
+        pieces = cut_protobuf("traces", bytes(body))
+        assert sum(piece.items for piece in pieces) == len(span_names(bytes(body)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x12\x00",  # another field
+        b"\x08\x01",  # another type
+        b"\x0b",  # a group
+        b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",  # a length that does not end
+        b"\x0a\x02\x12\x05",  # a scope that is longer than its resource
+        b"\x0a\x02\x12\x05\x0a\x05aaaaa",  # that reaches into the next one
+        b"hello, world",
+    ],
+)
+def test_what_is_no_request_is_malformed(body: bytes) -> None:
+    """It is refused, rather than sent on to make a batch unreadable."""
+    with pytest.raises(Malformed):
+        cut_protobuf("traces", body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"resourceLogs":[]}',
+        b'{"resourceSpans":[],"more":1}',
+        b'{"resourceSpans":[7]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":["a"]}]}]}',
+        b'{"resourceSpans":' + b"[" * 5000,
+        b'{"resourceSpans":[' + b"{}," * (MAX_COMMAS + 1) + b"{}]}",
+        b'{"resourceSpans":[{"a":"\xff"}]}',
+    ],
+    ids=lambda body: body[:40],
+)
+def test_json_that_is_no_request_is_malformed(body: bytes) -> None:
+    """It is refused, and so is what would take very much memory to look at."""
+    with pytest.raises(Malformed):
+        read_json("traces", body)
+
+
+def test_nothing_makes_no_pieces() -> None:
+    """An empty request is one, and there is nothing to send on."""
+    assert (
+        cut_protobuf("traces", b"") == read_json("traces", b"{}") == read_json("traces", b'{"resourceSpans":[]}') == []
+    )
