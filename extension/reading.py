@@ -26,7 +26,10 @@ TYPE, MESSAGE, STACK = "exception.type", "exception.message", "exception.stacktr
 MIN_TIME, MAX_TIME = 19, 35  # characters: seconds at least, nanoseconds and a zone at most
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+RUNTIME_LEVEL = "aws.lambda.log.level"  # of a runtime that wrote an object with a level of its own
+TAKEN = "record."  # what the name of a field begins with whose own is taken
 MAX_NS = (1 << 63) - 1
+OCTET = frozenset("0123456789abcdef")
 
 # "Logs Data Model", SeverityNumber and Appendix B of it. Of CRITICAL there are two: syslog's is ERROR2, but the one of
 # Python and .NET, which are runtimes of Lambda, is their highest; OpenTelemetry's own libraries for both make it FATAL.
@@ -85,6 +88,19 @@ def read(content: object, request_id: str = "") -> Reading:
     if isinstance(content, dict):
         return _read_object(content, request_id)
     return Reading(content)
+
+
+def beside(fields: Mapping[str, object], ours: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a record and what is known beside it: where both have a name, the record's is behind TAKEN."""
+    found = {**fields, **ours}
+    if len(found) == len(fields) + len(ours):
+        return found
+    for name in fields.keys() & ours.keys():
+        moved = TAKEN + name
+        while moved in found:
+            moved = TAKEN + moved
+        found[moved] = fields[name]
+    return found
 
 
 def severity(level: object) -> int:
@@ -169,7 +185,7 @@ def _read_timed(text: str, request_id: str) -> Reading | None:
     found.time_ns = found.time_ns or time_ns
     found.request_id = "".join(ids[:1])
     if threads:
-        found.fields = {"thread.name": threads[0], **found.fields}
+        found.fields = beside(found.fields, {"thread.name": threads[0]})
     return found
 
 
@@ -207,7 +223,7 @@ def _read_inner(message: str, request_id: str, level: str) -> Reading:
     if not found.level:
         found.level, found.severity = level, SEVERITIES.get(level, 0)
     elif found.level != level:
-        found.fields = {**found.fields, "aws.lambda.log.level": level}
+        found.fields = beside(found.fields, {RUNTIME_LEVEL: level})
     return found
 
 
@@ -219,7 +235,7 @@ def _read_node_error(message: str, request_id: str) -> Reading | None:
         return None
     found, fields = _take_apart(content, request_id)
     if found.message is not None:
-        fields["message"] = found.message
+        fields = beside(fields, {"message": found.message})
     found.message, found.fields = head.rstrip(), fields
     return found
 
@@ -254,7 +270,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         if not colon or " " in logger:
             return None
         found = _read_inner(message, request_id, level)
-        found.fields = {"logger": logger, **found.fields}
+        found.fields = beside(found.fields, {"logger": logger})
         return found
     stamp, closed, rest = text[4:].partition("]")
     time, _, process = stamp.partition(" #")
@@ -267,7 +283,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         return None
     found = _read_inner(message, request_id, words[0])
     found.time_ns, found.request_id = found.time_ns or time_ns, words[1] if len(words) == 2 else ""
-    found.fields = {"process.pid": int(process), **({"progname": program} if program else {}), **found.fields}
+    found.fields = beside(found.fields, {"process.pid": int(process), **({"progname": program} if program else {})})
     return found
 
 
@@ -309,9 +325,9 @@ def _python_error(text: str) -> Mapping[str, str]:
 def _kind_and_message(line: str) -> tuple[str, str]:
     """`KeyError: 'x'` taken apart; without a type where what stands before the colon is no name."""
     kind, _, message = line.strip().partition(": ")
-    words = kind.split(" ")
-    if len(words) == 1 and kind.replace(".", "").replace("$", "").replace("/", "").isidentifier():
-        return kind.rstrip(":"), message
+    names = kind.replace("$", "").replace("/", ".").split(".")
+    if all(name.isidentifier() for name in names):
+        return kind, message
     return "", line.strip()
 
 
@@ -323,8 +339,8 @@ def _error(kind: str, message: str, trace: str) -> dict[str, str]:
 # Objects
 
 
-def _read_object(content: dict[str, object], request_id: str) -> Reading:
-    found, fields = _take_apart(content, request_id)
+def _read_object(content: dict[str, object], request_id: str, error: Mapping[str, str] = Reading.error) -> Reading:
+    found, fields = _take_apart(content, request_id, error)
     if found.message is None:
         found.message = content
         return found
@@ -336,24 +352,42 @@ def _read_object(content: dict[str, object], request_id: str) -> Reading:
 
 
 def _read_printed(found: Reading, content: dict[str, object], request_id: str) -> None:
-    """Read what a function printed as JSON, and its runtime wrote as the message of an object of its own."""
-    inner = _read_object(content, request_id)
-    if inner.fields.keys() & found.fields.keys():
+    """Read what a function printed as JSON, and its runtime wrote as the message of an object of its own.
+
+    The exception of the runtime's object counts, which has its trace; what the function says of one stays a field.
+    Where something of both could not be kept, the message stays text.
+    """
+    inner = _read_object(content, request_id or found.request_id, found.error)
+    if inner.fields.keys() & found.fields.keys() or _differ(found, inner):
         return
     found.message, found.fields = inner.message, {**found.fields, **inner.fields}
     if inner.level and inner.level != found.level:
         if found.level:
-            found.fields = {**found.fields, "aws.lambda.log.level": found.level}
+            found.fields = beside(found.fields, {RUNTIME_LEVEL: found.level})
         found.level, found.severity = inner.level, inner.severity
     found.time_ns = inner.time_ns or found.time_ns
-    found.error = inner.error or found.error
+    found.request_id = found.request_id or inner.request_id
+    found.error = inner.error
     if inner.trace_id:
         found.trace_id, found.span_id, found.sampled = inner.trace_id, inner.span_id, inner.sampled
 
 
-def _take_apart(content: dict[str, object], request_id: str) -> tuple[Reading, dict[str, object]]:
-    """What an object says, its message None where it has none; and the fields that are left."""
+def _differ(outer: Reading, inner: Reading) -> bool:
+    """Whether two objects name a trace or a span each; a header of X-Ray is not lost, it stays a field."""
+    ids = (outer.trace_id, outer.span_id)
+    known = outer.x_ray is not None and ids == outer.x_ray[:2]
+    return bool(inner.trace_id and outer.trace_id and not known and ids != (inner.trace_id, inner.span_id))
+
+
+def _take_apart(
+    content: dict[str, object], request_id: str, error: Mapping[str, str] = Reading.error
+) -> tuple[Reading, dict[str, object]]:
+    """What an object says, its message None where it has none; and the fields that are left.
+
+    `error` is what is known of the exception already.
+    """
     found = Reading(None)
+    found.error = error
     fields: dict[str, object] = {}
     for name, value in content.items():
         take = ROLES.get(name)
@@ -362,6 +396,9 @@ def _take_apart(content: dict[str, object], request_id: str) -> tuple[Reading, d
     if not found.trace_id and found.x_ray:
         found.trace_id, span_id, found.sampled = found.x_ray
         found.span_id = found.span_id or span_id
+    if not found.trace_id and (found.span_id or found.sampled):  # which mean nothing without
+        found.span_id, found.sampled = "", False
+        fields |= {name: value for name, value in content.items() if ROLES.get(name) in OF_TRACE}
     trace = found.error.get(STACK, "")
     if trace and len(found.error) < 3:
         found.error = {**_trace_error(trace), **found.error}
@@ -428,15 +465,15 @@ def _take_request_id(found: Reading, value: object, request_id: str) -> bool:
 def _take_trace_id(found: Reading, value: object, request_id: str) -> bool:
     if not isinstance(value, str) or not _is_hexadecimal(value, 32):
         return _take_x_ray(found, value, request_id)
-    found.trace_id = value.lower()
-    return True
+    found.trace_id = found.trace_id or value.lower()
+    return found.trace_id == value.lower()
 
 
 def _take_span_id(found: Reading, value: object, _: str) -> bool:
     if not isinstance(value, str) or not _is_hexadecimal(value, 16):
         return False
-    found.span_id = value.lower()
-    return True
+    found.span_id = found.span_id or value.lower()
+    return found.span_id == value.lower()
 
 
 def _take_flags(found: Reading, value: object, _: str) -> bool:
@@ -445,9 +482,13 @@ def _take_flags(found: Reading, value: object, _: str) -> bool:
 
 
 def _take_traceparent(found: Reading, value: object, _: str) -> bool:
-    """`version-trace_id-parent_id-flags` ("Trace Context", traceparent Header)."""
-    parts = value.split("-") if isinstance(value, str) else []
+    """`version-trace_id-parent_id-flags` ("Trace Context", traceparent Header); a version ff there is not."""
+    parts = value.lower().split("-") if isinstance(value, str) else []
     if len(parts) != 4 or not _is_hexadecimal(parts[1], 32) or not _is_hexadecimal(parts[2], 16):
+        return False
+    if not OCTET.issuperset(parts[0] + parts[3]) or [len(parts[0]), len(parts[3])] != [2, 2] or parts[0] == "ff":
+        return False
+    if found.trace_id not in {"", parts[1]} or found.span_id not in {"", parts[2]}:
         return False
     found.trace_id, found.span_id, found.sampled = parts[1], parts[2], parts[3][-1:] in set("13579bdf")
     return parts[0] == "00" and parts[3] in {"00", "01"}
@@ -510,8 +551,9 @@ def _trace_error(trace: str) -> Mapping[str, str]:
     if TRACEBACK in trace:
         found = _python_error(trace.replace("\r", "\n"))
         return {name: value for name, value in found.items() if name != STACK}
-    kind, message = _kind_and_message(trace.partition("\n")[0])
-    return _error(kind, message, "") if kind else {}
+    head, line_end, _ = trace.partition("\n")
+    kind, message = _kind_and_message(head)
+    return _error(kind, message, "") if kind and line_end else {}
 
 
 Role = Callable[[Reading, object, str], bool]  # found, value, the invocation's request id
@@ -521,6 +563,7 @@ ERROR_PARTS: dict[str, Role] = {
     **dict.fromkeys(("message", "errorMessage"), TAKE_TEXT),
     **dict.fromkeys(("stack", "stackTrace", "stacktrace", "stack_trace", "extendedStackTrace"), TAKE_STACK),
 }
+OF_TRACE = (_take_span_id, _take_flags)
 # Fields as runtimes, Powertools, pino, bunyan, winston, logging, log4j2, logstash, Serilog, ECS and OpenTelemetry name
 # them. Request ids are those of Lambda alone: what an application calls so may be the id of something else.
 ROLES: dict[str, Role] = {

@@ -155,3 +155,62 @@ def test_any_value_is_read(value: object) -> None:
     """No value of JSON is too odd to be read."""
     read(value, REQUEST)
     read(json.dumps(value), "")
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"traceparent": f"ff-{TRACE}-{SPAN}-01"},
+        {"traceparent": f"0-{TRACE}-{SPAN}-01"},
+        {"traceparent": f"00-{TRACE}-{SPAN}-1"},
+        {"traceparent": f"00-{TRACE}-{SPAN}-zz"},
+        {"span_id": SPAN},
+        {"span_id": SPAN, "trace_id": "0" * 32},
+        {"trace_id": "short", "span_id": SPAN, "trace_flags": "01"},
+    ],
+)
+def test_ids_without_a_trace_stay_fields(fields: dict[str, object]) -> None:
+    """A traceparent that is none, and a span of no known trace, set nothing and are kept."""
+    found = read({"msg": "m", **fields})
+    assert (found.trace_id, found.span_id, found.sampled, found.fields) == ("", "", False, fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"trace_id": TRACE, "traceId": TRACE[::-1]}, {"traceId": TRACE[::-1]}),
+        ({"trace_id": TRACE, "span_id": SPAN, "spanId": SPAN[::-1]}, {"spanId": SPAN[::-1]}),
+        (
+            {"trace_id": TRACE, "traceparent": f"00-{TRACE[::-1]}-{SPAN}-01"},
+            {"traceparent": f"00-{TRACE[::-1]}-{SPAN}-01"},
+        ),
+        ({"trace_id": TRACE, "traceparent": f"00-{TRACE}-{SPAN}-01"}, {}),
+    ],
+)
+def test_the_first_trace_counts(fields: dict[str, object], left: dict[str, object]) -> None:
+    """Another one stays a field."""
+    found = read({"msg": "m", **fields})
+    assert (found.trace_id, found.fields) == (TRACE, left)
+
+
+@pytest.mark.parametrize("outer", [{"trace_id": TRACE}, {"xray_trace_id": "1-62e900b2-710d76f009d6e7785905449a"}])
+def test_two_traces_of_nested_objects_are_both_kept(outer: dict[str, str]) -> None:
+    """A message that names another trace stays text, but where the outer one is X-Ray's and stays a field."""
+    printed = json.dumps({"msg": "m", "trace_id": TRACE[::-1]})
+    found = read({"message": printed, **outer})
+    kept = (printed, TRACE) if "trace_id" in outer else ("m", TRACE[::-1])
+    assert (found.message, found.trace_id) == kept
+
+
+def test_the_id_of_a_nested_object_is_not_lost() -> None:
+    """Where the platform does not know the request, what the printed object says of it counts."""
+    assert read({"message": json.dumps({"msg": "m", "requestId": REQUEST})}).request_id == REQUEST
+
+
+@pytest.mark.parametrize("trace", ["s", "Traceback...", "Traceback...\n  File x", "a..b\n  at x"])
+def test_a_trace_without_a_type_has_none(trace: str) -> None:
+    """A line alone, and words with dots behind them, name no exception."""
+    assert read({"msg": "m", "stackTrace": trace}).error == {"exception.stacktrace": trace}

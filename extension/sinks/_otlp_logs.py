@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from extension import lenient
-from extension.reading import Reading, parse_time, parse_x_ray, read
+from extension.reading import Reading, beside, parse_time, parse_x_ray, read
 from extension.sinks._otlp_values import Inexact, encodable, loads_exactly, put, put_all, serialize
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ SAMPLED = 1  # of W3C's trace flags, which are the lowest byte of a LogRecord's
 PLACED = frozenset(
     ("functionName", "functionVersion", "functionArn", "region", "accountId", "environment", "requestId", "id", "tags")
 )
+
+LINE = frozenset(("time", "type", "record", "lambda"))  # keys of the platform's line, and ours
+KEY = b',"lambda":{'
 
 
 def _whole(content: object, _: str) -> Reading:
@@ -81,40 +85,50 @@ def _fill_plainly(log: LogRecord, record: Record) -> None:
     observed_ns = parse_time(record.time) or time.time_ns()
     log.time_unix_nano = log.observed_time_unix_nano = observed_ns
     log.body.string_value = encodable(record.line.decode("utf-8", "backslashreplace"))
-    if record.request_id:
-        put_all(log.attributes, {INVOCATION: record.request_id})
+    known = {INVOCATION: record.request_id, UID: _id_of(record.line)}
+    put_all(log.attributes, {name: value for name, value in known.items() if value})
     if record.type != record.kind:
         log.event_name = encodable(record.type)
+
+
+def _id_of(line: bytes) -> str:
+    """What the key "lambda" at the end of a line calls it; empty where that cannot be read."""
+    try:
+        return str(orjson.loads(line[line.rindex(KEY) + len(KEY) - 1 : -1])["id"])
+    except (ValueError, KeyError):
+        return ""
 
 
 def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reader) -> None:
     """Set what a line says. Raises KeyError for one of which not all was read, Inexact, and whatever else."""
     content, key = line["record"], line["lambda"]
     observed_ns = parse_time(line["time"]) if isinstance(line["time"], str) else 0
-    attributes: dict[str, object] = {}
+    fields: Mapping[str, object] = {}
+    ours: dict[str, object] = {}
     if observed_ns:
         log.observed_time_unix_nano = observed_ns
     else:
         log.observed_time_unix_nano = time.time_ns()
-        attributes["aws.lambda.time"] = line["time"]
+        ours["aws.lambda.time"] = line["time"]
     request_id = key.get("requestId", "")
     if record.kind in PRINTED:
         said = reader(content, request_id)
         put(log.body, said.message)
         if len(vars(said)) > 1:
             request_id = said.request_id or request_id
-            _fill_read(log, said, attributes)
+            _fill_read(log, said)
+            fields, ours = said.fields, {**ours, **said.error}
     else:
-        _fill_event(log, str(line["type"]), content, request_id, attributes)
+        fields = _fill_event(log, str(line["type"]), content, request_id)
     if request_id:
-        attributes.setdefault(INVOCATION, request_id)
+        ours[INVOCATION] = request_id
     if not log.time_unix_nano:
         log.time_unix_nano = log.observed_time_unix_nano
     if line["type"] != record.kind:
         log.event_name = encodable(str(line["type"]))
-    attributes.setdefault(UID, key.get("id"))
-    if not PLACED.issuperset(key):
-        attributes |= {f"aws.lambda.{name}": value for name, value in key.items() if name not in PLACED}
+    ours[UID] = key.get("id")
+    ours |= _others(key, PLACED)
+    attributes = beside(beside(_others(line, LINE), fields), ours)
     if "" in attributes:  # which the data model does not allow
         name = "_"
         while name in attributes:
@@ -123,8 +137,15 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reade
     put_all(log.attributes, attributes)
 
 
-def _fill_read(log: LogRecord, said: Reading, attributes: dict[str, object]) -> None:
-    """What was read beside the message. Fields keep their names, to which ours give way."""
+def _others(members: Mapping[str, object], placed: frozenset[str]) -> dict[str, object]:
+    """The members of a line, or of its key "lambda", that have no place of their own."""
+    if placed.issuperset(members):
+        return {}
+    return {f"aws.lambda.{name}": value for name, value in members.items() if name not in placed}
+
+
+def _fill_read(log: LogRecord, said: Reading) -> None:
+    """Set what was read beside the message, but for what is an attribute."""
     if said.time_ns:
         log.time_unix_nano = said.time_ns
     if said.level:
@@ -136,22 +157,17 @@ def _fill_read(log: LogRecord, said: Reading, attributes: dict[str, object]) -> 
         log.flags = SAMPLED if said.sampled else 0
     if said.span_id:
         log.span_id = bytes.fromhex(said.span_id)
-    if said.fields:
-        attributes |= said.fields
-    if said.error:
-        attributes.update({name: value for name, value in said.error.items() if name not in attributes})
 
 
-def _fill_event(log: LogRecord, record_type: str, content: Any, request_id: str, attributes: dict[str, object]) -> None:
-    """What the platform says, or we: an event, whose fields are attributes."""
+def _fill_event(log: LogRecord, record_type: str, content: Any, request_id: str) -> Mapping[str, object]:
+    """Set what the platform says, or we: an event, whose fields these are."""
     if not isinstance(content, dict):
         put(log.body, content)
-        return
-    attributes |= content
-    if request_id and content.get("requestId") == request_id:
-        del attributes["requestId"]
+        return {}
     _join_trace(log, content.get("tracing"))
     log.body.string_value = encodable(record_type)  # of what has no body, some backends keep nothing
+    is_known = request_id and content.get("requestId") == request_id
+    return {name: value for name, value in content.items() if name != "requestId"} if is_known else content
 
 
 def _join_trace(log: LogRecord, tracing: Any) -> None:

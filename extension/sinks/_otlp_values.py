@@ -1,11 +1,12 @@
 """JSON values as OpenTelemetry's AnyValue, and its messages as bytes, for all three signals.
 
 What JSON can say and AnyValue cannot follows "Mapping Arbitrary Data to OTLP AnyValue" of the OpenTelemetry
-specification: an integer beyond 64 bits is its digits as a string, and null is a value that is empty.
+specification: a number beyond 64 bits is its digits as a string, and null is a value that is empty.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,14 +43,19 @@ class Exact(float):
 
 
 def loads_exactly(line: bytes) -> Any:
-    """The value of a line of JSON with integers of any size, the largest as their digits. Raises as json.loads does."""
+    """The value of a line of JSON, numbers that 64 bits do not hold as their digits. Raises as json.loads does."""
     import json  # noqa: PLC0415 - needed by one line in a million
 
-    return json.loads(line, parse_float=Exact, parse_int=_parse_int)
+    return json.loads(line, parse_float=_parse_float, parse_int=_parse_int)
 
 
 def _parse_int(digits: str) -> int | str:
     return int(digits) if len(digits) < MAX_DIGITS else digits
+
+
+def _parse_float(digits: str) -> float | str:
+    found = Exact(digits)
+    return found if -inf < found < inf else digits
 
 
 def put(target: AnyValue, value: object, depth: int = 0) -> None:

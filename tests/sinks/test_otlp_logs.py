@@ -61,7 +61,7 @@ def test_a_record_of_too_many_values_is_kept_as_its_line() -> None:
     """What takes too much memory to be read in full is the body as a text."""
     [log] = logs(sent := record([1] * 40_000))
     assert value_of(log.body) == sent.line.decode()
-    assert attributes(log.attributes) == {"faas.invocation_id": REQUEST}
+    assert attributes(log.attributes) == {"faas.invocation_id": REQUEST, "log.record.uid": KEY["id"]}
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["protobuf", "json"])
@@ -166,3 +166,92 @@ def test_resource_as_the_user_wants_it(
 def test_resource_of_nothing() -> None:
     """A resource always has a service, by the specification's own name where none is known."""
     assert attributes(build({}, {}).attributes)["service.name"] == "unknown_service"
+
+
+TRACEBACK = {"errorType": "ValueError", "errorMessage": "no", "stackTrace": ['  File "app.py", line 3, in handler\n']}
+EXCEPTION = {
+    "exception.type": "ValueError",
+    "exception.message": "no",
+    "exception.stacktrace": '  File "app.py", line 3, in handler\n',
+}
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"error": {"message": "card declined"}},
+        {"errorMessage": "card declined"},
+        {"errorType": "CardError", "stackTrace": "a\nb"},
+        {"error.type": "CardError", "exception.type": "Other"},
+    ],
+)
+def test_the_exception_of_a_runtimes_object_is_not_lost_for_one_in_its_message(inner: dict[str, object]) -> None:
+    """What logger.exception logged is the exception, and what its message says of another stays a field."""
+    printed = orjson.dumps({"msg": "charge failed", **inner}).decode()
+    [log] = logs(record({"level": "ERROR", "message": printed, "logger": "app", **TRACEBACK}))
+    moved = {f"record.{name}" if name in EXCEPTION else name: value for name, value in inner.items()}
+    assert (said(log)["body"], said(log)["attributes"]) == ("charge failed", {**moved, **EXCEPTION, "logger": "app"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"error.type": "A", "exception.type": "B"}, {"exception.type": "A", "record.exception.type": "B"}),
+        ({"exception.type": "B", "errorType": "A"}, {"exception.type": "B", "errorType": "A"}),
+        ({"errorMessage": "A", "exception.message": "B"}, {"exception.message": "A", "record.exception.message": "B"}),
+        ({"faas.invocation_id": "x"}, {"record.faas.invocation_id": "x"}),
+        ({"log.record.uid": "x", "record.log.record.uid": "y"}, None),
+    ],
+)
+def test_a_field_whose_name_is_taken_is_kept_under_another(
+    fields: dict[str, object], wanted: dict[str, object] | None
+) -> None:
+    """It has `record.` before, as often as it takes."""
+    [log] = logs(record({"msg": "m", **fields}))
+    assert said(log)["attributes"] == (wanted or {"record.record.log.record.uid": "x", "record.log.record.uid": "y"})
+    assert (said(log)["invocation"], said(log)["uid"]) == (REQUEST, KEY["id"])
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (
+            '{}\t{}\tINFO\t{{"msg":"m","level":"WARN","aws.lambda.log.level":"x"}}',
+            {"aws.lambda.log.level": "INFO", "record.aws.lambda.log.level": "x"},
+        ),
+        ('{0} [main] INFO {{"msg":"m","thread.name":"x"}}', {"thread.name": "main", "record.thread.name": "x"}),
+        ('INFO:root:{{"msg":"m","logger":"x"}}', {"logger": "root", "record.logger": "x"}),
+    ],
+)
+def test_what_a_runtime_wrote_before_an_object_is_not_lost(line: str, wanted: dict[str, object]) -> None:
+    """Nor is a field of the object that has the same name."""
+    [log] = logs(record(line.format("2026-11-21T03:53:22.117Z", REQUEST)))
+    assert (said(log)["body"], said(log)["attributes"]) == ("m", wanted)
+
+
+def test_an_events_field_does_not_replace_the_request_id() -> None:
+    """It is kept beside it."""
+    [log] = logs(record({"requestId": REQUEST, "faas.invocation_id": "x"}, "platform.start"))
+    assert (said(log)["invocation"], said(log)["attributes"]) == (REQUEST, {"record.faas.invocation_id": "x"})
+
+
+@pytest.mark.parametrize("type_", ["function", "platform.start"])
+def test_other_members_of_the_platforms_line_are_kept(type_: str) -> None:
+    """What stands beside time, type and record is an attribute."""
+    plain = record({"message": "m"}, type_)
+    [log] = logs(plain._replace(line=plain.line.replace(b',"record"', b',"extra":{"a":1},"reason":"x","record"')))
+    assert said(log)["attributes"].items() >= {"aws.lambda.extra": {"a": 1}, "aws.lambda.reason": "x"}.items()
+
+
+def test_a_float_beyond_double_keeps_its_digits() -> None:
+    """As a string, as an integer beyond 64 bits does."""
+    plain = record({"message": "m", "value": 0})
+    [log] = logs(plain._replace(line=plain.line.replace(b'"value":0', b'"value":1e99999')))
+    assert said(log)["attributes"] == {"value": "1e99999"}
+
+
+def test_a_line_without_type_has_its_id() -> None:
+    """What is kept as its whole line can be told from others too."""
+    plain = record("m")
+    [log] = logs(plain._replace(line=plain.line.replace(b'"type":"function",', b"")))
+    assert said(log)["uid"] == KEY["id"]
