@@ -5,6 +5,7 @@ Names and types are those of "Semantic Conventions for Cloud Resource", "... Faa
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIB = 1 << 20
+BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def build(lambda_key: Mapping[str, object], variables: Mapping[str, str]) -> Resource:
@@ -63,7 +65,13 @@ def parse_attributes(text: str) -> dict[str, str]:
     So says "Resource SDK", Specifying resource information via an environment variable: an error discards the whole.
     """
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if not all(equals and key.strip() for key, equals, _ in pairs):
-        log("WARN", "OTEL_RESOURCE_ATTRIBUTES is left out; expected key=value pairs, separated by commas")
-        return {}
-    return {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}
+    try:
+        if all(equals and key.strip() for key, equals, _ in pairs) and not BAD_PERCENT.search(text):
+            return {
+                unquote(key.strip(), errors="strict"): unquote(value.strip(), errors="strict")
+                for key, _, value in pairs
+            }
+    except UnicodeDecodeError:
+        pass
+    log("WARN", "OTEL_RESOURCE_ATTRIBUTES is left out; expected key=value pairs, separated by commas, as %XX of UTF-8")
+    return {}

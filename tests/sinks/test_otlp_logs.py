@@ -152,6 +152,10 @@ def test_resource() -> None:
         ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=a", "OTEL_SERVICE_NAME": "b"}, {}, {"service.name": "b"}),
         ({"OTEL_RESOURCE_ATTRIBUTES": "team=a"}, {"team": "b"}, {"team": "b"}),
         ({"OTEL_RESOURCE_ATTRIBUTES": "team=a,nonsense"}, {}, {"service.name": "demo", "team": None}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=%zz,team=2"}, {}, {"a": None, "team": None}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=%FF,team=2"}, {}, {"a": None, "team": None}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=100%,team=2"}, {}, {"a": None, "team": None}),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a=%C3%A9,team=2"}, {}, {"a": "é", "team": "2"}),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://elsewhere"}, {}, {"service.name": "demo"}),
     ],
 )
