@@ -141,10 +141,16 @@ class _Answer(http.client.HTTPResponse):
         super().begin()
         for _ in range(MAX_INTERIM):
             if not 101 < self.status < 200:
-                return
+                return self._check_length()
             self.headers = None  # type: ignore[assignment] # as before the first call: the head is yet to be read
             super().begin()
         raise http.client.HTTPException("no end of interim answers")
+
+    def _check_length(self) -> None:
+        """Raise for a length that is none: where such an answer ends nobody knows (RFC 9112, section 6.3, 5)."""
+        found = self.headers.get("Content-Length", "0").strip()
+        if not self.chunked and not (found.isascii() and found.isdecimal()):
+            raise http.client.HTTPException("a length that is none")
 
 
 def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:

@@ -50,7 +50,6 @@ FRAMINGS: dict[str, tuple[bytes, bool]] = {
     "chunks that are none": (b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\nbody\r\n\r\n", True),
     "chunks that are cut": (b"HTTP/1.1 %d X\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nbody", True),
     "length that is cut": (b"HTTP/1.1 %d X\r\nContent-Length: 9\r\n\r\nbody", True),
-    "length that is none": (b"HTTP/1.1 %d X\r\nContent-Length: many\r\n\r\nbody", True),
 }
 BEFORE = {"": b"", "100": b"HTTP/1.1 100 Continue\r\n\r\n", "103": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"}
 BEFORE["102, 100, 103"] = b"HTTP/1.1 102 Processing\r\n\r\n" + BEFORE["100"] + BEFORE["103"]
@@ -303,6 +302,17 @@ def test_answer_means_the_same_however_it_is_framed(status: int) -> None:
         sink.close()
     assert outcomes == [(name, STATUSES[status]) for name, _ in cases]
     assert len(server.requests) == len(cases)
+
+
+@pytest.mark.parametrize("length", [b"-5", b"many", b"+4", b"4, 5"])
+def test_an_answer_whose_length_is_none_is_no_answer(length: bytes) -> None:
+    """Where it ends nobody knows, so the connection is closed, and nothing waits for more."""
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\nbody" % length
+    with FaultServer([Answer(raw=raw)]) as server:
+        sink = open_sink(f"{server.url}/")
+        with pytest.raises(ConnectionError, match=r"no HTTP answer: HTTPException$"):
+            sink.send(batch(line(1)), 5.0)
+        sink.close()
 
 
 def _outcome(sink: Sink, sent: Batch) -> type[Exception] | None:
