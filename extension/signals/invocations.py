@@ -90,6 +90,11 @@ class Invocations:
         """Those that were not closed."""
         return [invocation for tries in self._tries.values() for invocation in tries if not invocation.is_closed]
 
+    def is_repeated(self, event: Event) -> bool:
+        """Whether it is one more report of a request, of which nothing says that it was tried again."""
+        tries = self._tries.get(event.request_id, [])
+        return event.type == "report" and bool(tries) and all("report" in one.events for one in tries)
+
     def take(self, event: Event) -> tuple[Invocation, list[Invocation]]:
         """The invocation of a start, runtimeDone or report, which has it now; and those to be closed to make room.
 

@@ -69,11 +69,18 @@ def phase(ended: Phase, kind: str) -> Iterator[Point]:
     if ended.report is None or "durationMs" not in ended.report.numbers:
         return
     seconds = ended.report.numbers["durationMs"] / 1000
-    error = {"error.type": ended.error_type or OTHER} if ended.status not in {"", "success"} else {}
+    error = error_attribute(ended.status, ended.error_type)
     if ended.name == "restore":
         yield Point("aws.lambda.restore_duration", seconds, error)
     else:
         yield Point("faas.init_duration", seconds, {**initialization(kind), **error})
+
+
+def error_attribute(status: str, error_type: str) -> dict[str, str]:
+    """The attribute of what ended with a status and an error type, of metrics and spans alike; none for a success."""
+    if status in {"", "success"}:
+        return {}
+    return {"error.type": error_type or (status if status == "timeout" else OTHER)}
 
 
 def initialization(kind: str) -> dict[str, str]:

@@ -118,6 +118,8 @@ class Signals:
 
     def _take_invocation(self, event: Event) -> list[Record]:
         self._invoked = True
+        if self._invocations.is_repeated(event):
+            return []
         invocation, evicted = self._invocations.take(event)
         if len(invocation.events) == 1:
             self._phases.hand_over(invocation)

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extension.signals import measure
-from extension.signals.event import NS_PER_MS, OTHER
+from extension.signals.event import NS_PER_MS
 from extension.signals.xray import Tracing
 
 if TYPE_CHECKING:
@@ -144,7 +144,6 @@ def _span(
     """The content of a span's record; `status` is the platform's, with the error type."""
     said, error_type = status
     is_error = said not in {"", "success"}
-    error = {"error.type": error_type or (said if said == "timeout" else OTHER)} if is_error else {}
     return {
         "traceId": place.trace_id,
         "spanId": span_id,
@@ -154,7 +153,7 @@ def _span(
         "kind": kind,
         "startTimeUnixNano": max(0, times_ns[0]),  # a forged duration may reach back behind 1970
         "endTimeUnixNano": max(0, *times_ns),
-        "attributes": {**(attributes or {}), **error},
+        "attributes": {**(attributes or {}), **measure.error_attribute(said, error_type)},
         "status": "error" if is_error else "unset",
         "statusMessage": said if is_error else "",
     }

@@ -391,3 +391,24 @@ def test_nothing_is_derived_that_no_sink_takes() -> None:
         derived.shut_down()
     assert {record.kind for record in metrics.records} == {"metric"}
     assert {record.kind for record in traces.records} == {"span"}
+
+
+def test_a_report_that_comes_twice_is_counted_once() -> None:
+    """Without a second start or runtimeDone it is no second try: nothing of it is measured again, and no span made."""
+    derived = Derived()
+    derived.feed(start("r1", 0), done("r1", 10, "failure", errorType="Runtime.ExitError"))
+    full = {"memorySizeMB": 128, "maxMemoryUsedMB": 128}
+    derived.feed(report("r1", 12, "failure", errorType="Runtime.ExitError", metrics=full))
+    derived.feed(report("r1", 12, "error", errorType="Runtime.OutOfMemory", metrics=full))
+    assert (derived.total("faas.errors"), derived.total("aws.lambda.out_of_memory")) == (1, 1)
+    assert len(derived.points("faas.mem_usage")) == 1
+    assert [span["name"] for span in derived.spans] == ["orders"]
+
+
+def test_an_init_that_timed_out_has_one_error_type() -> None:
+    """That of the metric is that of the span."""
+    derived = Derived()
+    timed_out = event("initReport", 200, status="timeout", metrics={"durationMs": 10_000})
+    derived.feed(init()[0], timed_out, *invocation("r1", 300))
+    [point] = derived.points("faas.init_duration")
+    assert point["attributes"]["error.type"] == derived.span("init")["attributes"]["error.type"] == "timeout"

@@ -40,7 +40,7 @@ class Environment(RuleBasedStateMachine):
         records: list[Record] = []
         for type_, request_id, ms in events:
             if self.seen[type_, request_id] < MAX_TRIES:
-                self.seen[type_, request_id] += 1
+                self.seen[type_, request_id] += not self.is_repeated(type_, request_id)
                 records.append(MAKE[type_](request_id, ms))
         self.derived.feed(*records)
 
@@ -61,6 +61,10 @@ class Environment(RuleBasedStateMachine):
             self.seen["runtimeDone", request_id] for request_id in "abc"
         )
         assert len([span for span in self.derived.spans if span["name"] == "orders"]) == tries * self.invoke_span
+
+    def is_repeated(self, type_: str, request_id: str) -> bool:
+        """Whether it is a report more than there were tries."""
+        return type_ == "report" and 0 < self.tries(request_id) == self.seen["report", request_id]
 
     def tries(self, request_id: str) -> int:
         """How often it was invoked: as often as its most frequent event came."""
