@@ -256,9 +256,12 @@ def load(target: SinkURL) -> Sink:
     derived = DERIVED if "signals" in module.PARAMETERS else {}
     ours = COMMON_PARAMETERS | module.PARAMETERS | derived.keys()
     passes_on = getattr(module, "PASSES_ON", False)
-    for number, name in enumerate(target.parameters, 1):
+    names = [unquote_plus(part.partition("=")[0]) for part in target.query.split("&") if part]
+    for number, name in enumerate(names, 1):
         if name not in ours and not passes_on:
             raise BadSetting(f"unknown parameter, number {number} of the query; expected {', '.join(sorted(ours))}")
+        if name in ours and name in names[: number - 1]:
+            raise BadSetting(f"a parameter that is there already, number {number} of the query; expected each once")
     for parameter, choices in derived.items():
         choice(target, parameter, choices)
     return module.open_sink(target._replace(query=passed_on(target.query, ours) if passes_on else ""))

@@ -76,7 +76,9 @@ MAX_RESOURCES = 16  # a batch has more than one only where what an earlier proce
 GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 STREAM = re.compile(r"[ -)+-9;-~]{1,512}")  # no colon and no asterisk
 ANSWER_S = 1.0  # to read an answer, which may say that it was taken in part only
-PATH = re.compile(rf"(?:/v1/(?:{'|'.join(SIGNALS)}))?/*$")
+PATH = re.compile(rf"(?:/+v1/(?:{'|'.join(SIGNALS)}))*/*$")
+ABOUT = {"temporality": "metrics", "invoke_span": "traces"}  # the signal that a parameter is about
+AWS_PARAMETERS = frozenset({"region", "role"})
 KEY = b',"lambda":{'
 OF_ONE = ("requestId", "id", "refusedBy", "reason")  # members of the key that are of one record
 
@@ -115,11 +117,16 @@ class OtlpSink:
         """Open nothing yet, but import what encodes the signals. Raises BadSetting."""
         self._url = _http_intake.server_url(target)
         signals = parse_signals(target.parameters.get("signals", ",".join(SIGNALS)))
+        for name, signal in ABOUT.items():
+            if name in target.parameters and signal not in signals:
+                raise BadSetting(f"{name}= is about {signal}, which signals= leaves out")
         encoding = choice(target, "encoding", tuple(CONTENT_TYPES))
         signed = choice(target, "auth", ("none", "sigv4")) == "sigv4"
         compression = choice(target, "compression", ("gzip", "none") if signed else ("gzip", "zstd", "none"))
         self._headers = _http_intake.request_headers(target, CONTENT_TYPES[encoding], compression)
         self._signer = _open_signer(target, signals) if signed else None
+        if not signed and target.parameters.keys() & AWS_PARAMETERS:
+            raise BadSetting("region= and role= are for auth=sigv4")
         self._headers |= _log_stream(target, signals, required=signed)
         self._as_json = encoding == "json"
         self._completes = choice(target, "resource", ("keep", "complete")) == "complete"
@@ -288,7 +295,7 @@ def _log_stream(target: SinkURL, signals: Sequence[str], *, required: bool) -> d
     group, stream = target.parameters.get("group", ""), target.parameters.get("stream", "")
     if not group and not stream and not (required and "logs" in signals):
         return {}
-    if "logs" not in signals or not GROUP.fullmatch(group) or not STREAM.fullmatch(stream):
+    if signals != ("logs",) or not GROUP.fullmatch(group) or not STREAM.fullmatch(stream):
         raise BadSetting("expected group= and stream=, of CloudWatch Logs, for signals=logs and for nothing else")
     return {"x-aws-log-group": group, "x-aws-log-stream": stream}
 

@@ -143,6 +143,15 @@ def test_unknown_parameter(bench: Bench) -> None:
         open_sink(f"{base}?types=function&frobnicate=1")
 
 
+@pytest.mark.parametrize("bench", SCHEMES, indirect=True)
+def test_a_parameter_that_is_there_twice(bench: Bench) -> None:
+    """Neither of the two wins: the second is refused by its place."""
+    bench.open()
+    base = bench.kind.url(bench.server.url, bench._folder)
+    with pytest.raises(ValueError, match=r"there already, number \d of the query"):
+        open_sink(f"{base}{'&' if '?' in base else '?'}types=function&types=platform")
+
+
 @pytest.mark.parametrize("bench", PASSING_ON, indirect=True)
 def test_parameters_of_the_intake(bench: Bench) -> None:
     """What is not ours goes on as it stands, and so does what `query.` marks though it is called like one of ours."""

@@ -88,7 +88,7 @@ def test_request_is_gzipped_protobuf() -> None:
     assert request.headers["content-encoding"] == "gzip"
 
 
-@pytest.mark.parametrize("rest", ["/a/b", "/a/b/", "/a/b/v1/logs", "/a/b/v1/logs/"])
+@pytest.mark.parametrize("rest", ["/a/b", "/a/b/", "/a/b/v1/logs", "/a/b/v1/logs/", "/a/b/v1/logs/v1/logs"])
 def test_prefix_is_kept(rest: str) -> None:
     """The path of the signal stands behind the path of the URL, which may name it already."""
     assert sent(rest).path == "/a/b/v1/logs"
@@ -358,6 +358,13 @@ SIGV4 = "auth=sigv4&signals=logs"
         (f"?{SIGV4}&group=g", "expected group= and stream="),
         (f"?{SIGV4}&group=g&stream=a:b", "expected group= and stream="),
         ("?signals=traces&group=g&stream=s", "expected group= and stream="),
+        ("?group=g&stream=s", "expected group= and stream="),
+        ("?signals=logs,traces&group=g&stream=s", "expected group= and stream="),
+        ("?signals=logs,traces&temporality=delta", "temporality= is about metrics, which signals= leaves out"),
+        ("?signals=logs&invoke_span=no", "invoke_span= is about traces, which signals= leaves out"),
+        ("?region=eu-west-1", "region= and role= are for auth=sigv4"),
+        ("?role=arn:aws:iam::123456789012:role/r&auth=none", "region= and role= are for auth=sigv4"),
+        ("?signals=logs&signals=traces", "there already, number 2 of the query"),
         (f"?{SIGV4}&group=g&stream=s&compression=zstd", "compression= is none of gzip, none"),
         (f"?{SIGV4}&group=g&stream=s&role=me", "role= is no ARN of a role"),
         (f"?{SIGV4}&group=g&stream=s&region=mars", "region= names no region"),
