@@ -73,5 +73,5 @@ def parse_attributes(text: str) -> dict[str, str]:
             }
     except UnicodeDecodeError:
         pass
-    log("WARN", "OTEL_RESOURCE_ATTRIBUTES is left out; expected key=value pairs, separated by commas, as %XX of UTF-8")
+    log("WARN", "OTEL_RESOURCE_ATTRIBUTES is left out; expected key=value pairs, percent-encoded, separated by commas")
     return {}
