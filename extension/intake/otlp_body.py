@@ -15,6 +15,7 @@ from extension.wire import Malformed, count, fields, tag
 
 PIECE_BYTES = 1 << 20  # a body is cut into pieces of so many bytes, where it can be
 MAX_COMMAS = 100_000  # in a body of JSON, whose values take up to 100 bytes each
+MAX_RESOURCES = 1_000  # in a body of protobuf: an SDK has one, and each may get a kilobyte of attributes from us
 # By signal: the fields that lead from a request to what is counted of it, each step with its name in JSON.
 PATHS: dict[str, tuple[dict[str, int], ...]] = {
     "traces": ({"resourceSpans": 1}, {"scopeSpans": 2}, {"spans": 2}),
@@ -42,9 +43,11 @@ def cut_protobuf(signal: str, body: bytes, max_bytes: int = PIECE_BYTES) -> list
     top, *path = TAGS[signal]
     pieces: list[Piece] = []
     start = items = 0
-    for found, begin, at, end in fields(body, 0, len(body)):
+    for number, (found, begin, at, end) in enumerate(fields(body, 0, len(body))):
         if found not in top:
             raise Malformed("not a request of this signal")
+        if number == MAX_RESOURCES:
+            raise Malformed(f"more than {MAX_RESOURCES} resources")
         if begin > start and end - start > max_bytes:
             pieces.append(Piece(items, body[start:begin]))
             start, items = begin, 0
@@ -66,6 +69,10 @@ def read_json(signal: str, body: bytes) -> list[Piece]:
     if type(request) is not dict or not request.keys() <= {top}:
         raise Malformed("not a request of this signal")
     items = _count_json([request], PATHS[signal])
+    try:
+        orjson.dumps([[[[request]]]])  # as deep as it may once be in a record: orjson reads more than it writes
+    except TypeError:
+        raise Malformed("nested too deeply") from None
     return [Piece(items, body)] if request.get(top) else []
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from extension.intake.otlp_body import MAX_COMMAS, cut_protobuf, read_json
+from extension.intake.otlp_body import MAX_COMMAS, MAX_RESOURCES, cut_protobuf, read_json
 from extension.wire import Malformed
 from tests.support.exports import REQUESTS, Request, logs, metrics, span_names, traces
 
@@ -120,3 +120,23 @@ def test_nothing_makes_no_pieces() -> None:
     assert (
         cut_protobuf("traces", b"") == read_json("traces", b"{}") == read_json("traces", b'{"resourceSpans":[]}') == []
     )
+
+
+def test_json_that_could_not_be_written_again_is_malformed() -> None:
+    """A value nested too deeply for a record of the fallback's must not take the bodies beside it along."""
+    for depth in range(200, 400):
+        body = b'{"resourceSpans":[{"x":%b%b}]}' % (b"[" * depth, b"]" * depth)
+        try:
+            [piece] = read_json("traces", body)
+        except Malformed:
+            return
+        said = {"record": {"json": orjson.loads(piece.body)}}
+        assert orjson.loads(orjson.dumps(said)) == said
+    pytest.fail("nothing was too deep")
+
+
+def test_a_body_of_very_many_resources_is_malformed() -> None:
+    """Each of them may get attributes of ours, so that a small body would grow without bound."""
+    assert cut_protobuf("traces", b"\n\0" * MAX_RESOURCES)
+    with pytest.raises(Malformed, match="resources"):
+        cut_protobuf("traces", b"\n\0" * (MAX_RESOURCES + 1))
