@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from simulator.faults import FreezeClocks
 
 NAME = "telemetry-forwarder"
-OWN = b'"{\\"forwarder\\":true'  # its own log, in the stream of extension records
+# Its own log, in the stream of extension records: as text, or as an object where logs are JSON.
+OWN = (b'"{\\"forwarder\\":true', b'"record":{"forwarder":true')
 INVOCATIONS = 3
 
 
@@ -31,7 +32,9 @@ def name(settings: dict[str, Any]) -> str:
 
 def expected(environment: Environment) -> list[bytes]:
     """The lines that the platform wrote to the forwarder, but for its own log."""
-    return sorted(line.removesuffix(b"}\n") for line in environment.sent.get(NAME, []) if OWN not in line)
+    return sorted(
+        line.removesuffix(b"}\n") for line in environment.sent.get(NAME, []) if not any(own in line for own in OWN)
+    )
 
 
 def delivered(path: Path) -> list[bytes]:
