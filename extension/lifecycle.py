@@ -52,9 +52,7 @@ if TYPE_CHECKING:
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
-MAX_HEAD_BYTES = (
-    2048  # what a record takes beside the body that it carries, about; its place is looked for before it is made
-)
+MAX_HEAD_BYTES = 2048  # what a record takes, at most, beside the body that it carries
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
