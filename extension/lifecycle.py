@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
-MAX_HEAD_BYTES = 2048  # what a record takes, at most, beside the body that it carries
+HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -269,7 +269,7 @@ class Forwarder:
     def _take_bodies(self, bodies: Bodies) -> bool:
         """Make records of what a program exported, where there is a place for all of it."""
         kind, type_ = f"otlp-{bodies.signal}", f"otlp.{bodies.signal}"
-        if not self._fanout.has_place(kind, sum(len(piece.body) + MAX_HEAD_BYTES for piece in bodies.pieces)):
+        if not self._fanout.has_place(kind, sum(len(piece.body) + HEAD_BYTES for piece in bodies.pieces)):
             self._fanout.flush_soon()
             return False
         request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
