@@ -64,6 +64,7 @@ class Delivery:
         self._adopted = 0  # records that other sinks handed off, numbered here
         self._needed_room = 0  # bytes, before more can be read
         self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
+        self._restored = False
         self._closing = self._stopped = self._drains_disk = False
 
     @property
@@ -202,6 +203,7 @@ class Delivery:
     async def run(self) -> None:
         """Do what the queue says, for ever. Cancelled when the process ends."""
         self.queue.recover()
+        await self._restore()
         async with asyncio.TaskGroup() as group:
             if not self.is_ready:
                 group.create_task(self._open())
@@ -301,11 +303,16 @@ class Delivery:
             log_seldom("ERROR", "cannot spool", sink=self.name, reason=describe(error))
             return None
 
-    async def _open(self) -> None:
+    async def _restore(self) -> None:
+        """Take over what an earlier process left, once and before anything is written beside it."""
+        if self._restored:
+            return
         numbers = itertools.count(RESTORED_SEQUENCE)
         found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
         self.queue.restore(found or ())
-        self._wake()
+        self._restored = True
+
+    async def _open(self) -> None:
         is_late = not self._opening.done()
         try:
             sink = await asyncio.wrap_future(self._opening)

@@ -10,16 +10,18 @@ import pytest
 from extension.delivery import fanout as module
 from extension.delivery.chunk import Chunk
 from extension.delivery.health import UNHEALTHY_FAILURES
+from extension.delivery.overflow import Overflow
 from extension.delivery.queue import PRESSED_SHARE
 from extension.policy import ShutdownPlan
 from extension.sinks import Outcome, Reply, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from extension.records import Batch
+    from extension.delivery.disk import File
+    from extension.records import Batch, Record
     from extension.sinks import Failure
 
 DOWN = ConnectionRefusedError("refused")
@@ -129,6 +131,33 @@ async def test_what_cannot_be_delivered_at_spindown_is_counted(small: Deliveries
     fanout.end(keeps_disk=False)
     assert delivery.queue.pending == 0
     assert delivery.queue.dropped == {"not delivered before SHUTDOWN": 200}
+
+
+class SlowFolder(Overflow):
+    """A folder that is looked through only when something was written to it, or 0.3 s later."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        super().__init__(folder, name)
+        self._written = threading.Event()
+
+    def find(self, number: Callable[[], int], arrived: float) -> list[File]:
+        """What is there by then."""
+        self._written.wait(0.3)
+        return super().find(number, arrived)
+
+    def write(self, records: Sequence[Record]) -> File:
+        """Write, and say so."""
+        file = super().write(records)
+        self._written.set()
+        return file
+
+
+async def test_what_is_spilled_at_once_is_not_taken_for_an_earlier_process_s(small: Deliveries, tmp_path: Path) -> None:
+    """What this process itself wrote is not restored, however late the folder is looked through."""
+    delivery = small.delivery(ScriptedSink(otherwise=DOWN), overflow=SlowFolder(str(tmp_path / "spool"), "test://sink"))
+    small.fanout(delivery).offer(records(180))
+    await small.until(lambda: delivery.is_ready and delivery.queue.spooled > 0)
+    assert delivery.queue.restored == 0
 
 
 async def test_what_cannot_be_delivered_after_a_crash_is_left_on_disk(small: Deliveries) -> None:

@@ -98,6 +98,7 @@ class Deliveries:
         max_bytes: int | None = None,
         uniform: Callable[[float, float], float] = lambda low, _: low,
         clock: Callable[[], float] | None = None,
+        overflow: Overflow | None = None,
     ) -> Delivery:
         """A delivery to the sink, running."""
         queue = Queue(
@@ -119,7 +120,7 @@ class Deliveries:
             name,
             queue,
             Health(clock, uniform),
-            Overflow(str(self._folder), name),
+            overflow or Overflow(str(self._folder), name),
             opening,
             clock,
             self.progress,
