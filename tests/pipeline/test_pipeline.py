@@ -30,7 +30,6 @@ class Run:
 
     def __init__(self, function: Function = FUNCTION, types: tuple[str, ...] = (), *, in_order: bool = True) -> None:
         unwanted = set(KINDS) - set(types) if types else set()
-        steps = [but_our_own, Filter(unwanted)]
         steps: list[Callable[[list[Record]], list[Record]]] = [but_our_own, Filter(unwanted)]
         self.pipeline = Pipeline(Correlate(in_order=in_order), steps, itertools.count())
         self.pipeline.identify(function.members(), "e1")
