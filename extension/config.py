@@ -28,6 +28,7 @@ MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
+MEMBERS = ("traceId", "initializationType", "memorySizeMB")  # of the key "lambda", on request
 DIGITS = re.compile(r"[0-9]+")
 
 
@@ -57,6 +58,9 @@ class Config(NamedTuple):
     otlp_listen: int
     log_level: str
     tags: Mapping[str, str]
+    join: str
+    enrich: tuple[str, ...]
+    summary: str
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -78,6 +82,9 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
+        join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
+        enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
+        summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
     )
     reader.check_names()
     reader.check_together(config)
@@ -126,6 +133,11 @@ class _Reader:
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
+        if config.summary == "emf" and config.sinks and all(url.scheme != "logs" for url in config.sinks):
+            self.problems.append(
+                "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+                " FORWARDER_SINKS, or json"
+            )
         if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
@@ -158,6 +170,14 @@ class _Reader:
 
     def types(self, name: str) -> tuple[str, ...]:
         return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
+
+    def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        names = {choice.lower(): choice for choice in choices}
+
+        def convert(text: str) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(names[part.strip().lower()] for part in text.split(",")))
+
+        return self._read(name, (), f"some of {', '.join(choices)}, separated by commas", convert)
 
     def tags(self, name: str) -> Mapping[str, str]:
         expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"
