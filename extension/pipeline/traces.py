@@ -32,7 +32,7 @@ CHAIN = ("During handling of the above exception,", "The above exception was the
 THREAD = ("Exception in thread ", "Exception ignored in", "Task exception was never retrieved")
 TREE = "+ Exception Group Traceback"
 PANIC = ("panic: ", "fatal error: ")
-DUMP = ("goroutine ", "created by ", "[signal ", *PANIC)
+DUMP = ("goroutine ", "created by ", "[signal ")
 ERROR = 17  # the least severity of a line that a traceback is part of
 
 
@@ -72,7 +72,7 @@ def _follow_indented(state: str, bare: str) -> str:
     if state in {PYTHON, GO, FIELDS}:
         return state
     if state == GROUP:
-        return GROUP if bare[0] in "|+" else ""
+        return GROUP if bare[0] in "|+" and not bare.startswith(TREE) else ""
     if bare.startswith('File "'):
         return PYTHON
     is_elided = bare.startswith("... ") and bare[4:5].isdecimal()  # ... 12 more
