@@ -399,6 +399,7 @@ def _signals(
         traces="traces" in wanted,
         invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
         summary=config.summary,
+        has_lines="function" in config.types,
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )

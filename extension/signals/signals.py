@@ -34,7 +34,8 @@ class Signals:
     An invocation is counted, and its spans are made, when its report has come, which may be in a later chunk, or at the
     latest at SHUTDOWN. Metrics are records of kind metric where `temporalities` has delta, of kind total where it has
     cumulative; with `traces` there are records of kind span; with `summary`, json or emf, there is one record of each
-    invocation, the latter with metrics embedded for CloudWatch. `in_order` is off where invocations interleave;
+    invocation, the latter with metrics embedded for CloudWatch, which counts what the function writes where it
+    `has_lines` of that. `in_order` is off where invocations interleave;
     `initialization_type` is what the variables say; `clock` gives nanoseconds since 1970.
     """
 
@@ -47,6 +48,7 @@ class Signals:
         traces: bool,
         invoke_span: bool = True,
         summary: str = "none",
+        has_lines: bool = True,
         in_order: bool = True,
         initialization_type: str = "",
         clock: Callable[[], int] = time.time_ns,
@@ -56,6 +58,7 @@ class Signals:
         self._function_name = function_name
         self._invoke_span = invoke_span
         self._summary = summary
+        self._has_lines = has_lines
         self._in_order = in_order
         self._initialization_type = initialization_type
         self._clock = clock
@@ -71,7 +74,7 @@ class Signals:
         self._spans = Spans(self._function_name, environment_id, invoke_span=self._invoke_span)
         self._invocations = Invocations()
         self._phases = Phases(self._initialization_type)
-        self._summaries = _summaries(self._summary, in_order=self._in_order)
+        self._summaries = _summaries(self._summary, in_order=self._in_order, has_lines=self._has_lines)
         self._invoked = False
 
     # What comes in
@@ -201,13 +204,13 @@ def _metric_records(metrics: Metrics, points: Sequence[Point], at_ns: int, reque
     return [_record(kind, METRIC, at_ns, request_id, made.content(points, at_ns)) for kind, made in metrics]
 
 
-def _summaries(form: str, *, in_order: bool) -> Summaries | None:
+def _summaries(form: str, *, in_order: bool, has_lines: bool) -> Summaries | None:
     """What sums up invocations, where the user asks for it; else not an import."""
     if form == "none":
         return None
     from extension.signals.summary import Summaries  # noqa: PLC0415 - see above
 
-    return Summaries(in_order=in_order)
+    return Summaries(in_order=in_order, has_lines=has_lines)
 
 
 def _record(

@@ -55,9 +55,13 @@ class Written:
 
 
 class Summaries:
-    """Which invocations are to be summed up. `in_order` is off where they interleave."""
+    """Which invocations are to be summed up. `in_order` is off where they interleave.
 
-    def __init__(self, *, in_order: bool) -> None:
+    `has_lines` is off where the platform does not send what the function writes.
+    """
+
+    def __init__(self, *, in_order: bool, has_lines: bool) -> None:
+        self._has_lines = has_lines
         self._most = WAITING_IN_ORDER if in_order else WAITING
         self._waiting: dict[Invocation, Written] = {}  # the latest are last
 
@@ -74,10 +78,10 @@ class Summaries:
     def end(self, invocation: Invocation, kind: str) -> dict[str, Any] | None:
         """The summary of an invocation; None where it has one. `kind` is the initialization type."""
         written = self._waiting.pop(invocation, None)
-        return None if written is None else _content(invocation, kind, written)
+        return None if written is None else _content(invocation, kind, written if self._has_lines else None)
 
 
-def _content(invocation: Invocation, kind: str, written: Written) -> dict[str, Any]:
+def _content(invocation: Invocation, kind: str, written: Written | None) -> dict[str, Any]:
     """What is known; what is not is left out."""
     numbers = _numbers(invocation)
     known = {
@@ -90,9 +94,7 @@ def _content(invocation: Invocation, kind: str, written: Written) -> dict[str, A
         **{name: value for name, value in known.items() if value},
         "coldStart": invocation.is_cold,
         **{name: numbers[name] for name in (*NUMBERS, *SIZES) if name in numbers},
-        "lines": written.lines,
-        "bytes": written.bytes,
-        "levels": written.levels,
+        **({"lines": written.lines, "bytes": written.bytes, "levels": written.levels} if written is not None else {}),
     }
 
 

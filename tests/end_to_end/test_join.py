@@ -107,6 +107,7 @@ async def test_a_held_invocation_ends_with_all_its_lines(lambda_: FakeLambda, tm
     await lambda_.ready()
     for number in range(5):
         held = asyncio.create_task(lambda_.invoke(f"r{number}", f"line {number}", done=False))
+        await asyncio.sleep(0)  # it runs until it waits for the forwarder
         lambda_.record("platform.runtimeDone", {"requestId": f"r{number}", "status": "success"})
         lambda_.record("function", f"late {number}")
         await held

@@ -40,9 +40,7 @@ async def simulate(layer: Path, **variables: str) -> dict[str, Any]:
 async def test_each_invocation_has_a_summary(layer: Path, tmp_path: Path) -> None:
     """It counts what the function wrote although none of that is forwarded, and is counted as added."""
     path = tmp_path / "out"
-    ledger = await simulate(
-        layer, FORWARDER_SINKS=f"file://{path}", FORWARDER_SUMMARY="json", FORWARDER_TYPES="platform"
-    )
+    ledger = await simulate(layer, FORWARDER_SINKS=f"file://{path}?types=platform", FORWARDER_SUMMARY="json")
     lines = delivered(path)
     starts = [line["record"]["requestId"] for line in lines if line["type"] == "platform.start"]
     summaries = [line for line in lines if line["type"] == "forwarder.invocation"]

@@ -114,6 +114,15 @@ def test_a_summary_says_all_that_is_known() -> None:
     )
 
 
+def test_what_is_not_sent_is_not_counted() -> None:
+    """Where the platform sends no lines of the function, a summary does not say that there were none."""
+    summed = Summed(has_lines=False, summary="emf")
+    summed.feed(*invocation("r1", 0))
+    line = orjson.loads(summed.records[0].line)
+    assert not {"lines", "bytes", "levels"} & line["record"].keys()
+    assert not {"Lines", "Bytes"} & line.keys()
+
+
 def test_each_invocation_has_one_summary() -> None:
     """A report that comes again, or a retry with the same request id, makes no second one, or one of its own."""
     summed = Summed()
