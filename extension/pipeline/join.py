@@ -53,8 +53,8 @@ class Join:
             if type(text) is not str or kind not in PRINTED:
                 self._end(kept)
                 kept.append(record)
-            elif self._state is PLAIN and text[:1] not in FIRST:  # so are most lines
-                self._end(kept)
+            elif self._state is PLAIN and text[:1] not in FIRST:  # so are most lines, and a plain one waits alone
+                kept += self._open
                 self._open = [record]
             elif not self._add(record, text, kept):
                 self._end(kept)
