@@ -28,6 +28,7 @@ MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
+MEMBERS = ("traceId", "initializationType", "memorySizeMB")  # of the key "lambda", on request
 DIGITS = re.compile(r"[0-9]+")
 
 
@@ -63,6 +64,9 @@ class Config(NamedTuple):
     tags: Mapping[str, str]
     unwanted_types: tuple[str, ...]
     rules: Mapping[str, str]
+    join: str
+    enrich: tuple[str, ...]
+    summary: str
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -87,6 +91,9 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         tags=reader.tags("FORWARDER_TAGS"),
         unwanted_types=types.unwanted,
         rules=reader.rules("FORWARDER_"),
+        join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
+        enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
+        summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
     )
     reader.check_names()
     reader.check_together(config)
@@ -158,6 +165,11 @@ class _Reader:
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
+        if config.summary == "emf" and config.sinks and all(url.scheme != "logs" for url in config.sinks):
+            self.problems.append(
+                "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+                " FORWARDER_SINKS, or json"
+            )
         if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
@@ -206,6 +218,14 @@ class _Reader:
 
     def rules(self, prefix: str) -> Mapping[str, str]:
         return {name: text for name in sinks.RULES if (text := self._text(prefix + name.upper()))}
+
+    def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        names = {choice.lower(): choice for choice in choices}
+
+        def convert(text: str) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(names[part.strip().lower()] for part in text.split(",")))
+
+        return self._read(name, (), f"some of {', '.join(choices)}, separated by commas", convert)
 
     def tags(self, name: str) -> Mapping[str, str]:
         expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"

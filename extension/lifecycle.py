@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
@@ -31,12 +31,14 @@ from extension.delivery.queue import Queue
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
+from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
-from extension.lambda_api.function import identify
 from extension.log import describe, log, write
 from extension.pipeline.correlate import Correlate
 from extension.pipeline.filter import Filter, but_our_own
+from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
+from extension.pipeline.starts import Starts
 from extension.records import KINDS
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.pipeline.join import Join
     from extension.rules import Rules
     from extension.signals.signals import Signals
 
@@ -73,18 +76,25 @@ class Forwarder:
     ) -> None:
         self._extension = extension
         self._config = config
-        self._function = identify(extension.function, variables)._replace(tags=config.tags)
+        self._function = functions.identify(extension.function, variables)._replace(
+            tags=config.tags, more=functions.more(config.enrich, variables)
+        )
         self._environment_id = os.urandom(8).hex()
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
         self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
+        self._join = _join(extension, config)
+        self._letting_go: asyncio.TimerHandle | None = None
+        starts = Starts(traces="traceId" in config.enrich)
         self._pipeline = Pipeline(
-            Correlate(in_order=extension.invoked),
-            [but_our_own, *filter(None, [self._filter])],
+            Correlate(in_order=extension.invoked, note=starts.note),
+            [step for step in (but_our_own, self._filter, self._join) if step is not None],
             itertools.count(),
             self._signals,
+            told=starts.of,
+            phase=INIT,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening, rules[1:])
@@ -130,6 +140,7 @@ class Forwarder:
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             if self._snapshot.told:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
+            self._release()
             self._snapshot.may_be_taken()
             async for event in events(self._extension):
                 try:
@@ -154,11 +165,11 @@ class Forwarder:
         self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
-            self._fanout.flush_soon()
+            self._flush_soon()
         decision = self._policy.decide(state, event.deadline - time.time())
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if decision.hold and not await self._hold(event):
-            self._fanout.flush_soon()
+            self._flush_soon()
 
     async def _hold(self, event: Invoke) -> bool:
         """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
@@ -171,6 +182,7 @@ class Forwarder:
         now = asyncio.get_running_loop().time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
+        self._release()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
         return True
@@ -206,7 +218,7 @@ class Forwarder:
         # 1. What is here leaves while the rest still comes.
         self._take(self._snapshot.restored())
         self._fanout.retry_now()
-        self._fanout.flush_soon()
+        self._flush_soon()
         # 2. The last platform.report is made only after the last /next; handlers of SIGTERM print even later.
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, plan.report)
@@ -214,6 +226,7 @@ class Forwarder:
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
         # 3. Records of our own.
+        self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
@@ -225,6 +238,7 @@ class Forwarder:
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
         self._listener.finish()
+        self._release("close")
         self._fanout.end(keeps_disk=plan.keeps_disk)
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
@@ -241,13 +255,14 @@ class Forwarder:
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
-                self._fanout.flush_soon()
+                self._flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
 
     def _account(self) -> None:
         """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
+        self._release()  # what is held back has no place in it
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if not self._extension.invoked:
@@ -261,12 +276,33 @@ class Forwarder:
         self._invocations.observe(lines)
         try:
             self._fanout.offer(self._pipeline(lines))
+            if self._join is not None and self._join.is_holding:
+                self._let_go_soon(self._join)
         except Exception as error:  # noqa: BLE001 - one line must not cost the others
             for line in lines if len(lines) > 1 else ():
                 self._take([line])
             if len(lines) == 1:
                 broken = lines[0]._replace(fault=f"internal error: {type(error).__name__}")
                 self._fanout.offer(self._pipeline([broken]))
+
+    def _let_go_soon(self, join: Join) -> None:
+        """See to it that nothing is held back for long."""
+        if self._letting_go is None:
+            self._letting_go = asyncio.get_running_loop().call_later(join.hold_s, self._let_go, join)
+
+    def _let_go(self, join: Join) -> None:
+        self._letting_go = None
+        self._fanout.offer(self._pipeline.release("due"))
+        if join.is_holding:
+            self._let_go_soon(join)
+
+    def _release(self, when: Literal["flush", "close"] = "flush") -> None:
+        """Have the steps let go of what they hold back, before it is flushed or at the end."""
+        self._fanout.offer(self._pipeline.release(when))
+
+    def _flush_soon(self) -> None:
+        self._release()
+        self._fanout.flush_soon()
 
     def _listen_for_exports(self) -> OtlpEndpoint | None:
         """What takes the exports of programs in this environment, where the user asks for it; else not an import."""
@@ -322,6 +358,7 @@ class Forwarder:
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
             **(self._filter.account if self._filter is not None else {}),
+            "joined": self._join.joined if self._join is not None else 0,
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -369,9 +406,9 @@ def _filter(
 def _signals(
     extension: Extension, config: Config, function_name: str, environment_id: str, variables: Mapping[str, str]
 ) -> Signals | None:
-    """What derives metrics and spans, as far as sinks take them; None, and nothing imported, where none does."""
+    """What derives metrics and spans, as far as sinks take them, and summaries; None, and no import, without these."""
     wanted = {signal for url in config.sinks for signal in sinks.signals_of(url)} - {"logs"}
-    if not wanted:
+    if not wanted and config.summary == "none":
         return None
     from extension.signals.signals import Signals  # noqa: PLC0415 - see above
 
@@ -381,9 +418,23 @@ def _signals(
         temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
         traces="traces" in wanted,
         invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
+        summary=config.summary,
+        has_lines="function" in config.types,
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _join(extension: Extension, config: Config) -> Join | None:
+    """What puts stack traces together, where the user asks for it; else not an import.
+
+    Not on Managed Instances: a line of plain text names no request there, and lines of several come in turn.
+    """
+    if config.join != "traces" or not extension.invoked:
+        return None
+    from extension.pipeline.join import HOLD_S, MAX_HOLD_S, Join  # noqa: PLC0415 - see above
+
+    return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
 
 
 def _names(names: list[str]) -> list[str]:

@@ -47,12 +47,48 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_MIN_LEVEL": "WARN",
         "FORWARDER_INCLUDE": "a+",
         "FORWARDER_EXCLUDE": "level=DEBUG\nb+",
+        "FORWARDER_JOIN": "traces",
+        "FORWARDER_ENRICH": "TRACEID, memorySizeMB,traceId",
+        "FORWARDER_SUMMARY": "json",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
     expected: list[object] = [("platform", "function"), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True]
     expected += ["127.0.0.1", 8080, 4318, "DEBUG", {"team": "shop", "stage": "a=b", "empty": ""}, ("platform.start",)]
-    assert others == [*expected, {"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
+    expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
+    assert others == [*expected, "traces", ("traceId", "memorySizeMB"), "json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("FORWARDER_JOIN", "java", "one of none, traces"),
+        ("FORWARDER_SUMMARY", "yes", "one of none, json, emf"),
+        (
+            "FORWARDER_ENRICH",
+            "traceId,colour",
+            "some of traceId, initializationType, memorySizeMB, separated by commas",
+        ),
+        ("FORWARDER_ENRICH", "traceId,", "some of traceId, initializationType, memorySizeMB, separated by commas"),
+    ],
+)
+def test_what_can_be_joined_added_and_summed_up(name: str, value: str, expected: str) -> None:
+    """Another value is one mistake, told with those that there are."""
+    assert problems(**{name: value}) == [f"{name} is '{value}'; expected {expected}"]
+
+
+@pytest.mark.parametrize(("sinks", "good"), [("logs://group", True), ("https://host s3://b", False), ("", True)])
+def test_metrics_are_embedded_for_cloudwatch_logs(sinks: str, *, good: bool) -> None:
+    """No other sink makes metrics of them, so without that one they are a mistake."""
+    variables = {"FORWARDER_SINKS": sinks, "FORWARDER_SUMMARY": "emf"}
+    if good:
+        assert parse(variables).summary == "emf"
+        return
+    [problem] = [one for one in problems(**variables) if "emf" in one]
+    assert problem == (
+        "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+        " FORWARDER_SINKS, or json"
+    )
 
 
 @pytest.mark.parametrize("value", ["team", "team=a,", "=a", "a=1,a=2", f"a={'x' * 1023}"])
