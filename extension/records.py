@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import binascii
-from typing import NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KINDS = ("platform", "function", "extension")
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
-RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
+RECORD_OVERHEAD_BYTES = 288  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 
 def kind_of(type_: object) -> str:
@@ -30,7 +33,8 @@ class Record(NamedTuple):
     without a newline. One of BODY_KINDS carries what a program exported: behind the object there is a newline, and the
     body of its request as it came. `type` and `time` are the platform's; `request_id` names the invocation; each is
     empty where it is not known. `content` is the value of the line's key "record", for the steps of the pipeline; what
-    has passed them holds it no longer.
+    has passed them holds it no longer. `members` are what a step has to say of it in the key "lambda", until that is
+    written.
     """
 
     sequence: int
@@ -40,6 +44,7 @@ class Record(NamedTuple):
     time: str = ""
     request_id: str = ""
     content: object = None
+    members: Mapping[str, object] | None = None
 
     @property
     def size(self) -> int:

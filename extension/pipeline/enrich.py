@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from extension.lambda_key import LINE, LambdaKey
+from extension.lambda_key import LINE, LambdaKey, extend
 from extension.records import Record
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ class Enrich:
         stamped: list[Record] = []
         new, append = tuple.__new__, stamped.append
         last, begun = None, b""
-        for (_, kind, line, type_, time, request_id, _), sequence in zip(records, self._sequence, strict=False):
+        for (_, kind, line, type_, time, request_id, _, members), sequence in zip(records, self._sequence, strict=False):
             if request_id != last:
                 last = request_id
                 begun = self._key.begun(request_id)
             # No call for each record: it would cost as much as all else here.
             written = LINE % (len(line) - 1, line, begun if len(line) > 2 else begun[1:], sequence)
-            append(new(Record, (sequence, kind, written, type_, time, request_id, None)))
+            if members is not None:
+                written = extend(written, members)
+            append(new(Record, (sequence, kind, written, type_, time, request_id, None, None)))
         return stamped
