@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 64
 MAX_HEAD_BYTES = 16_384
 REQUEST_S = 10.0  # from the first byte of a request to its last
+FRESH_S = 1.0  # that a new connection has to begin its first request, before another one may take its place
 THAWED_S = 1.0  # more: the time may have gone by while all were frozen
 LINGER_S = 1.0  # that a client has to read an answer which ends the connection, while it may still be sending
 HEADERS = frozenset({b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"expect"})
@@ -100,14 +101,16 @@ class Connection(asyncio.Protocol):
         self._lingering: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._closed = False
+        self._made = asyncio.get_running_loop().time()
         self._answered = 0  # requests
         self._parser = HttpRequestParser(self)
         self._begin()
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way."""
-        return self._timer is None
+        """Whether no request is under way, or about to come."""
+        is_fresh = not self._answered and asyncio.get_running_loop().time() < self._made + FRESH_S
+        return self._timer is None and not is_fresh
 
     def close(self) -> None:
         """End the connection once what was written is out and read: RFC 9112, section 9.6.
@@ -169,8 +172,8 @@ class Connection(asyncio.Protocol):
                 self._refuse(400)
             break
         if not self._has_head and self._answered == before:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_HEAD_BYTES:
                 self._refuse(431)
 
     # What httptools calls
@@ -183,11 +186,15 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self._target += url
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """A header; one that comes twice is a list (RFC 9110, section 5.3)."""
+        self._head_bytes += len(name) + len(value)
         if (known := name.lower()) in HEADERS:
-            self._headers[known.decode()] = value.decode("latin-1")
+            before = self._headers.get(known.decode())
+            text = value.decode("latin-1")
+            self._headers[known.decode()] = text if before is None else f"{before}, {text}"
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -195,7 +202,7 @@ class Connection(asyncio.Protocol):
             return
         self._has_head = True
         length = self._headers.get("content-length", "0")
-        self._wrong = self._server.check(self._request())
+        self._wrong = 431 if self._head_bytes > MAX_HEAD_BYTES else self._server.check(self._request())
         if not self._wrong and int(length) > self._server.max_body:
             self._wrong = 413
         if self._headers.get("expect", "").lower() == "100-continue":
@@ -233,7 +240,8 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._bytes = self._head_bytes = 0
+        self._bytes = 0
+        self._head_bytes = self._unread_bytes = 0  # of a head: what was parsed, and what may be a part of one
         self._wrong = 0  # the status with which it is refused
         self._has_head = self._is_late = False
 

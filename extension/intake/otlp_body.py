@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from extension.lenient import MAX_LENIENT_BYTES
 from extension.wire import Malformed, count, fields, tag
 
 PIECE_BYTES = 1 << 20  # a body is cut into pieces of so many bytes, where it can be
@@ -64,7 +65,7 @@ def read_json(signal: str, body: bytes) -> list[Piece]:
     try:
         request = orjson.loads(body)
     except ValueError:
-        raise Malformed("not JSON") from None
+        body, request = _with_whole_characters(body)
     [top] = PATHS[signal][0]
     if type(request) is not dict or not request.keys() <= {top}:
         raise Malformed("not a request of this signal")
@@ -74,6 +75,23 @@ def read_json(signal: str, body: bytes) -> list[Piece]:
     except TypeError:
         raise Malformed("nested too deeply") from None
     return [Piece(items, body)] if request.get(top) else []
+
+
+def _with_whole_characters(body: bytes) -> tuple[bytes, Any]:
+    """The body with U+FFFD for each half of a surrogate pair, and its value.
+
+    JavaScript writes such a half where it has cut a text. Raises Malformed for what is no JSON all the same.
+    """
+    import json  # noqa: PLC0415 - for such a body alone
+
+    if len(body) > MAX_LENIENT_BYTES:
+        raise Malformed("not JSON")
+    try:
+        text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return whole, orjson.loads(whole)
+    except (ValueError, RecursionError):
+        raise Malformed("not JSON") from None
 
 
 def _count_json(found: list[Any], path: tuple[dict[str, int], ...]) -> int:

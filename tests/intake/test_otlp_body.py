@@ -34,6 +34,23 @@ def test_what_is_in_a_body_is_counted(signal: str, request_: Request, items: int
     assert read_json(signal, body) == [(items, body)]
 
 
+@pytest.mark.parametrize("text", [r"cut \ud83d", r"\udc00", r"\ud83d\ud83d\ude00"])
+def test_half_a_character_costs_only_itself(text: str) -> None:
+    """What JavaScript writes of a text that it cut within a character is taken, with a sign in its place."""
+    body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"%b"}},{}]}]}]}' % text.encode()
+    [piece] = read_json("logs", body)
+    assert piece.items == 2
+    [record, _] = orjson.loads(piece.body)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert "\ufffd" in record["body"]["stringValue"]
+
+
+@pytest.mark.parametrize("body", [b'{"resourceLogs":[],"a":NaN}', b'"\xff\\ud800"', b'["\\ud800"', b"[" * 100_000])
+def test_what_is_no_json_has_no_second_chance(body: bytes) -> None:
+    """Only half characters are mended."""
+    with pytest.raises(Malformed):
+        read_json("logs", body)
+
+
 @given(NAMES, st.integers(1, 2000))
 def test_the_pieces_of_a_body_are_all_of_it(names: list[list[str]], max_bytes: int) -> None:
     """Wherever it is cut, each piece is a request, and all of them put together are the body again, span by span."""

@@ -154,6 +154,11 @@ async def test_each_signal_has_its_path(rig: Rig) -> None:
         (SPANS, {"method": "PUT"}, 405),
         (SPANS, {"type_": "text/plain"}, 415),
         (SPANS, {"headers": "Content-Encoding: zstd\r\n"}, 415),
+        (SPANS, {"headers": "Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n"}, 415),
+        (SPANS, {"headers": f"X: {'x' * MAX_HEAD_BYTES}\r\n"}, 431),
+        (SPANS, {"path": f"/v1/traces?{'x' * MAX_HEAD_BYTES}"}, 431),
+        (gzip.compress(b"", mtime=0) * 1000, {"headers": "Content-Encoding: gzip\r\n"}, 400),
+        (gzip.compress(bytes(MAX_BODY_BYTES), mtime=0) * 2, {"headers": "Content-Encoding: gzip\r\n"}, 413),
         (bytes(MAX_BODY_BYTES + 1), {}, 413),
         (gzip.compress(bytes(MAX_BODY_BYTES + 1), mtime=0), {"headers": "Content-Encoding: gzip\r\n"}, 413),
         (gzip.compress(SPANS, mtime=0)[:-9], {"headers": "Content-Encoding: gzip\r\n"}, 400),
@@ -318,7 +323,7 @@ async def test_200_connections_are_no_trouble(rig: Rig) -> None:
         client = await rig.connect()
         client.writer.write(b"POST /v1/traces HTTP/1.1\r\n")
         busy.append(client)
-        while sum(not one.is_idle for one in rig.endpoint._server.connections) < len(busy):
+        while sum(one._timer is not None for one in rig.endpoint._server.connections) < len(busy):
             await asyncio.sleep(0)
     assert await first.is_ended()
     for _ in range(200 - MAX_CONNECTIONS):
@@ -330,6 +335,23 @@ async def test_200_connections_are_no_trouble(rig: Rig) -> None:
         client.writer.write(rest)
         assert (await client.answer()).status == 200
     assert (await (await rig.connect()).post(SPANS)).status == 200
+
+
+async def test_those_that_have_just_come_do_not_give_way(rig: Rig) -> None:
+    """Whoever opens many connections at once gets an answer on each, if only that there are too many."""
+    clients = [await rig.connect() for _ in range(2 * MAX_CONNECTIONS)]
+    for client in clients:
+        client.send(SPANS)
+    answers = [(await client.answer()).status for client in clients]
+    assert answers == [200] * MAX_CONNECTIONS + [503] * MAX_CONNECTIONS
+
+
+async def test_gzip_may_have_several_members(rig: Rig) -> None:
+    """As a client writes it that compresses piece by piece."""
+    client = await rig.connect()
+    body = gzip.compress(SPANS[:9], mtime=0) + gzip.compress(SPANS[9:], mtime=0)
+    assert (await client.post(body, headers="Content-Encoding: gzip\r\n")).status == 200
+    assert rig.taken[0].pieces[0].body == SPANS
 
 
 async def test_a_client_that_resets_leaves_nothing(rig: Rig) -> None:
