@@ -9,7 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import headers, sink_url, sinks
+from extension import headers, redaction, sink_url, sinks
 from extension.log import LEVELS
 from extension.records import KINDS
 
@@ -57,6 +57,8 @@ class Config(NamedTuple):
     otlp_listen: int
     log_level: str
     tags: Mapping[str, str]
+    redaction: redaction.Redaction
+    otlp_unredacted: bool
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -78,11 +80,14 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
+        redaction=reader.redaction(),
+        otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
     )
     reader.check_names()
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
+        reader.problems += redaction.compile_problems(config.redaction)
         reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
@@ -132,6 +137,12 @@ class _Reader:
                 " FORWARDER_SINKS"
             )
 
+        if config.otlp_listen and config.redaction and not config.otlp_unredacted:
+            self.problems.append(
+                "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
+                " FORWARDER_OTLP_UNREDACTED=1, which says that traces and metrics may go on as they are"
+            )
+
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
         self.problems += sinks.wait_opened(urls, sinks.start_opening(urls), time.monotonic() + timeout_s)
@@ -170,6 +181,12 @@ class _Reader:
             return found
 
         return self._read(name, {}, expected, convert)
+
+    def redaction(self) -> redaction.Redaction:
+        texts = [self._text(name) for name in (redaction.REDACT, redaction.EXPRESSIONS, redaction.FIELDS)]
+        found, problems = redaction.read(*texts)
+        self.problems += problems
+        return found
 
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()

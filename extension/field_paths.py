@@ -45,7 +45,7 @@ def _begins(path: Path, parts: list[str]) -> bool:
 
 
 def look(paths: Iterable[Path]) -> str:
-    """An expression of RE2 for what is in every line of JSON with such a field, unless it has \\u00XX in it."""
+    r"""An expression of RE2 for what is in every line of JSON with such a field, unless it has \\u00XX in it."""
     names = [next((one for one in reversed(path) if one != ANY), "") for path in paths]
     if not all(map(PLAIN.fullmatch, names)):
         return ""  # in every line: other characters may be written in several ways

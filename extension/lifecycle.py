@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from extension import policy, sinks
+from extension import policy, redaction, sinks
 from extension.clock import elapsed
 from extension.config import ConfigError
 from extension.delivery.delivery import Delivery
@@ -46,8 +46,10 @@ if TYPE_CHECKING:
 
     from extension.config import Config
     from extension.intake.decoder import Line
+    from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.pipeline.redact import Redact
     from extension.signals.signals import Signals
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
@@ -70,11 +72,17 @@ class Forwarder:
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
+        self._redact = _redact(config)
+        derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked),
-            [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
+            [
+                *[filters.by_type(config.types)] * (set(config.types) != set(KINDS)),
+                filters.but_our_own,
+                *filter(None, [self._redact]),
+            ],
             itertools.count(),
-            self._signals,
+            derive,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening)
@@ -267,18 +275,21 @@ class Forwarder:
         return OtlpEndpoint(listening, self._take_bodies, self._listener.saw_data, self._config.queue_bytes)
 
     def _take_bodies(self, bodies: Bodies) -> bool:
-        """Make records of what a program exported, where there is a place for all of it."""
+        """Make records of what a program exported, where there is a place for all of it. Raises Malformed."""
         kind, type_ = f"otlp-{bodies.signal}", f"otlp.{bodies.signal}"
         if not self._fanout.has_place(kind, sum(len(piece.body) + HEAD_BYTES for piece in bodies.pieces)):
             self._fanout.flush_soon()
             return False
         request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
+        pieces: list[tuple[Piece, Mapping[str, object] | None]] = [(piece, None) for piece in bodies.pieces]
+        if self._redact is not None and bodies.signal == "logs":
+            pieces = self._redact.exported(bodies.pieces, as_json=bodies.type == "application/json")
         self._fanout.offer(
             [
                 self._pipeline.carry(
-                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id
+                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id, members
                 )
-                for piece in bodies.pieces
+                for piece, members in pieces
             ]
         )
         return True
@@ -313,6 +324,7 @@ class Forwarder:
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
+            **(self._redact.account if self._redact is not None else {}),
             "sinks": self._fanout.account(),
             **({"otlp": self._endpoint.account} if self._endpoint is not None else {}),
         }
@@ -329,7 +341,7 @@ def forward(
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = [*config.sinks, *filter(None, [config.fallback])]
     opening = sinks.start_opening(urls)
-    problems = sinks.wait_opened(urls, opening, until)
+    problems = redaction.compile_problems(config.redaction) + sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
@@ -360,6 +372,16 @@ def _signals(
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _redact(config: Config) -> Redact | None:
+    """The step that redacts; None, and nothing imported, where there is nothing to be redacted."""
+    if not config.redaction:
+        return None
+    from extension.pipeline.redact import Redact  # noqa: PLC0415 - see above
+    from extension.pipeline.redactor import Redactor  # noqa: PLC0415
+
+    return Redact(Redactor(*config.redaction))
 
 
 def _names(names: list[str]) -> list[str]:

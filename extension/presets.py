@@ -1,7 +1,7 @@
-"""What secrets look like that have a known form: addresses, cards, tokens and keys. A leaf; docs/redaction.md describes each.
+"""What secrets look like that have a known form: addresses, cards, tokens and keys. A leaf.
 
-RE2 finds where one may be; whether it is one is decided here, by the characters around it and what it consists of, which
-no regular expression can count or sum up.
+RE2 finds where one may be; whether it is one is decided here, by the characters around it and what it consists of,
+which no regular expression can count or sum up. docs/redaction.md describes each.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Spans = Iterator[tuple[int, int]]
 
 
 class Preset(NamedTuple):
-    """One kind of secret, in bytes of UTF-8; `look` and `find` are expressions of RE2.
+    r"""One kind of secret, in bytes of UTF-8; `look` and `find` are expressions of RE2.
 
     `look` is in every line of JSON that holds one at any depth of quoting, unless a character of it is written as
-    \\u00XX. `find` is where one may be in plain text; `narrow` gives of such a place what is to be redacted, if anything.
+    \\u00XX. `find` is where one may be in plain text; `narrow` gives what of such a place is to be redacted.
     """
 
     look: str
@@ -28,18 +28,18 @@ class Preset(NamedTuple):
 
 # Email addresses
 
-NO_DOMAINS = frozenset(  # endings of file names and units that are no top-level domain: icon@2x.png, getty@tty1.service
-    "cjs css gif jar jpeg jpg js json jsx lock map mjs mount png service socket svg target tgz timer ts tsx webp whl"
-    " xml yaml yml".split()
-)
+# Endings of file names and units that are no top-level domain: icon@2x.png, getty@tty1.service.
+FILES = "cjs css gif jar jpeg jpg js json jsx lock map mjs mount png svg target tgz timer ts tsx webp whl xml yaml yml"
+NO_DOMAINS = frozenset([*FILES.split(), "service", "socket"])
 # Letters of any script, which RE2 needs thousands of instructions for; the part before the @ from its end.
+AT = re.compile(r"(@|%40)(?!.*(?:@|%40))", re.DOTALL)  # the last one
 LOCAL_BACKWARDS = re.compile(r"[\w%+-][\w.%+-]*")
 DOMAIN = re.compile(r"(?:\w(?:[\w-]{0,62})\.)+([^\W\d_]{2,})")
 VERSION_FIRST = re.compile(r"\d+\.\d+\.|\dx\.")  # of lodash@4.17.21, as a domain
 
 
 def _email(text: bytes, start: int, end: int) -> Spans:
-    local, at, domain = re.split(r"(@|%40)", text[start:end].decode("utf-8", "replace"), maxsplit=1)
+    local, at, domain = AT.split(text[start:end].decode("utf-8", "replace"), maxsplit=1)
     before = LOCAL_BACKWARDS.match(local[::-1])
     after = DOMAIN.match(domain)
     if before is None or after is None or after[1].lower() in NO_DOMAINS or VERSION_FIRST.match(domain):
@@ -90,9 +90,7 @@ def is_card(digits: str) -> bool:
 
 
 def _has_issuer(digits: str) -> bool:
-    return any(
-        len(digits) in lengths and first <= digits[: len(first)] <= last for first, last, lengths in ISSUERS
-    )
+    return any(len(digits) in lengths and first <= digits[: len(first)] <= last for first, last, lengths in ISSUERS)
 
 
 def luhn(digits: str) -> int:
@@ -116,7 +114,7 @@ def _aws_key(text: bytes, start: int, end: int) -> Spans:
         if not before.isalnum() and not after.isalnum():
             yield start, end
     elif len(found) == SECRET_LENGTH:
-        is_part = before in b"._-+/" and before or after in b"=_-" and after
+        is_part = (before and before in b"._-+/") or (after and after in b"=_-")
         if not is_part and all(one.search(found) for one in CLASSES) and _entropy(found) > PLAUSIBLE_BITS:
             yield start, end
     elif len(found) >= TOKEN_LENGTH and found.startswith(TOKENS):
@@ -141,7 +139,7 @@ def _ipv4(text: bytes, start: int, end: int) -> Spans:
     found, before = text[start:end], text[max(0, start - 14) : start]
     octets = found.split(b".")
     is_address = all(int(octet) <= 255 and (octet == b"0" or octet[:1] != b"0") for octet in octets)
-    is_version = VERSION.search(before) or PRODUCT.search(before) and found.endswith(b".0.0")
+    is_version = VERSION.search(before) or (PRODUCT.search(before) and found.endswith(b".0.0"))
     if is_address and not is_version and not PART.search(before) and not PART_AFTER.match(text, end):
         yield start, end
 

@@ -27,7 +27,9 @@ class Enrich:
         stamped: list[Record] = []
         new, append = tuple.__new__, stamped.append
         last, begun = None, b""
-        for (_, kind, line, type_, time, request_id, _, members), sequence in zip(records, self._sequence, strict=False):
+        for (_, kind, line, type_, time, request_id, _, members), sequence in zip(
+            records, self._sequence, strict=False
+        ):
             if request_id != last:
                 last = request_id
                 begun = self._key.begun(request_id)

@@ -1,7 +1,7 @@
 """The names and values of a text of JSON, where they stand in it. Nothing is parsed into objects.
 
-So what is not replaced stays as it came, byte for byte: numbers of any size, names that are there twice, white space. And
-no depth is too deep.
+So what is not replaced stays as it came, byte for byte: numbers of any size, names that are there twice, white space.
+And no depth is too deep.
 """
 
 from __future__ import annotations

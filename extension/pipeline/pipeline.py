@@ -79,12 +79,20 @@ class Pipeline:
         line = lenient.dumps({"time": now, "type": type_, "record": content})
         return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
 
-    def carry(self, kind: str, type_: str, content: object, body: bytes, request_id: str) -> Record:
-        """A record that carries what a program exported; `content` says what that is."""
+    def carry(
+        self,
+        kind: str,
+        type_: str,
+        content: object,
+        body: bytes,
+        request_id: str,
+        members: Mapping[str, object] | None = None,
+    ) -> Record:
+        """A record that carries what a program exported; `content` says what that is, `members` more in its key."""
         self.received += 1
         now = now_iso()
         head = lenient.dumps({"time": now, "type": type_, "record": content})
-        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id)])
+        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id, members=members)])
         return record._replace(line=b"%b\n%b" % (record.line, body))
 
     def _keep(self, line: Line) -> Line:

@@ -11,8 +11,9 @@ from extension.pipeline.pipeline import BROKEN_TYPE
 from extension.pipeline.redactor import Unreadable, is_usual
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from extension.intake.otlp_body import Piece
     from extension.pipeline.redactor import Redactor
     from extension.records import Record
 
@@ -59,6 +60,14 @@ class Redact:
             return derive([self._redacted(record) if self._suspects(record) else record for record in shown])
 
         return derived
+
+    def exported(self, pieces: Sequence[Piece], *, as_json: bool) -> list[tuple[Piece, Mapping[str, object] | None]]:
+        """Pieces of what a program exported as logs, each with what its key "lambda" says of that. Raises Malformed."""
+        from extension.pipeline.redact_exports import redact  # noqa: PLC0415 - protobuf, where it is asked for
+
+        found = [(piece, *redact(self._redactor, piece.body, as_json=as_json)) for piece in pieces]
+        self.redacted += sum(1 for _, _, count in found if count)
+        return [(piece._replace(body=body), {"redacted": count} if count else None) for piece, body, count in found]
 
     def _suspects(self, record: Record) -> bool:
         if not self._is_harmless(record.request_id):

@@ -30,7 +30,7 @@ MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
 MAX_S = 0.5  # of CPU for one record, once it has many matches: each is a search of its own
 CHECKED = 64  # matches between two looks at the clock
 # What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16.
-HIDDEN = r"\\u00[02-7]"
+HIDDEN = r"\\u00[02-7]|\x00"
 FIELD = "field"
 FILLER = b"\x7f"  # in place of what is replaced already
 NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
@@ -48,9 +48,9 @@ class Unreadable(Exception):
 
 
 class Redactor:
-    """Replaces what `presets` and `expressions` find, and the values of `fields`; an expression is called by its number.
+    """Replaces what `presets` and `expressions` find, and the values of `fields`.
 
-    `clock` counts seconds of CPU.
+    An expression is called by its number. `clock` counts seconds of CPU.
     """
 
     def __init__(
@@ -87,8 +87,13 @@ class Redactor:
         # Six strings, names among them, are all that there is in the line.
         if line.count(b'"') != 12 + content.count('"') or not is_usual("type", type_) or not is_usual("time", time_):
             return True
-        text = content.encode("utf-8", "surrogatepass")
-        return any(one.is_in(text) for one in self._own)
+        return not self.clears(content.encode("utf-8", "surrogatepass"))
+
+    def clears(self, text: bytes) -> bool:
+        """Whether there is nothing in a plain text, whatever is written in it as an escape."""
+        if self._presets.is_in(text):
+            return False
+        return not self._own or (b"\\" not in text and not any(one.is_in(text) for one in self._own))
 
     def line(self, line: bytes) -> tuple[bytes, int]:
         """A line of the platform's, and how much was replaced in it. Raises Unreadable."""
@@ -117,6 +122,10 @@ class Search:
         found = self._text(encoded, paths, name, 0)
         return text if found is encoded else found.decode("utf-8", "surrogatepass")
 
+    def number(self, written: str) -> str:
+        """What is left of a number."""
+        return self._number(written.encode()).decode()
+
     def json(self, text: bytes, paths: Sequence[Path], depth: int, *, is_line: bool = False) -> bytes:
         """What is left of valid JSON, valid too."""
         parts: list[bytes] = []
@@ -136,27 +145,30 @@ class Search:
         if token.is_field:
             return self._field(written)
         if written[:1] != b'"':
-            return written if written in LITERALS else self._number(written, token)
+            left = written if written in LITERALS else self._number(written)
+            return written if left is written else b'"%b"' % left
         said = string(written).encode("utf-8", "surrogatepass")
         left = self._text(said, token.paths, "" if token.is_name else token.name, depth)
         return written if left is said else lenient.dumps(left.decode("utf-8", "surrogatepass"))
 
     def _field(self, written: bytes) -> bytes:
-        mark = b'"%b"' % _mark(FIELD)
-        if written == mark:
+        left = b'"%b"' % mark(FIELD)
+        if written == left:
             return written
         self.count += 1
-        return mark
+        return left
 
-    def _number(self, written: bytes, token: Token) -> bytes:
+    def _number(self, written: bytes) -> bytes:
         """A number as it is written, and where it is whole, as its digits: 4.1e+15 may be a card."""
-        left = self._text(written, (), token.name, 0)
-        if left is written and not written.isdigit() and len(digits := _digits(written)) > 1:
-            left = self._text(digits, (), token.name, 0)
-            return written if left is digits else b'"%b"' % left
-        return written if left is written else b'"%b"' % left
+        for shape in (written, _digits(written)):
+            left = self._text(shape, (), "", 0)
+            if left is not shape:
+                return left
+        return written
 
     def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
+        if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
+            return text
         if text.lstrip()[:1] in {b"{", b"["} and _is_json(text):
             if depth == MAX_DEPTH:
                 raise Unreadable("nested too deeply")
@@ -172,7 +184,7 @@ class Search:
         parts: list[bytes] = []
         done = 0
         for start, end, what in spans:
-            parts += (text[done:start], _mark(what))
+            parts += (text[done:start], mark(what))
             done = end
         self.count += len(spans)
         return b"".join([*parts, text[done:]])
@@ -256,5 +268,6 @@ def _whole(_text: bytes, start: int, end: int) -> Spans:
     yield start, end
 
 
-def _mark(what: str) -> bytes:
+def mark(what: str) -> bytes:
+    """What is in the place of something of that kind."""
     return b"[redacted:%b]" % what.encode()
