@@ -32,23 +32,22 @@ class Preset(NamedTuple):
 FILES = "cjs css gif jar jpeg jpg js json jsx lock map mjs mount png svg target tgz timer ts tsx webp whl xml yaml yml"
 NO_DOMAINS = frozenset([*FILES.split(), "service", "socket"])
 # Letters of any script, which RE2 needs thousands of instructions for; the part before the @ from its end.
-AT = re.compile(r"(@|%40)(?!.*(?:@|%40))", re.DOTALL)  # the last one
 LOCAL_BACKWARDS = re.compile(r"[\w%+-][\w.%+-]*")
 DOMAIN = re.compile(r"(?:\w(?:[\w-]{0,62})\.)+([^\W\d_]{2,})")
 VERSION_FIRST = re.compile(r"\d+\.\d+\.|\dx\.")  # of lodash@4.17.21, as a domain
 
 
 def _email(text: bytes, start: int, end: int) -> Spans:
-    local, at, domain = AT.split(text[start:end].decode("utf-8", "replace"), maxsplit=1)
-    before = LOCAL_BACKWARDS.match(local[::-1])
-    after = DOMAIN.match(domain)
+    found = text[start:end].decode("utf-8", "replace")
+    at = "@" if found.rfind("@") > found.rfind("%40") else "%40"
+    local, _, domain = found.rpartition(at)
+    before, after = LOCAL_BACKWARDS.match(local[::-1]), DOMAIN.match(domain)
     if before is None or after is None or after[1].lower() in NO_DOMAINS or VERSION_FIRST.match(domain):
         return
     if before[0] == "tig" and text[end : end + 1] == b":":  # git@github.com:owner/repository
         return
-    found = len((before[0] + at + after[0]).encode())
     begin = start + len(local[: len(local) - len(before[0])].encode())
-    yield begin, begin + found
+    yield begin, begin + len((before[0] + at + after[0]).encode())
 
 
 # Payment cards
