@@ -44,7 +44,8 @@ def _email(text: bytes, start: int, end: int) -> Spans:
     before, after = LOCAL_BACKWARDS.match(local[::-1]), DOMAIN.match(domain)
     if before is None or after is None or after[1].lower() in NO_DOMAINS or VERSION_FIRST.match(domain):
         return
-    if before[0] == "tig" and text[end : end + 1] == b":":  # git@github.com:owner/repository
+    follows = text[end : end + 1]
+    if follows == b"(" or (follows == b":" and before[0] == "tig"):  # Pool@5e2de80c.take(), git@github.com:owner/it
         return
     begin = start + len(local[: len(local) - len(before[0])].encode())
     yield begin, begin + len((before[0] + at + after[0]).encode())
@@ -137,6 +138,8 @@ PRODUCT = re.compile(rb"[A-Za-z]/\Z")  # Chrome/119.0.0.0
 def _ipv4(text: bytes, start: int, end: int) -> Spans:
     found, before = text[start:end], text[max(0, start - 14) : start]
     octets = found.split(b".")
+    if octets[0] == b"127" or found == b"0.0.0.0":  # which are nobody's
+        return
     is_address = all(int(octet) <= 255 and (octet == b"0" or octet[:1] != b"0") for octet in octets)
     is_version = VERSION.search(before) or (PRODUCT.search(before) and found.endswith(b".0.0"))
     if is_address and not is_version and not PART.search(before) and not PART_AFTER.match(text, end):

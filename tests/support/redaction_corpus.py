@@ -153,7 +153,8 @@ def aws_key(draw: random.Random) -> str:
 
 
 def ipv4(draw: random.Random) -> str:
-    return ".".join(str(draw.randrange(256)) for _ in range(4))
+    first = draw.choice([number for number in range(1, 224) if number != 127])
+    return ".".join(str(part) for part in (first, *(draw.randrange(256) for _ in range(3))))
 
 
 def bearer(draw: random.Random) -> str:
