@@ -34,6 +34,7 @@ NO_DOMAINS = frozenset([*FILES.split(), "service", "socket"])
 # Letters of any script, which RE2 needs thousands of instructions for; the part before the @ from its end.
 LOCAL_BACKWARDS = re.compile(r"[\w%+-][\w.%+-]*")
 DOMAIN = re.compile(r"(?:\w(?:[\w-]{0,62})\.)+([^\W\d_]{2,})")
+HASH_FIRST = re.compile(r"[0-9a-f]{5,8}\.")
 VERSION_FIRST = re.compile(r"\d+\.\d+\.|\dx\.")  # of lodash@4.17.21, as a domain
 
 
@@ -45,8 +46,8 @@ def _email(text: bytes, start: int, end: int) -> Spans:
     if before is None or after is None or after[1].lower() in NO_DOMAINS or VERSION_FIRST.match(domain):
         return
     follows = text[end : end + 1]
-    if follows == b"(" or (follows == b":" and before[0] == "tig"):  # Pool@5e2de80c.take(), git@github.com:owner/it
-        return
+    if (follows == b"(" and HASH_FIRST.match(domain)) or (follows == b":" and before[0] == "tig"):
+        return  # Pool@5e2de80c.take(), git@github.com:owner/repository
     begin = start + len(local[: len(local) - len(before[0])].encode())
     yield begin, begin + len((before[0] + at + after[0]).encode())
 
