@@ -41,11 +41,17 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_OTLP_LISTEN": "4318",
         "FORWARDER_LOG_LEVEL": "DEBUG",
         "FORWARDER_TAGS": "team=shop, stage = a=b,empty=",
+        "FORWARDER_REDACT": "ipv4, Email",
+        "FORWARDER_REDACT_EXPRESSIONS": "one\n\n  two, three \n",
+        "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
+        "FORWARDER_OTLP_UNREDACTED": "1",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
     expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, 4318, "DEBUG"]
     expected.append({"team": "shop", "stage": "a=b", "empty": ""})
+    expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
+    expected.append(True)
     assert others == expected
 
 

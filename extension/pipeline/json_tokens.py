@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A string, what structure is made of, or a number or literal; possessive, so that there is nothing to go back to.
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 QUOTE, COMMA, OPENING, CLOSING = b'"'[0], b","[0], b"{[", b"}]"
 
 
@@ -91,6 +92,15 @@ def tokens(text: bytes, paths: Sequence[Path]) -> Iterator[Token]:
                 whole = whole or (token if token.is_field else None)
             elif whole is None:
                 yield token
+
+
+def unquoted(text: bytes) -> bytes:
+    """A text of JSON in which a line break is around each string, and the string is what it says."""
+    return STRING.sub(_plain, text) if b"\\" in text else text.replace(b'"', b"\n")
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    return b"\n%b\n" % string(found[0]).encode("utf-8", "surrogatepass")
 
 
 def string(token: bytes) -> str:

@@ -73,7 +73,7 @@ class Redact:
         if not self._is_harmless(record.request_id):
             return True
         try:
-            return self._redactor.suspects(record.line, record.type, record.time, record.content)
+            return self._redactor.suspects(record.line, record.content)
         except Exception:  # noqa: BLE001 - then it is looked at more closely, where the same fault is told
             return True
 

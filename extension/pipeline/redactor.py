@@ -14,8 +14,8 @@ from extension import lenient
 from extension.expressions import Expression
 from extension.field_paths import look
 from extension.pipeline.escapes import Unescaped
-from extension.pipeline.json_tokens import string, tokens
-from extension.presets import PRESETS
+from extension.pipeline.json_tokens import string, tokens, unquoted
+from extension.presets import PRESETS, is_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +39,11 @@ USUAL = {  # what the platform writes beside the record, in which nothing can hi
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
 }
+EDGES = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")  # in an expression: what tells a line of a text from the text
+STRUCTURE = bytes.maketrans(b' \t",:{}[]', b"\n" * 9)
+HEAD = re.compile(
+    rb'\{"time":"%b","type":"(?:%b)","record":' % tuple(USUAL[part].pattern.encode() for part in ("time", "type"))
+)
 PARTS = frozenset({"time", "type", "record"})
 LITERALS = frozenset({b"true", b"false", b"null"})
 
@@ -66,28 +71,29 @@ class Redactor:
             (name, Expression(PRESETS[name].find), PRESETS[name].narrow) for name in presets
         ]
         self.finders += [(f"expression-{number}", Expression(text), _whole) for number, text in expressions]
-        self._own = [Expression(text, only_whether=True) for _, text in expressions]
+        self._own = [Expression("(?m)" + text, only_whether=True) for _, text in expressions]
+        self._can_glance = not any(EDGES.search(text) for _, text in expressions)
         looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
         self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)
+        self.has_cards = "card" in [name for name, _, _ in self.finders]
         names = "|".join([*(name for name, _, _ in self.finders), FIELD])
         self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
 
-    def suspects(self, line: bytes, type_: str, time_: str, content: object) -> bool:
-        """Whether there may be anything in a record of this line, type, time, and value of its key "record".
+    def suspects(self, line: bytes, content: object = None) -> bool:
+        """Whether there may be anything in a line; `content` is the value of its key "record", as far as it is known.
 
-        Presets know what to look for in a line that is quoted. Expressions do not: where there are some, only a line of
-        text in which nothing is quoted is cleared here.
+        Presets know what to look for in a line that is quoted, expressions do not. These look at all strings at once, a
+        line break around each, by which an expression finds no less; what is quoted twice is left to a closer look.
         """
         if self._presets.is_in(line):
             return True
         if not self._own:
             return False
-        if type(content) is not str or "\\" in content or content.lstrip()[:1] in {"{", "["}:
+        plain = _said(line, content)
+        if b"\\" in plain or not self._can_glance:
             return True
-        # Six strings, names among them, are all that there is in the line.
-        if line.count(b'"') != 12 + content.count('"') or not is_usual("type", type_) or not is_usual("time", time_):
-            return True
-        return not self.clears(content.encode("utf-8", "surrogatepass"))
+        shapes = {plain, plain.replace(b'"', b"\n"), plain.translate(STRUCTURE)}
+        return any(one.is_in(shape) for one in self._own for shape in shapes)
 
     def clears(self, text: bytes) -> bool:
         """Whether there is nothing in a plain text, whatever is written in it as an escape."""
@@ -159,12 +165,12 @@ class Search:
         return left
 
     def _number(self, written: bytes) -> bytes:
-        """A number as it is written, and where it is whole, as its digits: 4.1e+15 may be a card."""
-        for shape in (written, _digits(written)):
-            left = self._text(shape, (), "", 0)
-            if left is not shape:
-                return left
-        return written
+        """A number as it is written; 4.1e+15 may be a card too."""
+        left = self._text(written, (), "", 0)
+        if left is written and self._of.has_cards and is_card(_digits(written)):
+            self.count += 1
+            return mark("card")
+        return left
 
     def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
         if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
@@ -211,6 +217,16 @@ class Search:
                 yield (*inside.span(start, end), what)
 
 
+def _said(line: bytes, content: object) -> bytes:
+    """What the strings in a line say, a line break around each; without what the platform writes before the record."""
+    head = HEAD.match(line)
+    rest = line[head.end() : -1] if head else line
+    # A text is the record, all of it, where there are no quotes but its own; what is parsed need not be parsed again.
+    if type(content) is str and head and rest.count(b'"') == 2 + content.count('"'):
+        return content.encode("utf-8", "surrogatepass")
+    return unquoted(rest)
+
+
 def is_usual(part: str, text: str) -> bool:
     """Whether the time or the type of a line, `part`, is as the platform writes it."""
     return bool(USUAL[part].fullmatch(text))
@@ -236,13 +252,13 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _digits(number: bytes) -> bytes:
-    """A number without fraction and exponent, where it has none; else nothing."""
+def _digits(number: bytes) -> str:
+    """The digits of a number that is whole; else nothing."""
     try:
         value = float(number)
-        return b"%d" % value if value.is_integer() and abs(value) < 1e20 else b""
+        return f"{abs(value):.0f}" if value.is_integer() and abs(value) < 1e20 else ""
     except (ValueError, OverflowError):
-        return b""
+        return ""
 
 
 def _merged(spans: list[Span]) -> list[Span]:

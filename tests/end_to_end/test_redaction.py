@@ -8,7 +8,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.support import exports
 from tests.support.fault_server import Answer, FaultServer, Request, refused_port
@@ -16,6 +15,8 @@ from tests.support.forwarding import assert_balanced, delivered
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     from tests.support.fake_lambda import FakeLambda
 

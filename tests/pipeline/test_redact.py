@@ -44,7 +44,9 @@ PRESETS_ALONE = Redactor(PRESETS, [], [])
 class Run:
     """A pipeline that redacts, fed with lines."""
 
-    def __init__(self, redactor: Redactor = EVERYTHING, steps: Callable[[Redact], list[Any]] = lambda step: [step]):
+    def __init__(
+        self, redactor: Redactor = EVERYTHING, steps: Callable[[Redact], list[Any]] = lambda step: [step]
+    ) -> None:
         self.redact = Redact(redactor)
         self.pipeline = Pipeline(Correlate(in_order=True), steps(self.redact), itertools.count())
         self.pipeline.identify({"functionName": "orders"}, "e1")
@@ -80,7 +82,7 @@ def written(draw: st.DrawFn, value: object) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     rate = draw(st.sampled_from([0.0, 0.1, 1.0]))
-    choose = Random(draw(st.integers(0, 9)))
+    choose = Random(draw(st.integers(0, 9)))  # noqa: S311 - how a test writes JSON
     return '"' + "".join(character(one, choose.random() < rate, choose) for one in value) + '"'
 
 
@@ -135,7 +137,7 @@ def said(escape: re.Match[str]) -> str:
 
 @given(planted())
 def test_a_secret_is_in_nothing_that_leaves(case: tuple[bytes, str]) -> None:
-    """Planted in any name or value, at any depth of JSON in JSON, escaped in any way, it is in no reading of the line."""
+    """Planted in any name or value, in JSON within JSON, escaped in any way, it is in no reading of the line."""
     line, secret = case
     run = Run()
     [record] = run.feed(line)
@@ -158,7 +160,7 @@ def test_what_is_cleared_at_a_glance_has_nothing_in_it(case: tuple[bytes, str]) 
     content = orjson.loads(case[0])["record"]
     for redactor in (EVERYTHING, PRESETS_ALONE):
         count = redactor.line(case[0])[1]
-        assert redactor.suspects(case[0], "function", TIME, content) or not count
+        assert redactor.suspects(case[0], content) or not count
 
 
 @given(VALUES, st.sampled_from([EVERYTHING, PRESETS_ALONE]))
@@ -245,7 +247,7 @@ def test_names_in_a_record_are_as_in_a_line() -> None:
 
 def test_request_ids_are_no_cards() -> None:
     """Ids as Lambda makes them pass untouched, in platform records and in what functions print."""
-    draw = Random(7)
+    draw = Random(7)  # noqa: S311 - ids for a test
     ids = [str(uuid.UUID(int=draw.getrandbits(128), version=4)) for _ in range(20_000)]
     run = Run(PRESETS_ALONE)
     records = run.feed(*(line({"requestId": one, "status": "success"}, "platform.runtimeDone") for one in ids))
@@ -270,7 +272,7 @@ def test_the_type_of_a_record_is_looked_at_too() -> None:
 
 @pytest.mark.parametrize("redactor", [EVERYTHING, PRESETS_ALONE])
 def test_broken_lines_are_redacted(redactor: Redactor) -> None:
-    """The text of a line that is no record, or is cut off in the middle of one, is looked at with its escapes undone."""
+    """The text of a line that is no record, or a part of one, is looked at with its escapes undone."""
     texts = [b"mail anna@example.com", b'{"record":"anna\\u0040example.com 411111', "anna@example.com".encode("utf-16")]
     run = Run(redactor)
     assert [record.line for record in run.feed(*texts) if b"xample" in record.line] == []
@@ -350,10 +352,13 @@ def test_a_fault_of_ours_lets_nothing_pass(capfd: pytest.CaptureFixture[str]) ->
 def test_derived_signals_see_what_is_left() -> None:
     """What metrics and spans are made of is redacted, and counted once."""
     seen: list[Record] = []
+
+    def watch(records: list[Record]) -> list[Record]:
+        seen.extend(records)
+        return []
+
     redact = Redact(EVERYTHING)
-    pipeline = Pipeline(
-        Correlate(in_order=True), [redact], itertools.count(), redact.before(lambda records: seen.extend(records) or [])
-    )
+    pipeline = Pipeline(Correlate(in_order=True), [redact], itertools.count(), redact.before(watch))
     lines = [line({"errorType": "AKIAIOSFODNN7EXAMPLE"}, "platform.report"), line("hunter-31337")]
     pipeline([decoded for one in lines for decoded in Decoder().feed(one + b"\n")])
     assert [record.content for record in seen] == [{"errorType": "[redacted:aws-key]"}]
