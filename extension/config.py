@@ -9,7 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import headers, sink_url, sinks
+from extension import headers, redaction, sink_url, sinks
 from extension.log import LEVELS
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Config(NamedTuple):
     join: str
     enrich: tuple[str, ...]
     summary: str
+    redaction: redaction.Redaction
+    otlp_unredacted: bool
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -94,12 +96,15 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
         enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
         summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
+        redaction=reader.redaction(),
+        otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
     )
     reader.check_names()
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
         reader.try_rules(config)
+        reader.problems += redaction.compile_problems(config.redaction)
         reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
@@ -182,6 +187,11 @@ class _Reader:
             read_rules(config)
         except ConfigError as error:
             self.problems += error.problems
+        if config.otlp_listen and config.redaction and not config.otlp_unredacted:
+            self.problems.append(
+                "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
+                " FORWARDER_OTLP_UNREDACTED=1, which says that traces and metrics may go on as they are"
+            )
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
@@ -238,6 +248,12 @@ class _Reader:
             return found
 
         return self._read(name, {}, expected, convert)
+
+    def redaction(self) -> redaction.Redaction:
+        texts = [self._text(name) for name in (redaction.REDACT, redaction.EXPRESSIONS, redaction.FIELDS)]
+        found, problems = redaction.read(*texts)
+        self.problems += problems
+        return found
 
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()

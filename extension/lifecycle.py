@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
-from extension import policy, sinks
+from extension import policy, redaction, sinks
 from extension.clock import elapsed
 from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
@@ -48,9 +48,11 @@ if TYPE_CHECKING:
 
     from extension.config import Config
     from extension.intake.decoder import Line
+    from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
     from extension.pipeline.join import Join
+    from extension.pipeline.redact import Redact
     from extension.rules import Rules
     from extension.signals.signals import Signals
 
@@ -87,12 +89,14 @@ class Forwarder:
         self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
         self._join = _join(extension, config)
         self._letting_go: asyncio.TimerHandle | None = None
+        self._redact = _redact(config)
+        derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
         starts = Starts(traces="traceId" in config.enrich)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked, note=starts.note),
-            [step for step in (but_our_own, self._filter, self._join) if step is not None],
+            [step for step in (but_our_own, self._filter, self._join, self._redact) if step is not None],
             itertools.count(),
-            self._signals,
+            derive,
             told=starts.of,
             phase=INIT,
         )
@@ -314,18 +318,21 @@ class Forwarder:
         return OtlpEndpoint(listening, self._take_bodies, self._listener.saw_data, self._config.queue_bytes)
 
     def _take_bodies(self, bodies: Bodies) -> bool:
-        """Make records of what a program exported, where there is a place for all of it."""
+        """Make records of what a program exported, where there is a place for all of it. Raises Malformed."""
         kind, type_ = f"otlp-{bodies.signal}", f"otlp.{bodies.signal}"
         if not self._fanout.has_place(kind, sum(len(piece.body) + HEAD_BYTES for piece in bodies.pieces)):
             self._fanout.flush_soon()
             return False
         request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
+        pieces: list[tuple[Piece, Mapping[str, object] | None]] = [(piece, None) for piece in bodies.pieces]
+        if self._redact is not None and bodies.signal == "logs":
+            pieces = self._redact.exported(bodies.pieces, as_json=bodies.type == "application/json")
         self._fanout.offer(
             [
                 self._pipeline.carry(
-                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id
+                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id, members
                 )
-                for piece in bodies.pieces
+                for piece, members in pieces
             ]
         )
         return True
@@ -362,6 +369,7 @@ class Forwarder:
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
+            **(self._redact.account if self._redact is not None else {}),
             "sinks": self._fanout.account(),
             **({"otlp": self._endpoint.account} if self._endpoint is not None else {}),
         }
@@ -378,11 +386,11 @@ def forward(
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = [*config.sinks, *filter(None, [config.fallback])]
     opening = sinks.start_opening(urls)
-    rules, problems = [], []
+    rules, problems = [], redaction.compile_problems(config.redaction)
     try:
         rules = read_rules(config)
     except ConfigError as error:
-        problems = error.problems
+        problems += error.problems
     problems += sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
@@ -435,6 +443,16 @@ def _join(extension: Extension, config: Config) -> Join | None:
     from extension.pipeline.join import HOLD_S, MAX_HOLD_S, Join  # noqa: PLC0415 - see above
 
     return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
+
+
+def _redact(config: Config) -> Redact | None:
+    """The step that redacts; None, and nothing imported, where there is nothing to be redacted."""
+    if not config.redaction:
+        return None
+    from extension.pipeline.redact import Redact  # noqa: PLC0415 - see above
+    from extension.pipeline.redactor import Redactor  # noqa: PLC0415
+
+    return Redact(Redactor(*config.redaction))
 
 
 def _names(names: list[str]) -> list[str]:

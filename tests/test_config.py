@@ -50,13 +50,19 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_JOIN": "traces",
         "FORWARDER_ENRICH": "TRACEID, memorySizeMB,traceId",
         "FORWARDER_SUMMARY": "json",
+        "FORWARDER_REDACT": "ipv4, Email",
+        "FORWARDER_REDACT_EXPRESSIONS": "one\n\n  two, three \n",
+        "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
+        "FORWARDER_OTLP_UNREDACTED": "1",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
     expected: list[object] = [("platform", "function"), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True]
     expected += ["127.0.0.1", 8080, 4318, "DEBUG", {"team": "shop", "stage": "a=b", "empty": ""}, ("platform.start",)]
     expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
-    assert others == [*expected, "traces", ("traceId", "memorySizeMB"), "json"]
+    expected += ["traces", ("traceId", "memorySizeMB"), "json"]
+    expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
+    assert others == [*expected, True]
 
 
 @pytest.mark.parametrize(

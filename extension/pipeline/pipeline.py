@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 from extension import lenient
 from extension.log import describe, log_seldom
 from extension.pipeline import phase as phases
-from extension.pipeline.enrich import Enrich, extended
+from extension.pipeline.enrich import Enrich
 from extension.records import Record
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Pipeline:
     """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
 
     `derive` is shown the records before any is filtered; those that it makes of them are added behind. `told` is what
-    the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`. A
-    step that marks records (records.mark) has an attribute `marks` that is true.
+    the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class Pipeline:
         self._steps = steps
         self._derive = derive
         self._holding = [step for step in steps if isinstance(step, Holding)]
-        self._marks = any(getattr(step, "marks", False) for step in steps)
         self._enrich = Enrich(sequence, told)
         self._phase = phase
 
@@ -130,8 +128,7 @@ class Pipeline:
         return kept
 
     def _stamp(self, records: list[Record]) -> list[Record]:
-        stamped = self._enrich(records, self._phase)
-        return extended(stamped, records) if self._marks else stamped
+        return self._enrich(records, self._phase)
 
     def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
         """The records that `derive` makes; a fault in that costs them alone."""
@@ -149,11 +146,19 @@ class Pipeline:
         now, line = _written(type_, content)
         return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
 
-    def carry(self, kind: str, type_: str, content: object, body: bytes, request_id: str) -> Record:
-        """A record that carries what a program exported; `content` says what that is."""
+    def carry(
+        self,
+        kind: str,
+        type_: str,
+        content: object,
+        body: bytes,
+        request_id: str,
+        members: Mapping[str, object] | None = None,
+    ) -> Record:
+        """A record that carries what a program exported; `content` says what that is, `members` more in its key."""
         self.received += 1
         now, head = _written(type_, content)
-        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id)])
+        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id, members=members)])
         return record._replace(line=b"%b\n%b" % (record.line, body))
 
     def _keep(self, line: Line) -> Line:
