@@ -91,7 +91,8 @@ class Forwarder:
         self._letting_go: asyncio.TimerHandle | None = None
         self._redact = _redact(config)
         derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
-        starts = Starts(traces="traceId" in config.enrich)
+        is_harmless = self._redact.is_harmless if self._redact is not None else lambda _: True
+        starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked, note=starts.note),
             [step for step in (but_our_own, self._filter, self._join, self._redact) if step is not None],

@@ -70,15 +70,15 @@ class Redact:
         return [(piece._replace(body=body), {"redacted": count} if count else None) for piece, body, count in found]
 
     def _suspects(self, record: Record) -> bool:
-        if not self._is_harmless(record.request_id):
+        if not self.is_harmless(record.request_id):
             return True
         try:
             return self._redactor.suspects(record.line, record.content)
         except Exception:  # noqa: BLE001 - then it is looked at more closely, where the same fault is told
             return True
 
-    def _is_harmless(self, request_id: str) -> bool:
-        """Whether a request id, which the record need not be the one to name, may be shown."""
+    def is_harmless(self, request_id: str) -> bool:
+        """Whether an id of a request or a tenant, which the record need not be the one to name, may be shown."""
         if request_id in self._harmless:
             return True
         if not UUID.fullmatch(request_id) and self._redactor.text(request_id)[1]:
@@ -94,7 +94,7 @@ class Redact:
             if record.type == BROKEN_TYPE and type(record.content) is str:
                 record = _without_cut_end(record, record.content)
             line, count = self._redactor.line(record.line)
-            request_id = record.request_id if self._is_harmless(record.request_id) else ""
+            request_id = record.request_id if self.is_harmless(record.request_id) else ""
             if not count:
                 return record if request_id == record.request_id else record._replace(request_id=request_id)
             return _read_again(record, line)._replace(request_id=request_id).saying(redacted=count)
