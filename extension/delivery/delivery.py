@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from extension.records import Batch, Record
     from extension.sinks import Reply, Sink
 
+    Select = Callable[[Sequence[Record]], Sequence[Record]]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,7 +38,8 @@ RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process le
 class Delivery:
     """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
-    `opening` is awaited once, in the background; where it fails, everything is handed off or dropped.
+    `opening` is awaited once, in the background; where it fails, everything is handed off or dropped. Of what is
+    offered, `select` returns what this sink is to get, in order; the rest is excluded. It never raises.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Delivery:
         clock: Callable[[], float],
         progress: Progress,
         fallback: Delivery | None = None,
+        select: Select | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -58,6 +62,7 @@ class Delivery:
         self._clock = clock
         self._progress = progress
         self._fallback = fallback
+        self._select = select
         self._sending: Sending | None = None
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
@@ -82,6 +87,12 @@ class Delivery:
 
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
+        if self._select is not None:
+            selected = self._select(chunk.records)
+            self.queue.excluded += len(chunk.records) - len(selected)
+            if not selected:
+                return
+            chunk = Chunk(selected, chunk.arrived)
         self._apply(self.queue.offer(chunk))
         self._wake()
 

@@ -36,6 +36,17 @@ async def test_a_flush_delivers_what_waits(deliveries: Deliveries) -> None:
     assert (delivery.queue.delivered, delivery.queue.pending, delivery.queue.memory) == (5, 0, 0)
 
 
+async def test_what_is_not_selected_is_excluded_and_never_held(deliveries: Deliveries) -> None:
+    """A sink gets what its selection returns; the rest is counted, and takes no room."""
+    sink = ScriptedSink()
+    delivery = deliveries.delivery(sink, select=lambda offered: [record for record in offered if record.sequence % 2])
+    offer(delivery, records(5))
+    offer(delivery, records(1, first=6))
+    assert (delivery.queue.excluded, delivery.queue.pending) == (4, 2)
+    await delivery.flush(soon())
+    assert sink.sequences == [1, 3]
+
+
 async def test_nothing_leaves_before_it_is_asked_for(deliveries: Deliveries) -> None:
     """Records wait for a flush as long as they make no full batch, which leaves by itself."""
     sink = ScriptedSink(limits=Limits(records=4))

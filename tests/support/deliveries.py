@@ -99,6 +99,7 @@ class Deliveries:
         uniform: Callable[[float, float], float] = lambda low, _: low,
         clock: Callable[[], float] | None = None,
         overflow: Overflow | None = None,
+        select: Callable[[Sequence[Record]], Sequence[Record]] | None = None,
     ) -> Delivery:
         """A delivery to the sink, running."""
         queue = Queue(
@@ -125,6 +126,7 @@ class Deliveries:
             clock,
             self.progress,
             fallback,
+            select,
         )
         if not isinstance(sink, Exception):
             made.health.open()  # as it is before the first event
