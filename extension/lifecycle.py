@@ -48,11 +48,15 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.pipeline.sample import Sampler
+    from extension.pipeline.watch import Watch
+    from extension.sampling import Sampling
     from extension.signals.signals import Signals
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
+HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -70,11 +74,15 @@ class Forwarder:
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
+        self._watch = _watch(extension, config)
+        self._sampler = self._make_sampler(config.sample, config.queue_bytes)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked),
             [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
             itertools.count(),
             self._signals,
+            self._watch,
+            self._sampler,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening)
@@ -92,10 +100,11 @@ class Forwarder:
         names = _names([url.name for url in urls])
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
+        share = (config.queue_bytes - _held_bytes(config.sample, config.queue_bytes)) // len(urls)
 
         def make(at: int, fallback: Delivery | None) -> Delivery:
             queue = Queue(
-                config.queue_bytes // len(urls),
+                share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
@@ -104,10 +113,21 @@ class Forwarder:
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            return Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+            sampler = self._make_sampler(urls[at].sample, share)
+            return Delivery(
+                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, sampler=sampler
+            )
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
+
+    def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
+        """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
+        if sampling is None or self._watch is None:
+            return None
+        from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
+
+        return Sampler(sampling, self._watch, _held_bytes(sampling, share_bytes))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -160,6 +180,7 @@ class Forwarder:
         now = asyncio.get_running_loop().time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
+        self._settle()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
         return True
@@ -202,13 +223,18 @@ class Forwarder:
         quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
-        # 3. Records of our own.
+        # 3. What waits for the end of an invocation waits no longer; then records of our own.
+        if self._watch is not None:
+            if event.reason in {"timeout", "failure"} and self._last is not None:
+                self._watch.fail(self._last.request_id)
+            self._watch.close()
+            self._settle()
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
-        if self._fanout.lossy or self._invocations.logs_dropped:
+        if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
@@ -229,11 +255,20 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
+            if not self._snapshot.holding:
+                self._settle()
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._fanout.flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
+
+    def _settle(self) -> None:
+        """Let go of what samplers hold of invocations whose end is known by now, or is waited for no longer."""
+        if self._watch is not None:
+            self._watch.expire()
+            self._fanout.offer(self._pipeline.due())
+            self._fanout.settle()
 
     def _account(self) -> None:
         """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
@@ -310,6 +345,7 @@ class Forwarder:
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
+            **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -360,6 +396,20 @@ def _signals(
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _watch(extension: Extension, config: Config) -> Watch | None:
+    """What follows the invocations for samplers; None, and nothing imported, where there is none."""
+    if config.sample is None and all(url.sample is None for url in config.sinks):
+        return None
+    from extension.pipeline.watch import Watch  # noqa: PLC0415 - see above
+
+    return Watch(elapsed, in_order=extension.invoked)
+
+
+def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
+    """How much of so much memory is for what a sampler holds."""
+    return share_bytes // HELD_SHARE if sampling is not None else 0
 
 
 def _names(names: list[str]) -> list[str]:

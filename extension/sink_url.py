@@ -49,7 +49,7 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
 
 
 def is_same(one: sinks.SinkURL, other: sinks.SinkURL) -> bool:
-    """Whether both are one destination, whichever types of records each asks for."""
+    """Whether both are one destination, whichever records each asks for."""
     return _destination(one) == _destination(other)
 
 
@@ -62,5 +62,5 @@ def parse_types(text: str) -> Sequence[str]:
 
 
 def _destination(target: sinks.SinkURL) -> tuple[object, ...]:
-    parameters = {name: value for name, value in target.parameters.items() if name != "types"}
+    parameters = {name: value for name, value in target.parameters.items() if name not in sinks.COMMON_PARAMETERS}
     return target.scheme, target.host.lower(), target.path, parameters

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from extension.intake.decoder import Line
+    from extension.pipeline.sample import Sampler
+    from extension.pipeline.watch import Watch
 
     Step = Callable[[list[Record]], list[Record]]
 
@@ -25,7 +27,8 @@ FAULT = attrgetter("fault")  # for a loop in C, in half of the time
 class Pipeline:
     """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
 
-    `derive` is shown the records before any is filtered; those that it makes of them are added behind.
+    `derive` is shown the records before any is filtered; those that it makes of them are added behind. `watch` is shown
+    them too, with those that the steps left, of which `sampler` keeps or holds some; it is not asked about ours.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class Pipeline:
         steps: Sequence[Step],
         sequence: Iterator[int],
         derive: Step | None = None,
+        watch: Watch | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.received = 0
         self.added = 0
@@ -42,6 +47,8 @@ class Pipeline:
         self._correlate = correlate
         self._steps = steps
         self._derive = derive
+        self._watch = watch
+        self._sampler = sampler
         self._enrich = Enrich(sequence)
 
     def identify(self, members: Mapping[str, object], environment_id: str) -> None:
@@ -55,12 +62,22 @@ class Pipeline:
         records = correlated = self._correlate(lines)
         for step in self._steps:
             records = step(records)
-        stamped = self._enrich(records)
+        left = len(records)
+        if self._watch is not None:
+            self._watch(correlated, records)
+        stamped = self._enrich(records) if self._sampler is None else self._stamp(self._sampler, records)
         self.received += len(lines)
-        self.filtered += len(lines) - len(records)
+        self.filtered += len(lines) - left
         if self._derive is not None:
             stamped += self.add_derived(self._derive, correlated)
         return stamped
+
+    def due(self) -> list[Record]:
+        """What the sampler held, and lets go by now."""
+        return self._stamp(self._sampler, ()) if self._sampler is not None else []
+
+    def _stamp(self, sampler: Sampler, records: Sequence[Record]) -> list[Record]:
+        return sampler.rated(self._enrich(sampler(records)))
 
     def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
         """The records that `derive` makes; a fault in that costs them alone."""

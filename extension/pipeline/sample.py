@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class Sampler:
         self._threshold = sampling.threshold
         self._watch = watch
         self._max_bytes = max_bytes
+        self._sequence = itertools.count()
         self._bytes = 0
         self._waiting: dict[str, deque[Record]] = {}  # by request id; the oldest invocation is first
         self._lost: dict[str, int] = {}  # by request id: how many of its records were left out
@@ -49,8 +51,9 @@ class Sampler:
 
     @property
     def account(self) -> dict[str, object]:
-        """What was left out, by the reason; and how much of it is missing of invocations that were kept in the end."""
-        return {"sampledOutBy": dict(self.left_out), "sampledOutOfKept": self.left_out_of_kept}
+        """For the ledger, beside how many were left out: by reason, how many of kept ones, and how many wait."""
+        of_kept = self.left_out_of_kept
+        return {"sampledOutBy": dict(self.left_out), "sampledOutOfKept": of_kept, "held": self.held}
 
     def __call__(self, records: Iterable[Record]) -> list[Record]:
         """What goes on now, in order; `watch` has seen these records before."""
@@ -99,6 +102,11 @@ class Sampler:
             if stands and is_of_invocation(record):
                 records[at] = record._replace(line=lambda_key.extend(record.line, {"sampleRate": self._rate}))
         return records
+
+    def anew(self, records: Iterable[Record]) -> list[Record]:
+        """What goes on now to one sink alone, of records that are stamped already; numbered for this sink."""
+        going = self.rated(self(records))
+        return [record._replace(sequence=sequence) for record, sequence in zip(going, self._sequence, strict=False)]
 
     def _keeps(self, request_id: str) -> bool | None:
         """Whether the records of an invocation are kept; None where that is not known yet."""

@@ -74,17 +74,20 @@ class Watch:
         return not self._is_durable or invocation.execution != "" or invocation.is_over
 
     def __call__(self, all_: Iterable[Record], left: Iterable[Record]) -> None:
-        """Learn from the platform's records among all that came, and from the lines among those that filters left."""
+        """Learn from all that came what the platform says, and from the lines that filters left which are errors."""
         for record in all_:
             if record.kind == "platform" and type(record.content) is dict:
                 self._note(record.type, record.content)
+            elif record.kind == "function" and record.request_id and (arn := arn_in(record.content)):
+                self._name_execution(self._find(record.request_id), arn)
         request_id, invocation = "", None
         for record in left:
             if record.kind == "function" and record.request_id:
                 if invocation is None or record.request_id != request_id:
                     request_id = record.request_id
                     invocation = self._find(request_id)
-                self._read(invocation, record.content, request_id)
+                if not invocation.has_error and not invocation.is_first:
+                    invocation.has_error = is_error(record.content, request_id)
 
     def expire(self) -> None:
         """Give up what was waited for long enough."""
@@ -145,13 +148,6 @@ class Watch:
         if type_ == "platform.report":
             invocation.is_over = True
             self._open.pop(request_id, None)
-
-    def _read(self, invocation: Invocation, content: object, request_id: str) -> None:
-        """Look into a line of the function for what is not known yet."""
-        if not invocation.execution:
-            self._name_execution(invocation, arn_in(content))
-        if not invocation.has_error and not invocation.is_first:
-            invocation.has_error = is_error(content, request_id)
 
     def _name_execution(self, invocation: Invocation, arn: str) -> None:
         if arn and not invocation.execution:
