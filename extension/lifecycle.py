@@ -78,10 +78,14 @@ class Forwarder:
         self._sampler = self._make_sampler(config.sample, config.queue_bytes)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked),
-            [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
+            [
+                *[filters.by_type(config.types)] * (set(config.types) != set(KINDS)),
+                filters.but_our_own,
+                *([self._watch.read] if self._watch is not None else []),
+            ],
             itertools.count(),
             self._signals,
-            self._watch,
+            self._watch.note if self._watch is not None else None,
             self._sampler,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from extension.intake.decoder import Line
     from extension.pipeline.sample import Sampler
-    from extension.pipeline.watch import Watch
 
     Step = Callable[[list[Record]], list[Record]]
 
@@ -27,8 +26,8 @@ FAULT = attrgetter("fault")  # for a loop in C, in half of the time
 class Pipeline:
     """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
 
-    `derive` is shown the records before any is filtered; those that it makes of them are added behind. `watch` is shown
-    them too, with those that the steps left, of which `sampler` keeps or holds some; it is not asked about ours.
+    `derive` is shown the records before any is filtered; those that it makes of them are added behind. `note` is shown
+    them too. Of what the steps left `sampler` keeps or holds some; it is not asked about records of our own.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Pipeline:
         steps: Sequence[Step],
         sequence: Iterator[int],
         derive: Step | None = None,
-        watch: Watch | None = None,
+        note: Callable[[list[Record]], None] | None = None,
         sampler: Sampler | None = None,
     ) -> None:
         self.received = 0
@@ -47,7 +46,7 @@ class Pipeline:
         self._correlate = correlate
         self._steps = steps
         self._derive = derive
-        self._watch = watch
+        self._note = note
         self._sampler = sampler
         self._enrich = Enrich(sequence)
 
@@ -60,11 +59,11 @@ class Pipeline:
         if any(map(FAULT, lines)):
             lines = [self._keep(line) if line.fault else line for line in lines]
         records = correlated = self._correlate(lines)
+        if self._note is not None:
+            self._note(correlated)
         for step in self._steps:
             records = step(records)
         left = len(records)
-        if self._watch is not None:
-            self._watch(correlated, records)
         stamped = self._enrich(records) if self._sampler is None else self._stamp(self._sampler, records)
         self.received += len(lines)
         self.filtered += len(lines) - left

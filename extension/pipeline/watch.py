@@ -73,21 +73,25 @@ class Watch:
         """Whether its randomness stays: that of a durable execution may come with a later line."""
         return not self._is_durable or invocation.execution != "" or invocation.is_over
 
-    def __call__(self, all_: Iterable[Record], left: Iterable[Record]) -> None:
-        """Learn from all that came what the platform says, and from the lines that filters left which are errors."""
-        for record in all_:
+    def note(self, records: Iterable[Record]) -> None:
+        """Learn what the platform says, and which durable executions there are, from all records that came."""
+        for record in records:
             if record.kind == "platform" and type(record.content) is dict:
-                self._note(record.type, record.content)
+                self._event(record.type, record.content)
             elif record.kind == "function" and record.request_id and (arn := arn_in(record.content)):
                 self._name_execution(self._find(record.request_id), arn)
+
+    def read(self, records: list[Record]) -> list[Record]:
+        """Learn which invocations have an error, from the lines that filters left; a step that leaves all of them."""
         request_id, invocation = "", None
-        for record in left:
+        for record in records:
             if record.kind == "function" and record.request_id:
                 if invocation is None or record.request_id != request_id:
                     request_id = record.request_id
                     invocation = self._find(request_id)
                 if not invocation.has_error and not invocation.is_first:
                     invocation.has_error = is_error(record.content, request_id)
+        return records
 
     def expire(self) -> None:
         """Give up what was waited for long enough."""
@@ -110,7 +114,7 @@ class Watch:
             invocation.is_over = True
             invocation.has_error |= invocation.has_started and not invocation.has_ended
 
-    def _note(self, type_: str, content: dict[str, Any]) -> None:
+    def _event(self, type_: str, content: dict[str, Any]) -> None:
         if type_ in STEPS and is_request_id(request_id := content.get("requestId")):
             if type_ == "platform.start":
                 self._start(request_id, content)

@@ -43,8 +43,10 @@ class Run:
         self.clock = Clock()
         self.watch = Watch(self.clock, in_order=in_order)
         self.sampler = Sampler(asked, self.watch, max_bytes)
-        steps = [by_type(types)] if types else []
-        self.pipeline = Pipeline(Correlate(in_order=in_order), steps, itertools.count(), None, self.watch, self.sampler)
+        steps = [*([by_type(types)] if types else []), self.watch.read]
+        self.pipeline = Pipeline(
+            Correlate(in_order=in_order), steps, itertools.count(), None, self.watch.note, self.sampler
+        )
         self.pipeline.identify({"functionName": "orders"}, "e1")
         if not cold:
             self.feed(start("first"), end("first"), report("first"))
@@ -400,7 +402,7 @@ def test_for_one_sink_records_get_a_numbering_of_their_own() -> None:
         record
         for lines in ([start("a"), start("b", HIGH)], [printed("[ERROR] x")])
         for record in own.anew(
-            Pipeline(Correlate(in_order=True), [], itertools.count(5), None, run.watch)(
+            Pipeline(Correlate(in_order=True), [run.watch.read], itertools.count(5), None, run.watch.note)(
                 list(Decoder().feed(b"".join(one + b"\n" for one in lines)))
             )
         )

@@ -95,8 +95,8 @@ class OneSampler(RuleBasedStateMachine):
     @rule()
     def chunk_ends(self) -> None:
         chunk, self.chunk = self.chunk, []
-        self.watch(chunk, chunk)
-        self._took(self.sampler(chunk))
+        self.watch.note(chunk)
+        self._took(self.sampler(self.watch.read(chunk)))
 
     def teardown(self) -> None:
         self.chunk_ends()
