@@ -20,7 +20,7 @@ import uvloop
 
 from extension import policy, sinks
 from extension.clock import elapsed
-from extension.config import ConfigError
+from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
 from extension.delivery.disk import Disk
 from extension.delivery.fanout import Fanout
@@ -34,14 +34,14 @@ from extension.intake.snapshot import Snapshot, renew_randomness
 from extension.lambda_api.events import Invoke, Shutdown, events
 from extension.lambda_api.function import identify
 from extension.log import describe, log, write
-from extension.pipeline import filter as filters
 from extension.pipeline.correlate import Correlate
+from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.pipeline import Pipeline
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.config import Config
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from extension.lambda_api.client import Extension
     from extension.pipeline.sample import Sampler
     from extension.pipeline.watch import Watch
+    from extension.rules import Rules
     from extension.sampling import Sampling
     from extension.signals.signals import Signals
 
@@ -61,10 +62,18 @@ SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for
 
 
 class Forwarder:
-    """Everything put together for one execution environment. `opening` are the sinks, the fallback last."""
+    """Everything put together for one execution environment.
+
+    `opening` are the sinks, the fallback last; `rules` are those for all sinks, then each sink's own.
+    """
 
     def __init__(
-        self, extension: Extension, config: Config, opening: Sequence[Future[sinks.Sink]], variables: Mapping[str, str]
+        self,
+        extension: Extension,
+        config: Config,
+        opening: Sequence[Future[sinks.Sink]],
+        rules: Sequence[Rules | None],
+        variables: Mapping[str, str],
     ) -> None:
         self._extension = extension
         self._config = config
@@ -74,22 +83,19 @@ class Forwarder:
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
+        self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
         self._watch = _watch(extension, config)
         self._sampler = self._make_sampler(config.sample, config.queue_bytes)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked),
-            [
-                *[filters.by_type(config.types)] * (set(config.types) != set(KINDS)),
-                filters.but_our_own,
-                *([self._watch.read] if self._watch is not None else []),
-            ],
+            [but_our_own, *filter(None, [self._filter]), *([self._watch.read] if self._watch is not None else [])],
             itertools.count(),
             self._signals,
             self._watch.note if self._watch is not None else None,
             self._sampler,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
-        self._fanout = self._compose(opening)
+        self._fanout = self._compose(opening, rules[1:])
         self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
@@ -97,7 +103,7 @@ class Forwarder:
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
 
-    def _compose(self, opening: Sequence[Future[sinks.Sink]]) -> Fanout:
+    def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
         urls = [*config.sinks, *filter(None, [config.fallback])]
@@ -106,7 +112,7 @@ class Forwarder:
         folder = default_folder(self._extension.name)
         share = (config.queue_bytes - _held_bytes(config.sample, config.queue_bytes)) // len(urls)
 
-        def make(at: int, fallback: Delivery | None) -> Delivery:
+        def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
                 share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
@@ -119,11 +125,12 @@ class Forwarder:
             overflow = Overflow(folder, names[at])
             sampler = self._make_sampler(urls[at].sample, share)
             return Delivery(
-                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, sampler=sampler
+                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
             )
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
-        return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
+        own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
+        return Fanout([make(at, fallback, select) for at, select in enumerate(own)], fallback, elapsed, progress)
 
     def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
         """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
@@ -349,6 +356,7 @@ class Forwarder:
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
+            **(self._filter.account if self._filter is not None else {}),
             **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
@@ -369,17 +377,29 @@ def forward(
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = [*config.sinks, *filter(None, [config.fallback])]
     opening = sinks.start_opening(urls)
-    problems = sinks.wait_opened(urls, opening, until)
+    rules, problems = [], []
+    try:
+        rules = read_rules(config)
+    except ConfigError as error:
+        problems = error.problems
+    problems += sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
-    forwarder = Forwarder(extension, config, opening, variables)
+    forwarder = Forwarder(extension, config, opening, rules, variables)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
     gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
+
+
+def _filter(
+    kinds: Collection[str], types: Collection[str], rules: Rules | None, *, stamped: bool = False
+) -> Filter | None:
+    """What leaves out records, where anything is to be left out."""
+    return Filter(kinds, types, rules, stamped=stamped) if kinds or types or rules else None
 
 
 def _signals(

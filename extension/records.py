@@ -6,6 +6,15 @@ import binascii
 from typing import NamedTuple, TypeGuard
 
 KINDS = ("platform", "function", "extension")
+# Those of "Lambda Telemetry API Event schema reference", without which a setting would not tell a new one from a typo.
+PLATFORM_TYPES = tuple(
+    f"platform.{name}"
+    for name in (
+        *("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"),
+        *("restoreStart", "restoreRuntimeDone", "restoreReport"),
+        *("extension", "telemetrySubscription", "logsDropped", "fault"),
+    )
+)
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
 RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from extension.delivery.chunk import Chunk
 from extension.delivery.queue import Forget, HandOff, Reload, Send, Spill, View
@@ -13,7 +13,7 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.delivery.health import Health
@@ -24,10 +24,22 @@ if TYPE_CHECKING:
     from extension.records import Batch, Record
     from extension.sinks import Reply, Sink
 
-    Select = Callable[[Sequence[Record]], Sequence[Record]]
-
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Select(Protocol):
+    """Which of the records that are offered a sink is to get."""
+
+    @property
+    def account(self) -> Mapping[str, object]:
+        """What the ledger says of it, beside what it says of the sink."""
+        ...
+
+    def __call__(self, records: Sequence[Record], /) -> Sequence[Record]:
+        """Those that the sink is to get, in order. It never raises."""
+        ...
+
 
 FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
@@ -40,7 +52,8 @@ class Delivery:
     """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
     `opening` is awaited once, in the background; where it fails, everything is handed off or dropped. Of what is
-    offered, `select` returns what this sink is to get, in order; the rest is excluded. It never raises.
+    offered, `select` returns what this sink is to get; `sampler` holds some of it, which is pending. The rest is
+    excluded.
     """
 
     def __init__(
@@ -93,8 +106,8 @@ class Delivery:
 
     @property
     def account(self) -> dict[str, object]:
-        """The ledger's entry. What a sampler holds is pending, and what it left out is excluded."""
-        account = self.queue.account
+        """The ledger's entry: what became of every record."""
+        account = {**self.queue.account, **(self._select.account if self._select is not None else {})}
         if self._sampler is not None:
             held = self._sampler.held
             account |= {"excluded": self.queue.excluded - held, "pending": self.queue.pending + held}

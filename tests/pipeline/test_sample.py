@@ -9,15 +9,16 @@ import pytest
 from extension import sampling
 from extension.intake.decoder import Decoder
 from extension.pipeline.correlate import Correlate
-from extension.pipeline.filter import by_type
+from extension.pipeline.filter import Filter
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.sample import Sampler
 from extension.pipeline.watch import GRACE_S, LONGEST_S, REMEMBERED, Watch
+from extension.records import KINDS
 from extension.sampling import Sampling
 from tests.support.deliveries import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from extension.records import Record
 
@@ -43,7 +44,8 @@ class Run:
         self.clock = Clock()
         self.watch = Watch(self.clock, in_order=in_order)
         self.sampler = Sampler(asked, self.watch, max_bytes)
-        steps = [*([by_type(types)] if types else []), self.watch.read]
+        unwanted = set(KINDS) - set(types) if types else set()
+        steps: list[Callable[[list[Record]], list[Record]]] = [Filter(unwanted), self.watch.read]
         self.pipeline = Pipeline(
             Correlate(in_order=in_order), steps, itertools.count(), None, self.watch.note, self.sampler
         )
