@@ -6,16 +6,17 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING
 
-from extension import lambda_key
-from extension.pipeline.watch import REMEMBERED, is_of_invocation
+from extension import lambda_key, lenient
+from extension.pipeline.watch import REMEMBERED, invocation_of
+from extension.records import RECORD_OVERHEAD_BYTES, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from extension.pipeline.watch import Watch
-    from extension.records import Record
     from extension.sampling import Sampling
 
+CONTENT = Record._fields.index("content")
 RATE, MEMORY = "rate", "memory"  # why a record was left out: for its invocation's sake, or for want of room
 
 
@@ -29,7 +30,8 @@ class Sampler:
     def __init__(self, sampling: Sampling, watch: Watch, max_bytes: int) -> None:
         self.held = 0
         self.left_out = {RATE: 0, MEMORY: 0}
-        self._rate, self._slow_ms = sampling.rate, sampling.slow_ms
+        self._rate = b'"sampleRate":' + lenient.dumps(sampling.rate)
+        self._slow_ms = sampling.slow_ms
         self._threshold = sampling.threshold
         self._watch = watch
         self._max_bytes = max_bytes
@@ -58,21 +60,14 @@ class Sampler:
     def __call__(self, records: Iterable[Record]) -> list[Record]:
         """What goes on now, in order; `watch` has seen these records before."""
         going = self.due()
-        request_id = ""
-        keeps: bool | None = True
-        for record in records:
-            if not is_of_invocation(record):
-                going.append(record)
-                continue
-            if record.request_id != request_id:
-                request_id = record.request_id
-                keeps = self._keeps(request_id)
+        for request_id, together in itertools.groupby(records, invocation_of):
+            keeps = self._keeps(request_id) if request_id else True
             if keeps:
-                going.append(record)
+                going += together
             elif keeps is None:
-                self._hold(record)
+                self._hold(request_id, together)
             else:
-                self._leave_out(request_id, 1, RATE)
+                self._leave_out(request_id, len(list(together)), RATE)
         return going
 
     def due(self) -> list[Record]:
@@ -94,19 +89,23 @@ class Sampler:
 
     def rated(self, records: list[Record]) -> list[Record]:
         """The same records, stamped by now; those that stand for others say at which rate they were kept."""
-        request_id, stands = "", False
-        for at, record in enumerate(records):
-            if record.request_id != request_id:
-                request_id = record.request_id
-                stands = self._stands_for_others(request_id)
-            if stands and is_of_invocation(record):
-                records[at] = record._replace(line=lambda_key.extend(record.line, {"sampleRate": self._rate}))
-        return records
+        going: list[Record] = []
+        new = tuple.__new__
+        for request_id, together in itertools.groupby(records, invocation_of):
+            if self._stands_for_others(request_id):
+                going += [
+                    new(Record, (sequence, kind, lambda_key.splice(line, self._rate), *rest))
+                    for sequence, kind, line, *rest in together
+                ]
+            else:
+                going += together
+        return going
 
     def anew(self, records: Iterable[Record]) -> list[Record]:
         """What goes on now to one sink alone, of records that are stamped already; numbered for this sink."""
         going = self.rated(self(records))
-        return [record._replace(sequence=sequence) for record, sequence in zip(going, self._sequence, strict=False)]
+        new = tuple.__new__
+        return [new(Record, (at, *rest)) for (_, *rest), at in zip(going, self._sequence, strict=False)]
 
     def _keeps(self, request_id: str) -> bool | None:
         """Whether the records of an invocation are kept; None where that is not known yet."""
@@ -125,21 +124,26 @@ class Sampler:
         invocation = self._watch.get(request_id)
         return invocation is not None and not invocation.is_telling(self._slow_ms)
 
-    def _hold(self, record: Record) -> None:
-        """Have a record wait, without what was parsed of it."""
-        if record.size > self._max_bytes:
-            self._leave_out(record.request_id, 1, MEMORY)
-            return
-        self._waiting.setdefault(record.request_id, deque()).append(record._replace(content=None))
-        self.held += 1
-        self._bytes += record.size
+    def _hold(self, request_id: str, records: Iterable[Record]) -> None:
+        """Have records of an invocation wait, without what was parsed of them."""
+        waiting, new = self._waiting.setdefault(request_id, deque()), tuple.__new__
+        for record in records:
+            size = len(record.line) + RECORD_OVERHEAD_BYTES
+            if size > self._max_bytes:
+                self._leave_out(request_id, 1, MEMORY)
+                continue
+            waiting.append(new(Record, (*record[:CONTENT], None, *record[CONTENT + 1 :])))
+            self.held += 1
+            self._bytes += size
+        if not waiting:
+            del self._waiting[request_id]
         while self._bytes > self._max_bytes:
-            request_id, oldest = next(iter(self._waiting.items()))
+            first, oldest = next(iter(self._waiting.items()))
             self._bytes -= oldest.popleft().size
             self.held -= 1
             if not oldest:
-                del self._waiting[request_id]
-            self._leave_out(request_id, 1, MEMORY)
+                del self._waiting[first]
+            self._leave_out(first, 1, MEMORY)
 
     def _leave_out(self, request_id: str, count: int, reason: str) -> None:
         self.left_out[reason] += count

@@ -19,19 +19,21 @@ LONGEST_S = 900.0  # Lambda's longest timeout
 GRACE_S = 5.0  # for the platform.report of an invocation, from the beginning of the next one on
 ERROR = 17  # OpenTelemetry's SeverityNumber
 STEPS = frozenset({"platform.start", "platform.runtimeDone", "platform.report"})  # platform records of one invocation
+PRINTED = frozenset({"function", "extension"})
 DURABLE = "DurableFunction"  # in the runtimeVersion of a function that has durable executions
 EXECUTION = "/durable-execution/"  # in the ARN of one (API Reference, GetDurableExecution)
 ARN_KEYS = ("executionArn", "durableExecutionArn")  # as the SDKs for JavaScript and Python, and for Java, log it
+ARN_MARK = b"xecutionArn"
 MAX_ARN = 1024  # characters
 
 
-def is_of_invocation(record: Record) -> bool:
-    """Whether it belongs to one invocation, and so is kept or left out with it.
+def invocation_of(record: Record) -> str:
+    """The request id of the invocation that it belongs to, and with which it is kept or left out; empty for none.
 
-    What the platform says of the environment, what is of no known type and what is our own does not, whatever
+    What the platform says of the environment, what is of no known type and what is our own belongs to none, whatever
     invocation it came with.
     """
-    return record.request_id != "" and (record.kind in {"function", "extension"} or record.type in STEPS)
+    return record.request_id if record.kind in PRINTED or record.type in STEPS else ""
 
 
 class Invocation:
@@ -78,8 +80,8 @@ class Watch:
         for record in records:
             if record.kind == "platform" and type(record.content) is dict:
                 self._event(record.type, record.content)
-            elif record.kind == "function" and record.request_id and (arn := arn_in(record.content)):
-                self._name_execution(self._find(record.request_id), arn)
+            elif ARN_MARK in record.line and record.kind == "function" and record.request_id:
+                self._name_execution(record.request_id, arn_in(record.content))
 
     def read(self, records: list[Record]) -> list[Record]:
         """Learn which invocations have an error, from the lines that filters left; a step that leaves all of them."""
@@ -133,7 +135,7 @@ class Watch:
             randomness = sampling.randomness_of_trace(_header(content))
             if randomness is not None:  # what was kept before its start came stays kept
                 invocation.randomness = randomness if is_new else max(randomness, invocation.randomness)
-        self._name_execution(invocation, arn_in(content))
+        self._name_execution(request_id, arn_in(content))
         invocation.is_first |= not self._has_started
         invocation.has_started = self._has_started = True
         invocation.has_ended, invocation.until = False, now + LONGEST_S + GRACE_S
@@ -153,14 +155,15 @@ class Watch:
             invocation.is_over = True
             self._open.pop(request_id, None)
 
-    def _name_execution(self, invocation: Invocation, arn: str) -> None:
-        if arn and not invocation.execution:
-            randomness = sampling.randomness_of(arn)
-            if not self.is_drawn(invocation):
-                invocation.randomness = randomness
-            else:  # nobody knew that there would be one: what was kept stays kept
-                invocation.randomness = max(randomness, invocation.randomness)
-            invocation.execution, self._is_durable = arn, True
+    def _name_execution(self, request_id: str, arn: str) -> None:
+        """Go by the durable execution that an invocation is a part of, whatever it went by before."""
+        invocation = self._find(request_id) if arn else None
+        if invocation is None or invocation.execution:
+            return
+        randomness = sampling.randomness_of(arn)
+        is_free = not self.is_drawn(invocation)  # else nobody knew that there would be one: what was kept stays kept
+        invocation.randomness = randomness if is_free else max(randomness, invocation.randomness)
+        invocation.execution, self._is_durable = arn, True
 
     def _find(self, request_id: str) -> Invocation:
         invocation = self._known.get(request_id)
@@ -180,6 +183,8 @@ class Watch:
 
 def is_error(content: object, request_id: str) -> bool:
     """Whether a line is of level ERROR or above, or, without a level, the text or the object of an exception."""
+    if isinstance(content, str) and content[:1] not in reading.FORMATS and "\n" not in content.rstrip("\n"):
+        return "\r" in content and bool(reading.read(content, request_id).error)  # a text without a level, as most are
     found = reading.read(content, request_id)
     return found.severity >= ERROR or (found.severity == 0 and bool(found.error))
 
@@ -187,8 +192,6 @@ def is_error(content: object, request_id: str) -> bool:
 def arn_in(content: object) -> str:
     """The ARN of a durable execution that a record names as its own; empty where it names none."""
     if isinstance(content, str):
-        if content[:1] != "{" or 'xecutionArn"' not in content:
-            return ""
         try:
             content = orjson.loads(content)
         except ValueError:

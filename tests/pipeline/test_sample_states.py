@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from extension.pipeline.sample import Sampler
-from extension.pipeline.watch import GRACE_S, LONGEST_S, Watch, is_of_invocation
+from extension.pipeline.watch import GRACE_S, LONGEST_S, Watch, invocation_of
 from extension.records import Record
 from extension.sampling import ALL, Sampling, randomness_of, randomness_of_trace
 from tests.support.deliveries import Clock
@@ -121,7 +121,7 @@ class OneSampler(RuleBasedStateMachine):
 
     @invariant()
     def what_is_of_no_invocation_is_kept_at_once(self) -> None:
-        of_none = {number for number, record in self.came.items() if not is_of_invocation(record)}
+        of_none = {number for number, record in self.came.items() if not invocation_of(record)}
         assert of_none - {record.sequence for record in self.chunk} <= set(self.went)
 
     @invariant()
@@ -145,12 +145,12 @@ class OneSampler(RuleBasedStateMachine):
 
     def _held(self, request_id: str) -> int:
         waiting = len(self.sampler._waiting.get(request_id, ()))
-        return waiting + sum(record.request_id == request_id and is_of_invocation(record) for record in self.chunk)
+        return waiting + sum(invocation_of(record) == request_id for record in self.chunk)
 
     def _count(self, request_id: str, of: Iterable[int] | None = None) -> int:
         """How many records of an invocation there are among those, or among all."""
         records = [self.came[number] for number in (self.came if of is None else of)]
-        return sum(record.request_id == request_id and is_of_invocation(record) for record in records)
+        return sum(invocation_of(record) == request_id for record in records)
 
 
 TestOneSampler = OneSampler.TestCase
