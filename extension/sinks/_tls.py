@@ -33,6 +33,9 @@ def files_of(parameters: Mapping[str, str]) -> Files:
     files = Files(*(parameters.get(name, "") for name in Files._fields))
     if any(name in parameters and not getattr(files, name) for name in Files._fields):
         raise BadSetting("ca=, cert= or key= is empty; expected the path of a PEM file")
+    for name, path in zip(Files._fields, files, strict=True):
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a FIFO would hang
+            raise BadSetting(f"{name}= names no regular file")
     if files.key and not files.cert:
         raise BadSetting("key= is there without cert=; expected both, or cert= alone where its file holds the key too")
     return files

@@ -13,15 +13,16 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from extension.sinks import Limits, _document, _http_intake
+from extension.sinks import Limits, Unavailable, _document, _http_intake
 from extension.sinks._level import UNKNOWN, level
 from extension.sinks._time import timestamp_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from extension.records import Batch, Record
-    from extension.sinks import SinkURL
+    from extension.sinks import Failure, SinkURL
+    from extension.sinks._http import Response
 
 SCHEMES = ("datadog+https", "datadog+http")
 URL = "datadog+https://http-intake.logs.SITE"
@@ -50,7 +51,15 @@ def open_sink(target: SinkURL) -> _http_intake.Intake:
     named = parse_qs(target.query, keep_blank_values=True)  # which the intake takes for all logs of a request
     common = {name: value for name, value in usual.items() if name not in named}
     encode = partial(logs, common=common)
-    return _http_intake.Intake(target, path, "application/json", LIMITS, encode, ("gzip", "none"))
+    return _http_intake.Intake(target, path, "application/json", LIMITS, encode, ("gzip", "none"), judge=judge)
+
+
+def judge(batch: Batch, response: Response) -> Sequence[Failure]:
+    """What the status says; but a page is no intake's answer, whatever its status. Raises as check_status does."""
+    failures = _http_intake.by_status(batch, response)
+    if response.headers.get_content_type() == "text/html":
+        raise Unavailable(f"HTTP {response.status}, but no answer of Datadog's")
+    return failures
 
 
 def logs(batch: Batch, common: Mapping[str, str]) -> bytes:

@@ -131,6 +131,13 @@ def test_statuses(status: int) -> None:
     assert getattr(caught.value, "scope", None) is scope
 
 
+def test_a_page_is_no_answer_of_the_intake() -> None:
+    """What a proxy shows in the intake's place, whatever its status, has taken nothing."""
+    page = Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>sign in</html>")
+    with opened([page]) as (sink, _), pytest.raises(Unavailable, match=r"^HTTP 200, but no answer of Datadog's$"):
+        sink.send(batch(line(1)), 5.0)
+
+
 @pytest.mark.parametrize("character", ['"', "\\", "\n", "x", "é"])
 @pytest.mark.parametrize("is_object", [True, False])
 def test_no_log_is_cut(character: str, is_object: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -176,7 +177,10 @@ def test_every_intake_shows_its_certificate(demanding: Intaking, pem: Path, sche
     [
         ("ca={0}/none.pem", r"^ca= names no file that holds certificates \(No such file or directory\)$"),
         ("ca={0}/key.pem", r"^ca= names no file that holds certificates \(NO_CERTIFICATE_OR_CRL_FOUND\)$"),
-        ("ca={0}", r"^ca= names no file that holds certificates \("),
+        ("ca={0}", "^ca= names no regular file$"),
+        ("ca={0}/fifo", "^ca= names no regular file$"),
+        ("cert={0}/fifo", "^cert= names no regular file$"),
+        ("cert={0}/cert.pem&key={0}/fifo", "^key= names no regular file$"),
         ("ca=", "^ca=, cert= or key= is empty; expected the path of a PEM file$"),
         ("cert={0}/none.pem", r"^cert= names no file that can be used \(No such file or directory\); expected "),
         (
@@ -202,6 +206,7 @@ def test_files_that_cannot_be_used(pem: Path, query: str, expected: str) -> None
     key = load_pem_private_key(other.bytes(), None)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     (pem / "locked.pem").write_bytes(locked)
+    os.mkfifo(pem / "fifo")
     with pytest.raises(BadSetting, match=expected) as caught:
         open_sink(f"https://127.0.0.1/?{query.format(pem)}")
     assert str(pem) not in str(caught.value)
