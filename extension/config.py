@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.sinks import SinkURL
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Config(NamedTuple):
     summary: str
     redaction: redaction.Redaction
     otlp_unredacted: bool
+    sample: Sampling | None
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
@@ -98,6 +100,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
         redaction=reader.redaction(),
         otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
+        sample=reader.sample("FORWARDER_SAMPLE"),
     )
     reader.check_names()
     reader.check_together(config)
@@ -175,6 +178,12 @@ class _Reader:
                 "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
                 " FORWARDER_SINKS, or json"
             )
+        for url in config.sinks if config.sample is not None else ():
+            if "sample" in url.parameters:
+                self.problems.append(f"{url.place} has sample= beside FORWARDER_SAMPLE; expected one of them")
+        if config.fallback is not None and "sample" in config.fallback.parameters:
+            self.problems.append("FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take")
+
         if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
@@ -255,6 +264,13 @@ class _Reader:
         self.problems += problems
         return found
 
+    def sample(self, name: str) -> Sampling | None:
+        if not self._text(name):
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        return self._read(name, None, sampling.EXPECTED, sampling.parse)
+
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()
         if most is not None and len(urls) > most:
@@ -292,9 +308,21 @@ class _Reader:
         return target._replace(
             types=types.kinds,
             unwanted_types=types.unwanted,
+            sample=self._sink_sample(target.parameters.get("sample"), place),
             headers=self._headers(target.parameters.get("headers"), place),
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
         )
+
+    def _sink_sample(self, text: str | None, place: str) -> Sampling | None:
+        if text is None:
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        try:
+            return sampling.parse(text)
+        except ValueError as error:
+            self.problems.append(f"{place}, sample=: expected {error}, with ; written as %3B")
+            return None
 
     def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
         """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""

@@ -53,12 +53,16 @@ if TYPE_CHECKING:
     from extension.lambda_api.client import Extension
     from extension.pipeline.join import Join
     from extension.pipeline.redact import Redact
+    from extension.pipeline.sample import Sampler
+    from extension.pipeline.watch import Watch
     from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.signals.signals import Signals
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
+HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -93,13 +97,19 @@ class Forwarder:
         derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
         is_harmless = self._redact.is_harmless if self._redact is not None else lambda _: True
         starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
+        self._watch = _watch(extension, config)
+        self._sampler = self._make_sampler(config.sample, config.queue_bytes)
+        read = self._watch.read if self._watch is not None else None
+        steps = (but_our_own, self._filter, self._join, self._redact, read, self._sampler)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked, note=starts.note),
-            [step for step in (but_our_own, self._filter, self._join, self._redact) if step is not None],
+            [step for step in steps if step is not None],
             itertools.count(),
             derive,
             told=starts.of,
             phase=INIT,
+            note=self._watch.note if self._watch is not None else None,
+            rated=self._sampler.rated if self._sampler is not None else None,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening, rules[1:])
@@ -117,10 +127,11 @@ class Forwarder:
         names = _names([url.name for url in urls])
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
+        share = (config.queue_bytes - _held_bytes(config.sample, config.queue_bytes)) // len(urls)
 
         def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
-                config.queue_bytes // len(urls),
+                share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
@@ -129,11 +140,22 @@ class Forwarder:
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            return Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select)
+            sampler = self._make_sampler(urls[at].sample, share)
+            return Delivery(
+                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
+            )
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
         return Fanout([make(at, fallback, select) for at, select in enumerate(own)], fallback, elapsed, progress)
+
+    def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
+        """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
+        if sampling is None or self._watch is None:
+            return None
+        from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
+
+        return Sampler(sampling, self._watch, _held_bytes(sampling, share_bytes))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -230,14 +252,18 @@ class Forwarder:
         quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
-        # 3. Records of our own.
+        # 3. What is held back, or waits for the end of an invocation, waits no longer; then records of our own.
+        if self._watch is not None:
+            if event.reason in {"timeout", "failure"} and self._last is not None:
+                self._watch.fail(self._last.request_id)
+            self._watch.close()
         self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
-        if self._fanout.lossy or self._invocations.logs_dropped:
+        if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
@@ -259,6 +285,8 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
+            if self._watch is not None and not self._snapshot.holding:
+                self._release("due")
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
@@ -301,9 +329,13 @@ class Forwarder:
         if join.is_holding:
             self._let_go_soon(join)
 
-    def _release(self, when: Literal["flush", "close"] = "flush") -> None:
-        """Have the steps let go of what they hold back, before it is flushed or at the end."""
+    def _release(self, when: Literal["due", "flush", "close"] = "flush") -> None:
+        """Have steps, and samplers of sinks, let go of what they hold back: in time, for a flush, or for good."""
+        if self._watch is not None:
+            self._watch.expire()
         self._fanout.offer(self._pipeline.release(when))
+        if self._watch is not None:
+            self._fanout.settle()
 
     def _flush_soon(self) -> None:
         self._release()
@@ -367,6 +399,7 @@ class Forwarder:
             "filtered": self._pipeline.filtered,
             **(self._filter.account if self._filter is not None else {}),
             "joined": self._join.joined if self._join is not None else 0,
+            **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -454,6 +487,20 @@ def _redact(config: Config) -> Redact | None:
     from extension.pipeline.redactor import Redactor  # noqa: PLC0415
 
     return Redact(Redactor(*config.redaction))
+
+
+def _watch(extension: Extension, config: Config) -> Watch | None:
+    """What follows the invocations for samplers; None, and nothing imported, where there is none."""
+    if config.sample is None and all(url.sample is None for url in config.sinks):
+        return None
+    from extension.pipeline.watch import Watch  # noqa: PLC0415 - see above
+
+    return Watch(elapsed, in_order=extension.invoked)
+
+
+def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
+    """How much of so much memory is for what a sampler holds."""
+    return share_bytes // HELD_SHARE if sampling is not None else 0
 
 
 def _names(names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from extension.config import ConfigError, parse, read_rules
 from extension.records import PLATFORM_TYPES
 from extension.rules import A_FIELD, A_LEVEL
+from extension.sampling import Sampling
 from extension.sinks import start_opening, wait_opened
 
 
@@ -54,6 +55,7 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_REDACT_EXPRESSIONS": "one\n\n  two, three \n",
         "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
         "FORWARDER_OTLP_UNREDACTED": "1",
+        "FORWARDER_SAMPLE": "0.1;slow=1000",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
@@ -62,7 +64,7 @@ def test_every_setting_is_taken() -> None:
     expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
     expected += ["traces", ("traceId", "memorySizeMB"), "json"]
     expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
-    assert others == [*expected, True]
+    assert others == [*expected, True, Sampling(0.1, 1000)]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,30 @@ def test_tags_that_are_none(value: str) -> None:
     [problem] = problems(FORWARDER_TAGS=value)
     assert problem.startswith("FORWARDER_TAGS is ")
     assert problem.endswith("; expected name=value pairs, separated by commas, 1024 characters at most")
+
+
+@pytest.mark.parametrize("value", ["2", "-0.1", "nan", "1e400", "0.1;fast=1", "0.1;slow=1s"])
+def test_a_rate_that_is_none(value: str) -> None:
+    """It is one problem that names the variable, or the place of the sink, and what was expected."""
+    expected = "a rate from 0 to 1, as in 0.1, and behind it ;slow=MILLISECONDS"
+    [problem] = problems(FORWARDER_SAMPLE=value)
+    assert problem.startswith("FORWARDER_SAMPLE is ")
+    assert f"; expected {expected}" in problem
+    [problem] = problems(FORWARDER_SINKS=f"file:///a file:///b?sample={value.replace(';', '%3B')}")
+    assert problem.startswith(f"sink 2 of FORWARDER_SINKS, sample=: expected {expected}")
+    assert "s=1s" not in problem
+
+
+def test_a_sink_may_have_a_rate_of_its_own() -> None:
+    """Beside one for all it has none, and the fallback never has."""
+    urls = "file:///a file:///b?sample=0.1%3Bslow=5 file:///c?sample=1"
+    assert [url.sample for url in parse({"FORWARDER_SINKS": urls}).sinks] == [None, Sampling(0.1, 5), None]
+    assert problems(FORWARDER_SINKS="file:///a?sample=0.1", FORWARDER_SAMPLE="0.2") == [
+        "sink 1 of FORWARDER_SINKS has sample= beside FORWARDER_SAMPLE; expected one of them"
+    ]
+    assert problems(FORWARDER_SINKS="file:///a", FORWARDER_FALLBACK="file:///b?sample=0.1") == [
+        "FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take"
+    ]
 
 
 def test_sinks_are_separated_by_white_space() -> None:

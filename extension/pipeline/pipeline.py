@@ -51,6 +51,7 @@ class Pipeline:
 
     `derive` is shown the records before any is filtered; those that it makes of them are added behind. `told` is what
     the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`.
+    `note` is shown the records before any is filtered too, and `rated` may add to those that are stamped.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Pipeline:
         *,
         told: Callable[[str], bytes] = lambda _: b"",
         phase: str = "",
+        note: Callable[[list[Record]], None] | None = None,
+        rated: Callable[[list[Record]], list[Record]] | None = None,
     ) -> None:
         self.received = 0
         self.added = 0
@@ -73,6 +76,8 @@ class Pipeline:
         self._holding = [step for step in steps if isinstance(step, Holding)]
         self._enrich = Enrich(sequence, told)
         self._phase = phase
+        self._note = note
+        self._rated = rated
 
     def identify(self, members: Mapping[str, object], environment_id: str) -> None:
         """Stamp what is received from here on with these members, and the name of the execution environment."""
@@ -104,6 +109,8 @@ class Pipeline:
         if any(map(FAULT, lines)):
             lines = [self._keep(line) if line.fault else line for line in lines]
         records = correlated = self._correlate(lines)
+        if self._note is not None:
+            self._note(correlated)
         for step in self._steps:
             records = self._apply(step, records)
         stamped = self._stamp(records)
@@ -128,7 +135,8 @@ class Pipeline:
         return kept
 
     def _stamp(self, records: list[Record]) -> list[Record]:
-        return self._enrich(records, self._phase)
+        stamped = self._enrich(records, self._phase)
+        return stamped if self._rated is None else self._rated(stamped)
 
     def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
         """The records that `derive` makes; a fault in that costs them alone."""

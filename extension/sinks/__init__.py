@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from extension.records import Batch
+    from extension.sampling import Sampling
 
 RULES = ("min_level", "include", "exclude")  # what leaves out records by what they say, as parameters of every sink
-COMMON_PARAMETERS = frozenset({"types", *RULES})
+COMMON_PARAMETERS = frozenset({"types", "sample", *RULES})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
 OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KINDS}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
@@ -172,6 +173,7 @@ class SinkURL(NamedTuple):
     function_name: str = "unknown"
     place: str = "the sink"
     query: str = ""
+    sample: Sampling | None = None
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
