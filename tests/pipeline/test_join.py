@@ -13,7 +13,7 @@ from extension.pipeline.filter import but_our_own
 from extension.pipeline.join import MAX_BYTES, MAX_LINES, Join
 from extension.pipeline.pipeline import Pipeline
 from extension.reading import TRACEBACK
-from extension.records import Record, mark
+from extension.records import Record
 
 TIME = "2026-11-21T00:00:00.000Z"
 HOLD_S = 0.125
@@ -121,11 +121,11 @@ def test_records_of_unknown_types_are_not_joined() -> None:
     assert [record.type for record in records] == ["brand.new"] * 2 + ["forwarder.broken"] * 2
 
 
-def test_a_mark_stays_when_a_later_step_changes_the_record() -> None:
+def test_what_it_says_stays_when_a_later_step_changes_the_record() -> None:
     """As one does that takes secrets out of its text."""
 
     def changes(records: list[Record]) -> list[Record]:
-        return [mark(record._replace(line=b'{"record":1}'), redacted=2) for record in records]
+        return [record._replace(line=b'{"record":1}').saying(redacted=2) for record in records]
 
     run = Run()
     run.pipeline = Pipeline(Correlate(in_order=True), [run.join, changes], itertools.count())
