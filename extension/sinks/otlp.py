@@ -80,8 +80,9 @@ PATH = re.compile(rf"(?:/+v1/(?:{'|'.join(SIGNALS)}))*/*$")
 ABOUT = {"temporality": "metrics", "invoke_span": "traces"}  # the signal that a parameter is about
 AWS_PARAMETERS = frozenset({"region", "role"})
 KEY = b',"lambda":{'
-# Members of the key that are of one record, or of one invocation.
-OF_ONE = frozenset(("requestId", "tenantId", "traceId", "phase", "id", "joined", "refusedBy", "reason"))
+# Members of the key that are of one invocation, or of one record.
+OF_INVOCATION = ("requestId", "tenantId", "traceId", "phase", "sampleRate")
+OF_ONE = frozenset((*OF_INVOCATION, "id", "joined", "redacted", "withheld", "refusedBy", "reason"))
 
 
 class Part(NamedTuple):

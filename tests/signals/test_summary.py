@@ -114,6 +114,17 @@ def test_a_summary_says_all_that_is_known() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [("TRACE", "TRACE"), ("TRACE4", "TRACE"), ("debug", "DEBUG"), ("INFO4", "INFO"), ("critical", "FATAL")],
+)
+def test_levels_are_those_of_opentelemetry(word: str, level: str) -> None:
+    """Whatever word a library has for one."""
+    summed = Summed()
+    summed.feed(start("r1", 0), wrote("r1", {"level": word, "message": "x"}), report("r1", 5))
+    assert summed.summaries[0]["levels"] == {level: 1}
+
+
 def test_what_is_not_sent_is_not_counted() -> None:
     """Where the platform sends no lines of the function, a summary does not say that there were none."""
     summed = Summed(has_lines=False, summary="emf")
