@@ -40,11 +40,6 @@ $(LOCAL): $(SOURCES)
 $(LAMBDA): $(SOURCES)
 	./build.sh --lambda --arch $(ARCH)
 
-build-ForwarderLayer:  ## called by `sam build`, which takes the layer for Lambda that is there
-	layer/tools.sh unzip:unzip
-	test -e $(LAMBDA) || ./build.sh --lambda --arch $(ARCH)
-	unzip -q -o $(LAMBDA) -d "$(ARTIFACTS_DIR)"
-
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
 	cd requirements && for name in layer build dev integration toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
@@ -57,4 +52,4 @@ sources:  ## pin Debian's newest source packages for the portable CPython and RE
 clean:
 	rm -rf .venv .work dist
 
-.PHONY: demo test faults integration lint layer lambda build-ForwarderLayer venv lock sources clean
+.PHONY: demo test faults integration lint layer lambda venv lock sources clean
