@@ -42,7 +42,7 @@ $(LAMBDA): $(SOURCES)
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
-	cd requirements && for name in layer build dev integration toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	cd requirements && for name in layer build dev integration deploy toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
 		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
 
 sources:  ## pin Debian's newest source packages for the portable CPython and RE2
