@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
+import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cfnlint.decode import decode_str
@@ -119,3 +122,19 @@ class _Resolver:
 
     def _and(self, argument: Any) -> bool:
         return all(self.resolve(argument))
+
+
+def copied(folder: Path, architecture: str) -> Path:
+    """What `sam build` needs of the repository, with a small layer in dist/; the folder."""
+    shutil.copy(ROOT / "template.yaml", folder)
+    shutil.copytree(ROOT / "layer", folder / "layer")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "dist").mkdir()
+    extension = folder / "telemetry-forwarder"
+    extension.write_bytes(b"\x7fELF")
+    extension.chmod(0o755)
+    path = folder / "dist" / f"telemetry-forwarder-{architecture}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(extension, "extensions/telemetry-forwarder")
+    path.with_name(f"{path.name}.sha256").write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    return folder
