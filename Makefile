@@ -24,7 +24,7 @@ integration: .venv/ready $(LAYER)  ## the slow tier: more real servers, an old r
 lint: .venv/ready  ## ruff, mypy, import-linter, shellcheck, cfn-lint
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
 	.venv/bin/shellcheck bootstrap build.sh .ci/run .github/*.sh layer/*.sh layer/sam/*.sh
-	.venv/bin/cfn-lint template.yaml examples/sam/*.yaml
+	.venv/bin/cfn-lint template.yaml examples/*/*.yaml
 
 layer: $(LAYER)  ## the layer for Lambda if it was built before, else that of this machine's own libraries
 lambda: $(LAMBDA)  ## dist/telemetry-forwarder-<arch>.zip, which loads on Lambda; compiles CPython the first time
