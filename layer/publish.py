@@ -107,10 +107,13 @@ def permitted(text: str) -> str:
 
 
 def release(root: Path, tag: str | None) -> str:
-    """The version in pyproject.toml. Raises ValueError where the tag is another's."""
+    """The version in pyproject.toml. Raises ValueError where the tag's, or the binary's, is another."""
     version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
     if tag is not None and tag != f"v{version}":
         raise ValueError(f"the tag is {tag}, and pyproject.toml says {version}; expected the tag v{version}")
+    frozen = root / "extension" / "version.py"
+    if frozen.exists() and f'VERSION = "{version}"' not in frozen.read_text().splitlines():
+        raise ValueError(f"extension/version.py does not say {version}, as pyproject.toml does")
     return str(version)
 
 

@@ -86,6 +86,8 @@ def root(tmp_path: Path) -> Path:
     """A repository of release 1.2.3, both layers built."""
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
+    (tmp_path / "extension").mkdir()
+    (tmp_path / "extension" / "version.py").write_text('VERSION = "1.2.3"\n')
     (tmp_path / "dist").mkdir()
     for architecture in ARCHITECTURES:
         write_zip(tmp_path / "dist", architecture)
@@ -225,13 +227,14 @@ def test_what_arrives_changed_is_told(root: Path, lambdas: type[Lambdas], capsys
         (lambda root: (root / "dist" / "telemetry-forwarder-arm64.zip").unlink(), "./build.sh --lambda --arch arm64"),
         (lambda root: (root / "dist" / "telemetry-forwarder-arm64.zip").write_bytes(b"x"), "sha256"),
         (lambda root: (root / "CHANGELOG.md").write_text("## Unreleased\n"), "no section '## 1.2.3'"),
+        (lambda root: (root / "extension" / "version.py").write_text('VERSION = "1.2"\n'), "extension/version.py"),
         (lambda root: (root / "pyproject.toml").write_text('[project]\nversion = "2.0"\n'), "expected the tag v2.0"),
     ],
 )
 def test_what_is_not_ready_is_refused(
     root: Path, break_it: Any, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A layer that is missing or changed, a version without changes, and the tag of another one stop everything."""
+    """A layer that is missing or changed, a version without changes, a tag and a binary of another stop everything."""
     break_it(root)
     assert run(root, "--dry-run", "--tag", "v1.2.3") == 1
     assert expected in capsys.readouterr().err
