@@ -42,7 +42,8 @@ def read(arguments: Sequence[str] | None) -> Options:
     }
     file = given.pop("scenario", None)
     if file and given:
-        words = ", ".join(f"--{action.dest.replace('_', '-')}" for action in parser._actions if action.dest in given)  # noqa: SLF001 - argparse has no other list of them
+        actions = (action for action in parser._actions if action.dest in given)  # noqa: SLF001 - the only list of them
+        words = ", ".join(action.option_strings[0] for action in actions)
         raise SimulatorError(f"{words} would have no effect: with --scenario the file says all that")
     if "html" in told:
         _check_writable(told["html"])

@@ -55,7 +55,8 @@ class Receiver:
     def missing(self, written: Sequence[bytes]) -> list[str]:
         """The texts of `written` that did not arrive as often as they were written, in order.
 
-        Of a JSON object its message, else its longest text, is looked for, since it may be written anew.
+        Sinks may write a line anew. So of a JSON object its message, else its longest text, is looked for, and of a
+        line with tabs, as managed runtimes write, what follows the last one.
         """
         texts = [text for line in written if (text := _text(line))]
         wanted = list(dict.fromkeys(texts))[:MAX_TEXTS]
@@ -99,7 +100,7 @@ def _text(line: bytes) -> str:
     """What to look for of a message of the function."""
     value = _json(line)
     if not isinstance(value, dict):
-        return line.decode("utf-8", "replace").strip()
+        return line.decode("utf-8", "replace").strip().rpartition("\t")[2]
     message = value.get("message")
     longest = max(_strings(value), key=len, default="")
     return (message if isinstance(message, str) else longest).strip()

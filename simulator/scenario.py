@@ -176,7 +176,7 @@ def _check_steps(steps: Any, problems: list[str]) -> None:
         allowed = set(verbs) | {extra for verb in verbs for extra in _STEPS[verb]}
         if len(verbs) != 1:
             strange = [unknown(key, list(_STEPS)) for key in step if not verbs and get_close_matches(key, _STEPS)]
-            problems.append(f"step {number}: {', '.join(strange or [f'it is not one of {list(_STEPS)}'])}")
+            problems.append(f"step {number}: {', '.join(strange or ['it is not one of ' + ', '.join(_STEPS)])}")
         elif strangers := sorted(step.keys() - allowed):
             problems.append(f"step {number}: {', '.join(unknown(key, sorted(allowed)) for key in strangers)}")
         elif "wait_s" in step and not isinstance(step["wait_s"], int | float):

@@ -99,8 +99,8 @@ def failures(environment: Environment) -> list[str]:
 
 
 def _reason(payload: object, error_type: str) -> str:
-    message = payload.get("errorMessage") if isinstance(payload, dict) else None
-    return f"{error_type}: {message}" if message else error_type
+    told = payload if isinstance(payload, dict) else {}
+    return f"{told.get('errorType', error_type)}: {told.get('errorMessage', 'it gave no message')}"
 
 
 def _listed(head: str, items: Sequence[str]) -> str:

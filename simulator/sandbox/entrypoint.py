@@ -44,9 +44,9 @@ FOREIGN = (
     Foreign("Ruby", (".rb",), "gem install aws_lambda_ric", "aws_lambda_ric {handler}"),
     Foreign(
         "Java",
-        (".jar", ".class", ".java"),
-        "com.amazonaws:aws-lambda-java-runtime-interface-client from Maven",
-        'java -cp "lib/*" com.amazonaws.services.lambda.runtime.api.client.AWSLambda {handler}',
+        (".class", ".jar", ".java"),
+        "aws-lambda-java-runtime-interface-client and -serialization of com.amazonaws from Maven",
+        'java -cp "lib/*:." com.amazonaws.services.lambda.runtime.api.client.AWSLambda {handler}',
     ),
     Foreign(".NET", (".dll",), "Amazon.Lambda.RuntimeSupport from NuGet", "dotnet {handler}"),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.environment import Environment
-from simulator.report import picture
+from simulator.report import picture, verdict
 from tests.support.probe_layer import EXAMPLE, Plan
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def draw(layer: Path, env: dict[str, str], path: Path) -> None:
         await environment.invoke({"n": 1})
         await asyncio.sleep(0.05)  # a freeze that can be seen
         await environment.invoke({"n": "</script><script>fail()</script>"})
-    await asyncio.to_thread(path.write_text, picture.draw(environment, []))
+    await asyncio.to_thread(path.write_text, picture.draw(environment, verdict.judge(environment)))
 
 
 async def test_picture_is_one_file_without_network(probe: Path, plan: Plan, tmp_path: Path) -> None:
