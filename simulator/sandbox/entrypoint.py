@@ -24,10 +24,14 @@ PYTHON = (".py", ".pyc", ".so")
 
 
 class Entrypoint(NamedTuple):
-    """The command that is the runtime, and its AWS_EXECUTION_ENV, which custom runtimes do not have."""
+    """The command that is the runtime, and its AWS_EXECUTION_ENV, which custom runtimes do not have.
+
+    `framed` is whether it gets the framed log descriptor, which does not come through launchers such as npx.
+    """
 
     command: list[str]
     execution_env: str = ""
+    framed: bool = True
 
 
 class Foreign(NamedTuple):
@@ -59,7 +63,7 @@ def entrypoint(settings: Settings, opt: Path) -> Entrypoint:
     """
     function = settings.function.resolve()
     if settings.bootstrap:
-        return Entrypoint(_command(settings.bootstrap))
+        return Entrypoint(_command(settings.bootstrap), framed=False)
     for bootstrap in (function / BOOTSTRAP, opt / BOOTSTRAP):
         if bootstrap.is_file():
             return Entrypoint([str(bootstrap)])

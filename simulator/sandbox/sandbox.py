@@ -113,7 +113,7 @@ class Sandbox:
     async def start_runtime(self) -> None:
         """Start the function's runtime, in the function's folder."""
         task_root = self.settings.function.resolve()
-        command, execution_env = self._host.entrypoint
+        command, execution_env, framed = self._host.entrypoint
         env = variables.for_runtime(
             self.settings,
             self._host.runtime_api,
@@ -123,9 +123,10 @@ class Sandbox:
             execution_env,
         )
         try:
-            log_socket = self._host.folder / "log.sock" if self.settings.managed else None
+            managed = self.settings.managed
+            log_socket = self._host.folder / "log.sock" if managed else None
             await self._start(
-                RUNTIME, command, env, task_root, "function", framed=not self.settings.managed, log_socket=log_socket
+                RUNTIME, command, env, task_root, "function", framed=framed and not managed, log_socket=log_socket
             )
         except OSError as error:
             self.fail("Runtime.InvalidEntrypoint", str(error))

@@ -31,7 +31,8 @@ while :; do
     curl -sS -D "$head" -o /dev/null "$api/next"
     id=$(grep -i '^lambda-runtime-aws-request-id:' "$head" | cut -d' ' -f2 | tr -d '\\r')
     rm "$head"
-    curl -sS -o /dev/null -d "\\"$_HANDLER ${AWS_EXECUTION_ENV-custom}\\"" "$api/$id/response"
+    framed=${_LAMBDA_TELEMETRY_LOG_FD+framed}
+    curl -sS -o /dev/null -d "\\"$_HANDLER ${AWS_EXECUTION_ENV-custom} ${framed:-plain}\\"" "$api/$id/response"
 done
 """
 
@@ -88,7 +89,10 @@ def test_bootstrap_names_a_runtime_of_another_language(function: MakeFunction, t
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")
 @pytest.mark.parametrize("where", ["function", "layer", "elsewhere"])
 def test_custom_runtime_is_a_file_called_bootstrap_or_named(tmp_path: Path, where: str) -> None:
-    """In the function, in a layer, or named by a path; it sees its handler, and no AWS_EXECUTION_ENV."""
+    """In the function, in a layer, or named by a path; it sees its handler, and no AWS_EXECUTION_ENV.
+
+    A command that is named may be a launcher such as npx, which passes no log descriptor on, and so gets none.
+    """
     for folder in ("function", "layer/extensions", "elsewhere"):
         (tmp_path / folder).mkdir(parents=True)
     bootstrap = tmp_path / where / "bootstrap"
@@ -98,7 +102,7 @@ def test_custom_runtime_is_a_file_called_bootstrap_or_named(tmp_path: Path, wher
     found = document(
         *("--function", tmp_path / "function", "--layer", tmp_path / "layer", "--handler", "tea.pot", *named)
     )
-    assert found["invocations"][0]["payload"] == "tea.pot custom"
+    assert found["invocations"][0]["payload"] == f"tea.pot custom {'plain' if named else 'framed'}"
 
 
 def test_scenario_names_a_runtime_beside_itself(tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_scenario_names_a_runtime_beside_itself(tmp_path: Path) -> None:
     (tmp_path / "runtime").chmod(0o755)
     scenario = tmp_path / "scenario.toml"
     scenario.write_text("function = 'function'\nbootstrap = './runtime'\nhandler = 'tea.pot'\n")
-    assert document("--scenario", scenario)["invocations"][0]["payload"] == "tea.pot custom"
+    assert document("--scenario", scenario)["invocations"][0]["payload"] == "tea.pot custom plain"
 
 
 @pytest.mark.parametrize(
