@@ -316,6 +316,7 @@ def test_demo_shows_every_event_and_record_on_request() -> None:
     assert "platform.initStart" in done.stdout
     assert '"message": "ledger"' in done.stdout
     assert len(done.stdout.splitlines()) > 60
+    assert "not passed on" not in done.stdout  # the forwarder's own last words are no loss
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:

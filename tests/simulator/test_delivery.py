@@ -14,7 +14,7 @@ NAME = "courier"
 CODE = """
 def handler(event, context):
     print("grüße \\t and \\"quotes\\" <tags>")
-    print('{"level": "INFO", "message": "an order of tea", "n": 1}')
+    print('{"level": "INFO", "message": "an order of \\\\"tea\\\\"", "n": 1}')
     print("the same each time")
 """
 SINK = {"delivered": 9, "fellBack": 0, "excluded": 0, "restored": 0, "dropped": {}, "pending": 0, "spooled": 0}
@@ -147,6 +147,19 @@ def test_extension_that_did_not_ask_for_lines_of_the_function_is_named(courier: 
     """A ledger that is well says nothing of what the extension was never given."""
     found = require(courier, function(CODE), ledger=LEDGER, subscribe=False)
     assert found["undelivered"] == [f"{NAME} was given 0 of the function's 6 lines"]
+
+
+def test_line_that_the_platform_kept_is_told(courier: Path, function: MakeFunction, tmp_path: Path) -> None:
+    """What the function wrote and nobody passed on is told as it happens, and in the end."""
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(
+        f"layer = '{courier}'\nfunction = '{function(CODE)}'\n"
+        f"[env]\nCOURIER = '{json.dumps({'ledger': LEDGER})}'\n"
+        "[faults]\nafter_shutdown_s = [0.0]\nafter_shutdown = 5\n"
+    )
+    done = run("--scenario", scenario)
+    assert f"s  5 records of the function were not passed on to {NAME} before it ended" in done.stdout
+    assert f"  - {NAME} was given 3 of the function's 8 lines" in done.stdout
 
 
 def test_life_without_a_ledger_is_told(courier: Path, function: MakeFunction) -> None:

@@ -35,6 +35,8 @@ TELL = """
 document.body.dataset.seen = JSON.stringify({ shown: note.style.display, note: note.textContent,
   focused: document.activeElement.getAttribute("aria-label"), tabs: chart.querySelectorAll('[tabindex="0"]').length,
   wide: document.documentElement.scrollWidth, room: innerWidth,
+  time: document.querySelector("#inside rect").width.baseVal.value,
+  broken: [...document.querySelectorAll("th")].filter(one => one.offsetHeight > 32).length,
   outside: [...chart.querySelectorAll("text, .mark, .bar")].filter(one => {
     const box = one.getBoundingClientRect();
     return box.left < -1 || box.right > innerWidth + 1;
@@ -154,11 +156,12 @@ async def test_details_are_shown_by_the_keyboard(
 @pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium")
 @pytest.mark.parametrize("width", [320, 390, 1280])
 async def test_page_holds_together_at_any_width(layer: Path, tmp_path: Path, width: int) -> None:
-    """At the width of a telephone nothing of the page, the picture or its details is out of sight."""
+    """At the width of a telephone nothing is out of sight or cut into pieces, and time has most of the room."""
     page = tmp_path / "picture.html"
     env = {"FORWARDER_SINKS": f"file://{tmp_path}/out.ndjson", "FORWARDER_LOG_LEVEL": "DEBUG"}
     await draw(layer, env, page)
     found = await asyncio.to_thread(seen, page, PRESS.replace("KEYS", '["End"]'), width)
     assert found["room"] == width
     assert found["wide"] <= width
-    assert (found["outside"], found["card"]) == (0, True)
+    assert (found["outside"], found["broken"], found["card"]) == (0, 0, True)
+    assert found["time"] > 0.8 * width

@@ -63,14 +63,24 @@ def test_handler_of_another_language_is_told_at_once(
     assert start in done.stderr
 
 
-@pytest.mark.parametrize("file", ["app.py", "app/__init__.py", "other.py"])
+@pytest.mark.parametrize("file", ["app.py", "app/__init__.py"])
 def test_python_beside_other_languages_is_python(tmp_path: Path, file: str) -> None:
     """A folder with a handler in Python runs, whatever else lies in it."""
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("def handler(event, context):\n    return 'here'\n")
-    (tmp_path / "page.js").touch()
-    handler = "other.handler" if file == "other.py" else "app.handler"
-    assert document("--function", tmp_path, "--handler", handler)["invocations"][0]["payload"] == "here"
+    (tmp_path / "app.js").touch()
+    assert document("--function", tmp_path)["invocations"][0]["payload"] == "here"
+
+
+def test_handler_in_a_layer_is_python_where_the_function_is(tmp_path: Path) -> None:
+    """Vendors wrap handlers by one of their own, which comes with the layer."""
+    for folder in ("function", "layer/extensions", "layer/python"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "function" / "app.py").touch()
+    (tmp_path / "function" / "page.js").touch()
+    (tmp_path / "layer" / "python" / "wrapper.py").write_text("def handler(event, context):\n    return 'wrapped'\n")
+    places = ("--function", tmp_path / "function", "--layer", tmp_path / "layer")
+    assert document(*places, "--handler", "wrapper.handler")["invocations"][0]["payload"] == "wrapped"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no node here")
