@@ -71,6 +71,7 @@ def document(environment: Environment, found: Verdict, code: int) -> dict[str, A
         "functionFailures": found.failures,
         "delivered": not found.doubts,
         "undelivered": found.doubts,
+        "leftOut": found.left_out,
         "problems": found.problems,
         "ledgers": [{"name": life.name, "ledger": life.ledger} for life in found.ledgers],
         "invocations": [

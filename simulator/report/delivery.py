@@ -39,6 +39,12 @@ def doubts(environment: Environment, receiver: Receiver | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def left_out(environment: Environment) -> int:
+    """How many records ledgers say were left out because settings ask for it."""
+    ledgers = [life.ledger for life in printed.ledgers(environment.timeline) if life.ledger is not None]
+    return sum(sum(ledger.get("filteredBy", {}).values()) for ledger in ledgers)
+
+
 def _not_handed_over(environment: Environment, name: str) -> list[str]:
     """Lines that the platform did not pass on to the extension: it had not subscribed to them, or was too slow."""
     written = len(environment.written)
@@ -59,8 +65,8 @@ def _in_ledger(ledger: dict[str, Any] | None) -> Iterator[str]:
         yield f"{dropped} records were dropped by the platform before they reached it"
     if unread := ledger.get("unreadBytes", 0):
         yield f"{unread} bytes were not read"
-    for reason, count in (ledger.get("broken") or {}).items():
-        yield f"{count} lines were broken: {reason}"
+    if cut := (ledger.get("broken") or {}).get("too long", 0):  # other broken lines go on as text
+        yield f"{cut} lines were too long, and cut"
     for name, sink in sinks.items():
         yield from _of_sink(name, sink)
 

@@ -31,6 +31,7 @@ class Verdict:
     doubts: Sequence[str]
     problems: Sequence[str]
     ledgers: Sequence[printed.Life]
+    left_out: int  # records that did not go out, as settings ask
 
     def code(self, *, require_delivery: bool = False, may_fail: bool = False) -> int:
         """The exit code; where several things went wrong, the first of them in the order of cause and effect."""
@@ -50,9 +51,10 @@ class Verdict:
             parts.append(_listed(f"The ledger of {life.name}:", [told]))
         parts.append(_listed("The extensions did not behave:", self.complaints) or "The extensions behaved.\n")
         parts.append(_listed("The function failed:", self.failures))
+        but = f", but for {self.left_out} records that settings leave out" if self.left_out else ""
         parts.append(
             _listed("It is not known that all lines of the function were delivered:", self.doubts)
-            or "Every line of the function was delivered.\n"
+            or f"Every line of the function was delivered{but}.\n"
         )
         return "".join(parts)
 
@@ -65,6 +67,7 @@ def judge(environment: Environment, receiver: Receiver | None = None) -> Verdict
         delivery.doubts(environment, receiver),
         printed.problems(environment.timeline),
         printed.ledgers(environment.timeline),
+        delivery.left_out(environment),
     )
 
 

@@ -131,7 +131,7 @@ def test_ledger_that_is_well_is_believed(courier: Path, function: MakeFunction) 
         ({"delivered": 0}, "it delivered nothing to any sink"),
         ({"platformDropped": 6}, "6 records were dropped by the platform before they reached it"),
         ({"unreadBytes": 7}, "7 bytes were not read"),
-        ({"broken": {"no JSON": 8}}, "8 lines were broken: no JSON"),
+        ({"broken": {"too long": 8}}, "8 lines were too long, and cut"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -147,6 +147,14 @@ def test_extension_that_did_not_ask_for_lines_of_the_function_is_named(courier: 
     """A ledger that is well says nothing of what the extension was never given."""
     found = require(courier, function(CODE), ledger=LEDGER, subscribe=False)
     assert found["undelivered"] == [f"{NAME} was given 0 of the function's 6 lines"]
+
+
+def test_what_settings_leave_out_is_told_and_no_fault(courier: Path, function: MakeFunction) -> None:
+    """Filters that were asked for do not stand in the way of a delivery."""
+    plan = json.dumps({"ledger": ledger(filteredBy={"level": 2, "exclude 1": 1}, broken={"not JSON": 1})})
+    done = run("--layer", courier, "--function", function(CODE), "--require-delivery", COURIER=plan)
+    assert done.returncode == 0
+    assert "delivered, but for 3 records that settings leave out.\n" in done.stdout
 
 
 def test_line_that_the_platform_kept_is_told(courier: Path, function: MakeFunction, tmp_path: Path) -> None:
