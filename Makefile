@@ -7,8 +7,8 @@ LAYER := $(or $(wildcard $(LAMBDA)),$(LOCAL))
 SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name '*.sh' -o -name '*.c') \
 	$(addprefix requirements/,build.txt layer.txt sources.txt toolchain.txt re2.txt re2-sources.txt)
 
-demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it
-	.venv/bin/python -m simulator --demo
+demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it; V=1 shows every event
+	.venv/bin/python -m simulator.demo $(if $(V),-v)
 
 test: .venv/ready $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest -n 6 --dist worksteal
