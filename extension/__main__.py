@@ -23,15 +23,24 @@ if TYPE_CHECKING:
 
 INIT_S = 3.0  # for all of ours before the first /next; all extensions and the runtime have 10 s together
 RETRY_S = 0.1
+OUTSIDE = (
+    b"AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, started by Lambda or a simulator;"
+    b" `telemetry-forwarder check` says what its settings would do\n"
+)
 MANAGED_INSTANCES = "lambda-managed-instances"
 
 
 def main() -> int:
-    """Run until SHUTDOWN. The exit status: 0, unless the user asked for strictness, or this is not Lambda."""
+    """Run until SHUTDOWN, or check settings where this is not Lambda.
+
+    The exit status: 0, unless the user asked for strictness; that of the check; 2 where there is nothing to do.
+    """
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
-        os.write(
-            2, b"AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, started by Lambda or a simulator\n"
-        )
+        if sys.argv[1:2] == ["check"]:  # within Lambda, the name of an extension
+            from extension.check import command  # noqa: PLC0415 - never at work
+
+            return command.main(sys.argv[2:])
+        os.write(2, OUTSIDE)
         return 2
     extension = _register(sys.argv[1] if len(sys.argv) > 1 else "telemetry-forwarder")
     try:

@@ -47,7 +47,7 @@ class Telling:
                     return
                 time.sleep(pause_s)
         except Exception as error:  # noqa: BLE001 - it must not cost the function anything
-            self._say(error)
+            self._tell_failure(error)
 
     def _is_sent(self, sink: Sink, *, is_last: bool) -> bool:
         try:
@@ -57,10 +57,10 @@ class Telling:
         except (sinks.Unavailable, sinks.Throttled, OSError) as error:
             sink.close()
             if is_last:
-                self._say(error)
+                self._tell_failure(error)
             return False
 
-    def _say(self, error: Exception) -> None:
+    def _tell_failure(self, error: Exception) -> None:
         log("WARN", "health is not told", sink=self._target.name, reason=describe(error))
 
 

@@ -122,7 +122,7 @@ class Forwarder:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
         urls = config.urls
-        names = _names([url.name for url in urls])
+        names = sinks.numbered([url.name for url in urls])
         health = next((url for url in urls if config.health and sink_url.is_same(url, config.health)), None)
         aside = health if health is not None and health not in (*config.sinks, config.fallback) else None
         share = (config.queue_bytes - HEALTH_BYTES * (aside is not None)) // (len(urls) - (aside is not None))
@@ -533,13 +533,6 @@ def _health(config: Config) -> tuple[OwnHealth, Metrics | None] | None:
     from extension.own_health import Metrics, OwnHealth  # noqa: PLC0415 - see above
 
     return OwnHealth(elapsed), Metrics() if config.emf else None
-
-
-def _names(names: list[str]) -> list[str]:
-    """The names, numbered where several are alike: ledger and disk tell sinks by them."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
-    ]
 
 
 async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
