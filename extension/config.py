@@ -290,6 +290,9 @@ class _Reader:
         chosen = self._text(name).lower()
         if chosen == "emf":
             return None, True
+        if chosen and chosen != "fallback" and ":" not in chosen:
+            self.problems.append(f"{name}: expected emf, fallback or a sink URL")
+            return None, False
         named = "FORWARDER_FALLBACK" if chosen == "fallback" else name
         target = next(iter(self.sink_urls(named, most=1)), None)
         if chosen == "fallback" and not self._text(named):
