@@ -63,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"telemetry-forwarder check: {error}", file=sys.stderr, flush=True)
         return USAGE
     except SystemExit:  # --help
+        sys.stdout.flush()  # which os._exit does not
         return GOOD
     print(as_json(report) if options.json else as_text(report), flush=True)
     return report.status

@@ -66,7 +66,7 @@ def _policy(statements: Mapping[str, list[str]], stand_ins: Mapping[str, str]) -
     found = []
     for resource, actions in statements.items():
         shown = resource
-        for word, original in stand_ins.items():
+        for word, original in sorted(stand_ins.items(), key=lambda one: -len(one[0])):
             shown = shown.replace(word, original)
         found.append({"Effect": "Allow", "Action": actions, "Resource": shown})
     return {"Version": "2012-10-17", "Statement": found}

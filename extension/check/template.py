@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
+STANDS_IN = "-of-stack"  # the end of words that stand for a name, so that they are nothing else by chance
 ACCOUNT = "123456789012"  # stands for one that is not known
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 SECRET = re.compile(r"\{\{resolve:[^}]*\}\}")  # "Dynamic references", CloudFormation User Guide
@@ -68,7 +69,7 @@ class Resolver:
         if isinstance(value, bool):
             return str(value).lower()
         if not isinstance(value, dict):
-            return SECRET.sub(lambda found: self._stand_in(found[0], "resolved", variable), str(value))
+            return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}", variable), str(value))
         [(name, inner)] = value.items() if len(value) == 1 else [("an object", None)]
         match name, inner:
             case "Ref", str():
@@ -82,7 +83,7 @@ class Resolver:
             case "Fn::Join", [str(separator), [*parts]]:
                 return separator.join(self.text(part, variable) for part in parts)
         word = name.removeprefix("Fn::")
-        return self._stand_in(f"!{word}", word, variable)
+        return self._stand_in(f"!{word}", f"{word.lower()}{STANDS_IN}", variable)
 
     def _substituted(self, text: str, own: Mapping[str, Any], variable: str) -> str:
         def replace(found: re.Match[str]) -> str:
@@ -91,7 +92,9 @@ class Resolver:
                 return f"${{{name[1:]}}}"
             return self.text(own[name], variable) if name in own else self._reference(name, variable)
 
-        return SECRET.sub(lambda found: self._stand_in(found[0], "resolved", variable), REFERENCE.sub(replace, text))
+        return SECRET.sub(
+            lambda found: self._stand_in(found[0], f"secret{STANDS_IN}", variable), REFERENCE.sub(replace, text)
+        )
 
     def _reference(self, name: str, variable: str) -> str:
         parameter = _mapping(self._parameters.get(name))
@@ -103,7 +106,7 @@ class Resolver:
                 self.stand_ins[ACCOUNT] = "${AWS::AccountId}"
             return self._known[name]
         resource, _, attribute = name.partition(".")
-        word = re.sub(r"[^a-z0-9]+", "-", f"{resource}-{attribute}".lower()).strip("-")
+        word = re.sub(r"[^a-z0-9]+", "-", f"{resource}-{attribute}".lower()).strip("-") + STANDS_IN
         type_ = _mapping(self._resources.get(resource)).get("Type")
         if type_ == "AWS::SQS::Queue" and not attribute:  # whose Ref is its URL
             word = f"https://sqs.{self._known['AWS::Region']}.amazonaws.com/{ACCOUNT}/{word}"
@@ -112,7 +115,6 @@ class Resolver:
         return self._stand_in(f"${{{name}}}", word, variable)
 
     def _stand_in(self, original: str, word: str, variable: str) -> str:
-        word = word.ljust(3, "x")
         self.stand_ins[word] = original
         shown = "a dynamic reference" if original.startswith("{{") else original
         if variable:
