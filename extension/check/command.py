@@ -116,7 +116,7 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     try:
         settings = config.parse(variables, OPEN_S)
         opening = sinks.start_opening(settings.urls)
-        problems = sinks.wait_opened(settings.urls, opening, time.monotonic() + OPEN_S)
+        problems = _bad_rules(settings) + sinks.wait_opened(settings.urls, opening, time.monotonic() + OPEN_S)
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
@@ -148,6 +148,14 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         list(explain.of_all(settings, limits)),
         permissions.needed(settings.urls, _region(source), account, source.stand_ins),
     )
+
+
+def _bad_rules(settings: Config) -> list[str]:
+    try:
+        config.read_rules(settings)
+    except config.ConfigError as error:
+        return error.problems
+    return []
 
 
 def _region(source: sources.Source) -> str:

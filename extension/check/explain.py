@@ -47,8 +47,9 @@ def of_sink(url: SinkURL, config: Config) -> str:
         what = f"records of {_listed(kinds)}" if kinds else "no records"
         if derived := [signal for signal in sinks.signals_of(url) if signal != "logs"]:
             what += f", and {_listed(derived)} made of the platform's"
-    harmless = module.HARMLESS | {"types"}
-    known = {name: value for name, value in url.parameters.items() if name in module.PARAMETERS | harmless}
+    harmless = module.HARMLESS | {"types", "min_level"}
+    ours = sinks.COMMON_PARAMETERS | module.PARAMETERS | harmless | sinks.DERIVED.keys()
+    known = {name: value for name, value in url.parameters.items() if name in ours}
     shown = [f"{name}={value}" if name in harmless else f"{name}=..." for name, value in known.items()]
     return f"{module.SUMMARY}: {what}" + (f" ({', '.join(shown)})" if shown else "")
 
@@ -91,6 +92,11 @@ def of_all(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
 def _not_sent(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
     if left_out := [kind for kind in KINDS if kind not in config.types]:
         yield f"Records of {_listed(left_out)} are not sent: FORWARDER_TYPES leaves them out."
+    if config.unwanted_types:
+        yield f"{_listed(config.unwanted_types)} are not sent: FORWARDER_TYPES leaves them out."
+    if config.rules:
+        names = [PREFIX + name.upper() for name in config.rules]
+        yield f"What the function and extensions print is sent as far as {_listed(names)} let it through."
     yield "Lines of the forwarder's own log are not sent."
     for name, limit in limits.items():
         if limit.record_bytes < limit.bytes:

@@ -66,7 +66,9 @@ def test_it_says_what_would_happen() -> None:
         variables={
             "FORWARDER_SINKS": "otlp+https://collector:4318?signals=logs,traces loki+https://loki.example?types=function",
             "FORWARDER_FALLBACK": "s3://bucket/raw",
-            "FORWARDER_TYPES": "function,platform",
+            "FORWARDER_TYPES": "function,platform,-platform.start",
+            "FORWARDER_MIN_LEVEL": "WARN",
+            "FORWARDER_EXCLUDE": "Pa55w0rd",
             "FORWARDER_FLUSH": "invocation",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
             "AWS_REGION": "eu-west-1",
@@ -83,11 +85,14 @@ def test_it_says_what_would_happen() -> None:
         "25 ms",
         "up to 32 MiB of the function's memory",
         "Records of extension are not sent: FORWARDER_TYPES leaves them out.",
+        "platform.start are not sent: FORWARDER_TYPES leaves them out.",
+        "as far as FORWARDER_MIN_LEVEL and FORWARDER_EXCLUDE let it through",
         "Lines of more than 262144 bytes are not sent to loki+https://loki.example; they go to the fallback.",
         '"s3:PutObject"',
         "Nothing is wrong.",
     ):
         assert text in ended.printed
+    assert "Pa55w0rd" not in ended.printed
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,13 @@ MISTAKES = {
     "the level of the log": Mistake(
         {"FORWARDER_LOG_LEVEL": "TRACE"}, ("FORWARDER_LOG_LEVEL is 'TRACE'", "DEBUG, INFO, WARN, ERROR")
     ),
+    "a level": Mistake({"FORWARDER_MIN_LEVEL": "LOUD"}, ("FORWARDER_MIN_LEVEL", "expected a level such as WARN")),
+    "an expression": Mistake(
+        {"FORWARDER_EXCLUDE": f"good\n(unclosed{SECRET}"}, ("FORWARDER_EXCLUDE, line 2", "missing )")
+    ),
+    "a rule of the fallback": Mistake(
+        {"FORWARDER_FALLBACK": "s3://bucket?min_level=WARN"}, ("FORWARDER_FALLBACK: expected none of min_level=",)
+    ),
     "health without a fallback": Mistake(
         {"FORWARDER_HEALTH": "fallback"}, ("FORWARDER_HEALTH is 'fallback'", "FORWARDER_FALLBACK to be set")
     ),
