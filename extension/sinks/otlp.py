@@ -36,6 +36,7 @@ from extension.sinks import (
     choice,
     parse_signals,
     signal_of,
+    signals_of,
 )
 from extension.sinks._compression import Packed
 from extension.sinks._otlp_resource import build
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from extension.records import Record
     from extension.sinks import SinkURL
+    from extension.sinks._iam import Place
     from extension.sinks._otlp_sigv4 import Signer
 
     class Encode(Protocol):
@@ -241,6 +243,15 @@ class OtlpSink:
 def open_sink(target: SinkURL) -> OtlpSink:
     """Make a sink of otlp+https://host/prefix; a prefix may end in the path of a signal."""
     return OtlpSink(target)
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    if target.parameters.get("auth") != "sigv4":
+        return {}
+    group = place.arn("logs", f"log-group:{target.parameters.get('group', '*')}:*")
+    actions = dict(zip(("logs", "traces", "metrics"), zip(IAM_ACTIONS, (group, "*", "*"), strict=True), strict=True))
+    return dict(actions[signal] for signal in signals_of(target))
 
 
 def common_key(line: bytes, at: int) -> bytes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped] # it has no types of its own
+import jsonschema
 import orjson
 import pytest
 from hypothesis import given
