@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from extension.config import Config
+    from extension.subscription import Subscription
 
 INIT_S = 3.0  # for all of ours before the first /next; all extensions and the runtime have 10 s together
 RETRY_S = 0.1
@@ -54,11 +55,18 @@ def _register(name: str) -> client.Extension:
 
 
 def _start(extension: client.Extension) -> int:
-    """Read the settings, listen, subscribe, and only then import the rest; the runtime starts beside us by now."""
+    """Listen and subscribe, and only then read all settings and import the rest; the runtime starts beside us by now.
+
+    Where the environment does not say plainly what to subscribe to, the settings are read first.
+    """
     until = time.monotonic() + INIT_S
     gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the start
-    from extension import config as settings  # noqa: PLC0415 - see above
-    from extension import log  # noqa: PLC0415
+    from extension import subscription  # noqa: PLC0415 - see above
+
+    plain = subscription.read(os.environ)
+    listening = _subscribe(extension, plain, until) if plain is not None else None
+    from extension import config as settings  # noqa: PLC0415 - re, urllib and typing: 10 ms
+    from extension import log  # noqa: PLC0415 - after register
 
     try:
         config = settings.parse(os.environ, INIT_S)
@@ -67,34 +75,37 @@ def _start(extension: client.Extension) -> int:
             log.log(
                 "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
             )
-        elif (listening := _subscribe(extension, config, until)) is not None:
-            from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
-
-            try:
-                lifecycle.forward(extension, config, listening, os.environ, until)
-            finally:
-                listening.close()  # where nobody reads it any more
+        elif plain is None:
+            listening = _subscribe(extension, config.subscription, until)
+        if listening is not None:
+            _forward(extension, config, listening, until)
             return 0
     except settings.ConfigError as error:
         log.log("ERROR", "bad settings; nothing is forwarded", problems=error.problems)
         if settings.is_strict(os.environ):
             extension.init_error("Extension.ConfigInvalid")
             return 1
+    finally:
+        if listening is not None:
+            listening.close()  # where nobody reads it any more
     _idle(extension)
     return 0
 
 
-def _subscribe(extension: client.Extension, config: Config, until: float) -> _socket.socket | None:
+def _forward(extension: client.Extension, config: Config, listening: _socket.socket, until: float) -> None:
+    from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
+
+    lifecycle.forward(extension, config, listening, os.environ, until)
+
+
+def _subscribe(extension: client.Extension, asked: Subscription, until: float) -> _socket.socket | None:
     """A socket that listens, and to which the platform has agreed to send; None where there is no telemetry."""
     from extension import log  # noqa: PLC0415 - after register
 
-    listening = _listen(config.listen_host, config.listen_port, until)
-    # platform events are needed for request ids and the end of invocations even where they are not delivered
-    types = sorted({*config.types, "platform"})
-    buffering = (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms)
+    listening = _listen(asked.host, asked.port, until)
     for tries_left in (1, 0):
         try:
-            version = extension.subscribe(listening.getsockname()[1], types, *buffering, until)
+            version = extension.subscribe(listening.getsockname()[1], asked.types, *asked.buffering, until)
         except Exception as error:  # noqa: BLE001 - whatever it is, the function must not notice
             if tries_left and time.monotonic() + RETRY_S < until:
                 _say("WARN", "cannot subscribe, trying again", error)

@@ -9,7 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import headers, sink_url, sinks
+from extension import headers, sink_url, sinks, subscription
 from extension.log import LEVELS
 from extension.records import KINDS
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "FORWARDER_"
-RESERVED_PORT = 9001  # the Runtime API's own; AWS forbids it to telemetry listeners
 MIB = 1 << 20
 TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all mistakes are told at once
 MAX_TAGS = 1024  # characters: they are in every record
@@ -58,6 +57,12 @@ class Config(NamedTuple):
     log_level: str
     tags: Mapping[str, str]
 
+    @property
+    def subscription(self) -> subscription.Subscription:
+        """What to ask the Telemetry API for."""
+        buffering = self.buffer_max_items, self.buffer_max_bytes, self.buffer_timeout_ms
+        return subscription.Subscription(self.types, buffering, self.listen_host, self.listen_port)
+
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
     """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
@@ -66,16 +71,16 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
         types=reader.types("FORWARDER_TYPES"),
-        buffer_max_items=reader.number("FORWARDER_BUFFER_MAX_ITEMS", 1000, 1000, 10_000),
-        buffer_max_bytes=reader.number("FORWARDER_BUFFER_MAX_BYTES", 262_144, 262_144, MIB),
-        buffer_timeout_ms=reader.number("FORWARDER_BUFFER_TIMEOUT_MS", 25, 25, 30_000),
+        buffer_max_items=reader.number("FORWARDER_BUFFER_MAX_ITEMS", *subscription.MAX_ITEMS),
+        buffer_max_bytes=reader.number("FORWARDER_BUFFER_MAX_BYTES", *subscription.MAX_BYTES),
+        buffer_timeout_ms=reader.number("FORWARDER_BUFFER_TIMEOUT_MS", *subscription.TIMEOUT_MS),
         flush=reader.choice("FORWARDER_FLUSH", "adaptive", ("adaptive", "invocation", "interval")),
         flush_interval_s=reader.number("FORWARDER_FLUSH_INTERVAL_MS", 20_000, 100, 900_000) / 1000,
         queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(variables), MIB, 1024 * MIB),
         strict=reader.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict",
-        listen_host=reader.text("FORWARDER_LISTEN_HOST", "0.0.0.0"),  # noqa: S104 - sandbox.localdomain is not the loopback address
-        listen_port=reader.number("FORWARDER_LISTEN_PORT", 0, 0, 65_535, never=RESERVED_PORT),
-        otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=RESERVED_PORT),
+        listen_host=reader.text("FORWARDER_LISTEN_HOST", subscription.HOST),
+        listen_port=reader.number("FORWARDER_LISTEN_PORT", *subscription.PORT, never=subscription.RESERVED_PORT),
+        otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=subscription.RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
     )

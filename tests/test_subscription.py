@@ -1,0 +1,58 @@
+"""What is subscribed to before the settings are read is what the settings say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension.config import ConfigError, parse
+from extension.subscription import MAX_BYTES, MAX_ITEMS, PORT, TIMEOUT_MS, read
+
+BOUNDED = {
+    "FORWARDER_BUFFER_MAX_ITEMS": MAX_ITEMS,
+    "FORWARDER_BUFFER_MAX_BYTES": MAX_BYTES,
+    "FORWARDER_BUFFER_TIMEOUT_MS": TIMEOUT_MS,
+    "FORWARDER_LISTEN_PORT": PORT,
+}
+ODD = st.sampled_from(["", " ", "+25", "-1", "1_000", "٣٠", "25.0", "9001", "x", "1" * 10_000])
+TYPE_LISTS = st.lists(st.sampled_from(["platform", "function", "extension", " function ", "Function", "", "logs"]))
+VARIABLES = st.fixed_dictionaries(
+    {"FORWARDER_SINKS": st.sampled_from(["", " ", "file:///a"])},
+    optional={
+        "FORWARDER_TYPES": TYPE_LISTS.map(",".join),
+        "FORWARDER_LISTEN_HOST": st.sampled_from(["", "127.0.0.1"]),
+        **{
+            name: st.integers(least - 2, least + 2).map(str) | st.integers(most - 2, most + 2).map(str) | ODD
+            for name, (_, least, most) in BOUNDED.items()
+        },
+    },
+)
+
+
+@given(VARIABLES)
+def test_what_is_plain_is_what_the_settings_say(variables: dict[str, str]) -> None:
+    """Whatever is subscribed to at once, the settings are good as far as it goes, and say the same."""
+    if (plain := read(variables)) is not None:
+        assert vars(plain) == vars(parse(variables).subscription)
+
+
+@given(VARIABLES)
+def test_good_numbers_and_types_are_plain(variables: dict[str, str]) -> None:
+    """Nothing waits for the import of all settings where these are good, in small letters, and name no host."""
+    try:
+        config = parse(variables)
+    except ConfigError:
+        return
+    elsewhere = "FORWARDER_LISTEN_HOST" in variables or not config.sinks
+    assert (read(variables) is None) == (elsewhere or not plain_types(variables.get("FORWARDER_TYPES", "")))
+
+
+def plain_types(text: str) -> bool:
+    return not text.strip() or {part.strip() for part in text.split(",")} <= {"platform", "function", "extension"}
+
+
+@pytest.mark.parametrize("name", ["FORWARDER_CONFIG", "FORWARDER_LOG_LEVEL"])
+def test_what_has_the_first_say_is_read_first(name: str) -> None:
+    """A file may say all of it, and a level what is logged of it."""
+    assert read({"FORWARDER_SINKS": "file:///a", name: ""}) is None
