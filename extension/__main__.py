@@ -124,8 +124,6 @@ def _subscribe(extension: client.Extension, asked: Subscription, until: float) -
 
 def _listen(host: str, port: int, until: float) -> _socket.socket:
     """Listen there, or on another port of the same host. Raises ConfigError where the host is none of this machine."""
-    from extension import config as settings  # noqa: PLC0415 - after register
-
     listening = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
     listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
@@ -137,6 +135,8 @@ def _listen(host: str, port: int, until: float) -> _socket.socket:
             _say("WARN", f"FORWARDER_LISTEN_PORT {port} of {host} is not free, taking another", error)
     except (OSError, ValueError):  # ValueError for what is no name at all
         listening.close()
+        from extension import config as settings  # noqa: PLC0415 - read by now, or this is an odd machine
+
         shown = f"is {host!r}" if settings.HARMLESS.fullmatch(host) else "is something else"
         expected = "an address of this machine, or a name of one"
         raise settings.ConfigError([f"FORWARDER_LISTEN_HOST {shown}; expected {expected}"]) from None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extension.config import ConfigError, parse
 from extension.subscription import MAX_BYTES, MAX_ITEMS, PORT, TIMEOUT_MS, read
+from tests.support import ROOT
+
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from extension import __main__ as main; main.main()"
+REGISTERED = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 BOUNDED = {
     "FORWARDER_BUFFER_MAX_ITEMS": MAX_ITEMS,
@@ -56,3 +65,23 @@ def plain_types(text: str) -> bool:
 def test_what_has_the_first_say_is_read_first(name: str) -> None:
     """A file may say all of it, and a level what is logged of it."""
     assert read({"FORWARDER_SINKS": "file:///a", name: ""}) is None
+
+
+def test_nothing_dear_is_imported_before_the_subscription() -> None:
+    """When the request to subscribe comes, neither `re` nor `urllib` nor `typing` has been imported."""
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        api.settimeout(20.0)
+        command = [sys.executable, "-I", "-S", "-X", "importtime", "-c", PROGRAM, str(ROOT)]
+        host, port = api.getsockname()
+        variables = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "FORWARDER_SINKS": "file:///dev/null"}
+        process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
+        with api.accept()[0] as registering:
+            registering.recv(65_536)
+            registering.sendall(REGISTERED)
+        with api.accept()[0] as subscribing:
+            assert b"/telemetry" in subscribing.recv(65_536)
+            process.kill()
+            said = process.communicate(timeout=20)[1]
+    imported = set(re.findall(r"\| +([\w.]+)$", said, re.MULTILINE))
+    assert "extension.subscription" in imported
+    assert not imported & {"re", "urllib", "urllib.parse", "typing", "enum", "dataclasses", "extension.config"}
