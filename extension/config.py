@@ -1,6 +1,6 @@
-"""Environment variables become one frozen Config; every problem is collected and reported at once.
+"""Environment variables, and the file that one of them names, become one frozen Config; all problems are told at once.
 
-It reads variables and parses them; it opens nothing. docs/configuration.md describes each setting.
+It reads settings and parses them; it opens nothing but that file. docs/configuration.md describes each setting.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import headers, sink_url, sinks, subscription
+from extension import config_file, headers, sink_url, sinks, subscription
 from extension.log import LEVELS
 from extension.records import KINDS
 
@@ -27,6 +27,7 @@ MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
+KEY = re.compile(r"[a-z_0-9]{1,40}")
 DIGITS = re.compile(r"[0-9]+")
 
 
@@ -65,7 +66,10 @@ class Config(NamedTuple):
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
-    """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
+    """Read the settings, the file among them.
+
+    Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most.
+    """
     reader = _Reader(variables)
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
@@ -77,7 +81,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         flush=reader.choice("FORWARDER_FLUSH", "adaptive", ("adaptive", "invocation", "interval")),
         flush_interval_s=reader.number("FORWARDER_FLUSH_INTERVAL_MS", 20_000, 100, 900_000) / 1000,
         queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(variables), MIB, 1024 * MIB),
-        strict=reader.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict",
+        strict=reader.strict(),
         listen_host=reader.text("FORWARDER_LISTEN_HOST", subscription.HOST),
         listen_port=reader.number("FORWARDER_LISTEN_PORT", *subscription.PORT, never=subscription.RESERVED_PORT),
         otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=subscription.RESERVED_PORT),
@@ -95,7 +99,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
 
 def is_strict(variables: Mapping[str, str]) -> bool:
     """Whether a bad setting shall fail init; asked when there is no Config because of one."""
-    return variables.get("FORWARDER_ON_ERROR", "").strip().lower() == "strict"
+    return _Reader(variables).strict()
 
 
 def _default_queue_bytes(variables: Mapping[str, str]) -> int:
@@ -106,35 +110,54 @@ def _default_queue_bytes(variables: Mapping[str, str]) -> int:
 
 
 class _Reader:
-    """Reads one variable after the other, and notes instead of raising what is wrong with each."""
+    """Reads one setting after the other, and notes instead of raising what is wrong with each.
+
+    A variable wins over the key of the file, unless it is blank.
+    """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.problems: list[str] = []
         self._variables = variables
-        self._asked = {"FORWARDER_HEADERS"}
+        self._asked = {"FORWARDER_HEADERS", "FORWARDER_CONFIG"}
         self._named: set[str] = set()  # by headers=; not among the settings that are listed
+        self._file: Mapping[str, object] = {}
+        try:
+            if path := variables.get("FORWARDER_CONFIG", "").strip():
+                self._file = config_file.read(path)
+        except config_file.BadFile as error:
+            self.problems.append(f"FORWARDER_CONFIG {error}")
+
+    def strict(self) -> bool:
+        return self.choice("FORWARDER_ON_ERROR", "open", ("open", "strict")) == "strict"
 
     def check_names(self) -> None:
-        """Every variable of ours must be one that was asked for: a typo must not go unnoticed."""
+        """Every variable of ours, and every key, must be one that was asked for: a typo must not go unnoticed."""
         for name in sorted(self._variables):
             if name.startswith(PREFIX) and name not in self._asked | self._named:
                 known = ", ".join(sorted(self._asked))
                 self.problems.append(f"{name} is not a setting; the settings are {known}")
             elif name in self._asked | self._named and re.search(r"\$\{(secretsmanager|ssm):", self._variables[name]):
                 self.problems.append(f"{name} refers to a secret; expected plain text, references are not there yet")
+        keys = {_key(name) for name in self._asked - {"FORWARDER_CONFIG"}}
+        for number, key in enumerate(self._file, 1):
+            if key not in keys | self._named:
+                shown = key if KEY.fullmatch(key) else f"key number {number}"
+                known = ", ".join(sorted(keys))
+                self.problems.append(f"{shown} in FORWARDER_CONFIG is not a setting; the settings are {known}")
 
     def check_together(self, config: Config) -> None:
         """What does not go together, though each of it is good alone."""
         if config.flush == "invocation" and config.buffer_timeout_ms > MAX_HELD_BUFFER_MS:
+            place = self._place("FORWARDER_BUFFER_TIMEOUT_MS")
             self.problems.append(
-                f"FORWARDER_BUFFER_TIMEOUT_MS is '{config.buffer_timeout_ms}'; expected {MAX_HELD_BUFFER_MS} at most"
+                f"{place} is '{config.buffer_timeout_ms}'; expected {MAX_HELD_BUFFER_MS} at most"
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
         if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
+            place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(
-                "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
-                " FORWARDER_SINKS"
+                f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
             )
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
@@ -142,7 +165,7 @@ class _Reader:
         self.problems += sinks.wait_opened(urls, sinks.start_opening(urls), time.monotonic() + timeout_s)
 
     def text(self, name: str, default: str) -> str:
-        return self._text(name) or default
+        return self._text(name, None) or default
 
     def number(self, name: str, default: int, least: int, most: int, never: int | None = None) -> int:
         expected = f"a whole number from {least} to {most}" + (f", but not {never}" if never is not None else "")
@@ -155,14 +178,15 @@ class _Reader:
                 raise ValueError(expected)
             return value
 
-        return self._read(name, default, expected, convert)
+        return self._read(name, default, expected, convert, None)
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         names = {choice.lower(): choice for choice in choices}
-        return self._read(name, default, f"one of {', '.join(choices)}", lambda text: names[text.lower()])
+        return self._read(name, default, f"one of {', '.join(choices)}", lambda text: names[text.lower()], None)
 
     def types(self, name: str) -> tuple[str, ...]:
-        return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
+        expected = f"some of {', '.join(KINDS)}, separated by commas"
+        return tuple(self._read(name, KINDS, expected, sink_url.parse_types, ","))
 
     def tags(self, name: str) -> Mapping[str, str]:
         expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"
@@ -174,17 +198,18 @@ class _Reader:
                 raise ValueError(expected)
             return found
 
-        return self._read(name, {}, expected, convert)
+        return self._read(name, {}, expected, convert, ",", "=")
 
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()
+        where = self._place(name)
         if most is not None and len(urls) > most:
-            self.problems.append(f"{name} has {len(urls)} words; expected a single sink URL")
+            self.problems.append(f"{where} has {len(urls)} words; expected a single sink URL")
             return ()
         for number, url in enumerate(urls, 1):
             if (first := urls.index(url) + 1) < number:
-                self.problems.append(f"sink {number} of {name} is sink {first} again; expected each sink once")
-        places = [name if most == 1 else f"sink {number} of {name}" for number in range(1, len(urls) + 1)]
+                self.problems.append(f"sink {number} of {where} is sink {first} again; expected each sink once")
+        places = [where if most == 1 else f"sink {number} of {where}" for number in range(1, len(urls) + 1)]
         return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._sink_url(url, place)))
 
     def check_fallback(self, urls: Iterable[SinkURL], fallback: SinkURL | None) -> None:
@@ -215,28 +240,67 @@ class _Reader:
     def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
         """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""
         if named is None:
-            named, where = "FORWARDER_HEADERS", "FORWARDER_HEADERS"
+            text, where = self._whole("FORWARDER_HEADERS"), self._place("FORWARDER_HEADERS")
         elif named in self._variables:
+            text, where = self._variables[named], f"the variable that headers= of {place} names"
             self._named.add(named)
-            where = f"the variable that headers= of {place} names"
+        elif named in self._file:
+            where = f"the table of FORWARDER_CONFIG that headers= of {place} names"
+            text = self._file_text(named, where)
+            self._named.add(named)
         else:
             self.problems.append(f"{place}, headers=: expected the name of a variable that is set")
             return ()
-        parsed, problems = headers.parse(self._variables.get(named, ""), where)
+        parsed, problems = headers.parse(text, where)
         self.problems += problems
         return parsed
 
-    def _text(self, name: str) -> str:
-        self._asked.add(name)
-        return self._variables.get(name, "").strip()
+    def _place(self, name: str) -> str:
+        """What a setting is called where something is said of it."""
+        is_in_file = _key(name) in self._file and not self._variables.get(name, "").strip()
+        return f"{_key(name)} in FORWARDER_CONFIG" if is_in_file else name
 
-    def _read(self, name: str, default: T, expected: str, convert: Callable[[str], T]) -> T:
-        text = self._text(name)
+    def _text(self, name: str, separator: str | None = "\n", between: str = ": ") -> str:
+        return self._whole(name, separator, between).strip()
+
+    def _whole(self, name: str, separator: str | None = "\n", between: str = ": ") -> str:
+        """A setting as it stands in its variable, or as it would, were it not in the file.
+
+        A list of the file becomes text with the `separator`, a table names and values with `between`; without a
+        separator the setting takes neither.
+        """
+        self._asked.add(name)
+        if (text := self._variables.get(name, "")).strip():
+            return text
+        return self._file_text(_key(name), self._place(name), separator, between) if _key(name) in self._file else ""
+
+    def _file_text(self, key: str, place: str, separator: str | None = "\n", between: str = ": ") -> str:
+        try:
+            return config_file.as_text(self._file[key], separator, between)
+        except config_file.BadFile as error:
+            self.problems.append(f"{place} is of the wrong type; {error}")
+            return ""
+
+    def _read(
+        self,
+        name: str,
+        default: T,
+        expected: str,
+        convert: Callable[[str], T],
+        separator: str | None = "\n",
+        between: str = ": ",
+    ) -> T:
+        text = self._text(name, separator, between)
         if not text:
             return default
         try:
             return convert(text)
         except (ValueError, KeyError):
             shown = f"is {text!r}" if HARMLESS.fullmatch(text) else "is something else"
-            self.problems.append(f"{name} {shown}; expected {expected}")
+            self.problems.append(f"{self._place(name)} {shown}; expected {expected}")
             return default
+
+
+def _key(name: str) -> str:
+    """The key of a setting in the file."""
+    return name.removeprefix(PREFIX).lower()
