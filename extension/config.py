@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import config_file, headers, sink_url, sinks, subscription
+from extension import config_file, headers, references, sink_url, sinks, subscription
 from extension.log import LEVELS
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from extension.references import Secret, Values
     from extension.sinks import SinkURL
 
 T = TypeVar("T")
 
 PREFIX = "FORWARDER_"
+MAY_REFER = frozenset({"FORWARDER_SINKS", "FORWARDER_FALLBACK", "FORWARDER_HEADERS"})  # to secrets
 MIB = 1 << 20
 TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all mistakes are told at once
 MAX_TAGS = 1024  # characters: they are in every record
@@ -109,15 +112,23 @@ def _default_queue_bytes(variables: Mapping[str, str]) -> int:
     return max(4 * MIB, min(memory // 16, 64 * MIB))
 
 
+class _Noted(Exception):
+    """What is wrong is among the problems already."""
+
+
 class _Reader:
     """Reads one setting after the other, and notes instead of raising what is wrong with each.
 
     A variable wins over the key of the file, unless it is blank.
     """
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], values: Values | None = None) -> None:
+        """Where there are no `values` of secrets, numbers stand in for what refers to them."""
         self.problems: list[str] = []
         self._variables = variables
+        self._values = values
+        self._hidden: set[str] = set()  # of these values
+        self._numbers: dict[str, int] = {}
         self._asked = {"FORWARDER_HEADERS", "FORWARDER_CONFIG"}
         self._named: set[str] = set()  # by headers=; not among the settings that are listed
         self._file: Mapping[str, object] = {}
@@ -136,8 +147,9 @@ class _Reader:
             if name.startswith(PREFIX) and name not in self._asked | self._named:
                 known = ", ".join(sorted(self._asked))
                 self.problems.append(f"{name} is not a setting; the settings are {known}")
-            elif name in self._asked | self._named and re.search(r"\$\{(secretsmanager|ssm):", self._variables[name]):
-                self.problems.append(f"{name} refers to a secret; expected plain text, references are not there yet")
+        for name in sorted(self._asked - MAY_REFER):
+            if references.are_in(self._variables.get(name, "") or str(self._file.get(_key(name), ""))):
+                self.problems.append(f"{self._place(name)} refers to a secret; expected plain text")
         keys = {_key(name) for name in self._asked - {"FORWARDER_CONFIG"}}
         for number, key in enumerate(self._file, 1):
             if key not in keys | self._named:
@@ -154,7 +166,7 @@ class _Reader:
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
-        if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
+        if config.otlp_listen and config.sinks and not any(map(sinks.may_speak_otlp, config.sinks)):
             place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(
                 f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
@@ -221,9 +233,11 @@ class _Reader:
     def _sink_url(self, url: str, place: str) -> SinkURL | None:
         """A sink URL with what other settings say of it."""
         try:
-            target = sink_url.take_apart(url, place)
+            target = self._take_apart(url, place)
         except sinks.BadSetting as error:
             self.problems.append(f"{place}: {error}")
+            return None
+        except _Noted:
             return None
         types: Sequence[str] = KINDS
         try:
@@ -231,13 +245,49 @@ class _Reader:
                 types = sink_url.parse_types(named)
         except sinks.BadSetting as error:
             self.problems.append(f"{place}, types=: {error}")
+        parsed, secrets = self._headers(target.parameters.get("headers"), place)
+        secrets = [*references.secrets_in(url), *secrets]
         return target._replace(
             types=types,
-            headers=self._headers(target.parameters.get("headers"), place),
+            headers=parsed,
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
+            secrets=secrets,
+            fill=partial(self._fill, url, place, target.name) if secrets else None,
         )
 
-    def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
+    def _fill(self, url: str, place: str, name: str, values: Values) -> tuple[SinkURL, set[str]]:
+        """The sink of a URL with its secrets, under the name that it has without them, and what must not be shown."""
+        reader = _Reader(self._variables, values)
+        target = reader._sink_url(url, place)
+        if target is None or reader.problems:
+            raise sinks.BadSettings(reader.problems)
+        hidden = reader._hidden | sink_url.hidden_parts(target, url)
+        return target._replace(name=name, secrets=(), fill=None), hidden - {""}
+
+    def _take_apart(self, url: str, place: str) -> SinkURL:
+        """What a URL says, with its secrets or what stands in for them. Raises BadSetting and _Noted."""
+        text = self._filled(references.fill_url, url, place)
+        if text is url or self._values is not None:
+            return sink_url.take_apart(text, place)
+        return sink_url.take_apart_unfilled(url, text, place)
+
+    def _filled(self, fill: Callable[[str, Values, str], references.Filled], text: str, place: str) -> str:
+        """A text with the values of its secrets, or with what stands in for them. Raises _Noted."""
+        if not references.are_in(text):
+            return text
+        if not references.are_whole(text):
+            self.problems.append(f"{place}: {references.EXPECTED}")
+            raise _Noted
+        if self._values is None:
+            return references.stand_in(text, lambda found: self._numbers.setdefault(found, len(self._numbers) + 1))
+        filled = fill(text, self._values, place)
+        self.problems += filled.problems
+        self._hidden |= filled.hidden
+        if filled.problems:
+            raise _Noted
+        return filled.text
+
+    def _headers(self, named: str | None, place: str) -> tuple[Sequence[tuple[str, str]], Sequence[Secret]]:
         """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""
         if named is None:
             text, where = self._whole("FORWARDER_HEADERS"), self._place("FORWARDER_HEADERS")
@@ -250,10 +300,14 @@ class _Reader:
             self._named.add(named)
         else:
             self.problems.append(f"{place}, headers=: expected the name of a variable that is set")
-            return ()
-        parsed, problems = headers.parse(text, where)
+            return (), ()
+        try:
+            lines = references.without_whole_lines(text) if self._values is None else text
+            parsed, problems = headers.parse(self._filled(references.fill_lines, lines, where), where)
+        except _Noted:
+            return (), ()
         self.problems += problems
-        return parsed
+        return parsed, references.secrets_in(text)
 
     def _place(self, name: str) -> str:
         """What a setting is called where something is said of it."""

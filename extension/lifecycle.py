@@ -14,6 +14,7 @@ import os
 import random
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
     from extension.signals.signals import Signals
+    from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
@@ -57,11 +59,20 @@ SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for
 
 
 class Forwarder:
-    """Everything put together for one execution environment. `opening` are the sinks, the fallback last."""
+    """Everything put together for one execution environment. `opening` are the sinks, the fallback last.
+
+    `secrets` are those that they refer to.
+    """
 
     def __init__(
-        self, extension: Extension, config: Config, opening: Sequence[Future[sinks.Sink]], variables: Mapping[str, str]
+        self,
+        extension: Extension,
+        config: Config,
+        opening: Sequence[Future[sinks.Sink]],
+        variables: Mapping[str, str],
+        secrets: Secrets | None = None,
     ) -> None:
+        self._secrets = secrets
         self._extension = extension
         self._config = config
         self._function = identify(extension.function, variables)._replace(tags=config.tags)
@@ -104,7 +115,10 @@ class Forwarder:
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            return Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+            delivery = Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+            if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
+                delivery.excluded_once_open = partial(_excluded, urls[at], is_fallback=at == len(config.sinks))
+            return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
@@ -291,6 +305,8 @@ class Forwarder:
         if self._signals is not None:
             self._signals.renew(self._environment_id)
             self._signals.account(self._ledger())  # what was counted before is not this environment's
+        if self._secrets is not None:
+            self._secrets.forget()
         self._fanout.renew()
 
     def _state(self) -> policy.State:
@@ -328,13 +344,16 @@ def forward(
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = [*config.sinks, *filter(None, [config.fallback])]
-    opening = sinks.start_opening(urls)
+    secrets = sinks.secrets_of(urls)
+    opening = sinks.start_opening(urls, secrets)
     problems = sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
-    forwarder = Forwarder(extension, config, opening, variables)
+    filled = [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)]
+    config = config._replace(sinks=tuple(filled[: len(config.sinks)]), fallback=config.fallback and filled[-1])
+    forwarder = Forwarder(extension, config, opening, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
     gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
@@ -360,6 +379,10 @@ def _signals(
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _excluded(url: sinks.SinkURL, opening: Future[sinks.Sink], *, is_fallback: bool) -> set[str]:
+    return sinks.excluded_kinds(sinks.known_by_now(url, opening), is_fallback=is_fallback)
 
 
 def _names(names: list[str]) -> list[str]:

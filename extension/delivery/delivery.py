@@ -13,7 +13,7 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from concurrent.futures import Future
 
     from extension.delivery.health import Health
@@ -53,6 +53,7 @@ class Delivery:
         self.name = name
         self.queue = queue
         self.health = health
+        self.excluded_once_open: Callable[[Future[Sink]], Collection[str]] | None = None  # where not known before
         self._overflow = overflow
         self._opening = opening
         self._clock = clock
@@ -324,6 +325,8 @@ class Delivery:
         if is_late:
             log("INFO", "sink is open now", sink=self.name)
         self.health.open()
+        if self.excluded_once_open is not None:
+            self._apply(self.queue.exclude(self.excluded_once_open(self._opening)))
         self.queue.set_limits(sink.limits)
         self._sending = Sending(sink, self._clock)
         self._wake()
