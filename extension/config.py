@@ -26,6 +26,7 @@ PREFIX = "FORWARDER_"
 MAY_REFER = frozenset({"FORWARDER_SINKS", "FORWARDER_FALLBACK", "FORWARDER_HEADERS"})  # to secrets
 MIB = 1 << 20
 TRY_OPENING_S = 2.0  # to open the sinks where a setting is wrong, so that all mistakes are told at once
+LEAST_CAP = 1 << 16
 MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
@@ -54,6 +55,7 @@ class Config(NamedTuple):
     flush: str
     flush_interval_s: float
     queue_bytes: int
+    max_bytes_per_minute: int
     strict: bool
     listen_host: str
     listen_port: int
@@ -84,6 +86,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         flush=reader.choice("FORWARDER_FLUSH", "adaptive", ("adaptive", "invocation", "interval")),
         flush_interval_s=reader.number("FORWARDER_FLUSH_INTERVAL_MS", 20_000, 100, 900_000) / 1000,
         queue_bytes=reader.number("FORWARDER_QUEUE_BYTES", _default_queue_bytes(variables), MIB, 1024 * MIB),
+        max_bytes_per_minute=reader.number("FORWARDER_MAX_BYTES_PER_MINUTE", 0, LEAST_CAP, 1 << 40),
         strict=reader.strict(),
         listen_host=reader.text("FORWARDER_LISTEN_HOST", subscription.HOST),
         listen_port=reader.number("FORWARDER_LISTEN_PORT", *subscription.PORT, never=subscription.RESERVED_PORT),

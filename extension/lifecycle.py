@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from extension.config import Config
+    from extension.delivery.cap import Cap
     from extension.intake.decoder import Line
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
+SELDOM_LEDGER_S = 900.0  # elsewhere, while there are invocations: a host may vanish without SHUTDOWN
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
@@ -93,6 +95,8 @@ class Forwarder:
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
         self._told_lost = False
+        self._ledger_due = elapsed() + SELDOM_LEDGER_S
+        self._told: dict[str, object] = {}  # by the last ledger
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
 
@@ -121,7 +125,8 @@ class Forwarder:
             return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
-        return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
+        deliveries = [make(at, fallback) for at in range(len(config.sinks))]
+        return Fanout(deliveries, fallback, elapsed, progress, _cap(config))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -154,6 +159,7 @@ class Forwarder:
         self._invocations.invoked(event.request_id)
         self._take(self._snapshot.restored())
         self._learn(event.function_arn)
+        self._tell_ledger_seldom()
         self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
@@ -248,13 +254,29 @@ class Forwarder:
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
+            self._tell_ledger_seldom()
 
     def _account(self) -> None:
-        """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
+        """Tell the ledger, on Managed Instances in a line, where a sink takes metrics in a record."""
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if not self._extension.invoked:
-            write(message="ledger", **self._ledger())
+            self._tell_ledger()
+
+    def _tell_ledger_seldom(self) -> None:
+        """Print the ledger where it is time: at the first invocation behind a freeze, or while one runs."""
+        if self._extension.invoked and elapsed() >= self._ledger_due:
+            self._ledger_due = elapsed() + SELDOM_LEDGER_S
+            self._tell_ledger()
+
+    def _tell_ledger(self) -> None:
+        """Print the ledger, unless the last one said the same."""
+        ledger = self._ledger()
+        # Each line of ours comes round, and is filtered.
+        told = {**ledger, "received": self._pipeline.received - self._pipeline.filtered, "filtered": 0}
+        if told != self._told:
+            self._told = told
+            write(message="ledger", **ledger)
 
     def _receive(self, lines: list[Line]) -> None:
         self._take(self._snapshot.take(lines))
@@ -326,6 +348,7 @@ class Forwarder:
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
+            **({"capped": self._fanout.capped} if self._config.max_bytes_per_minute else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -379,6 +402,15 @@ def _signals(
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _cap(config: Config) -> Cap | None:
+    """The bound on what sinks get in a minute; None, and nothing imported, where there is none."""
+    if not config.max_bytes_per_minute:
+        return None
+    from extension.delivery.cap import Cap  # noqa: PLC0415 - see above
+
+    return Cap(config.max_bytes_per_minute, elapsed)
 
 
 def _excluded(url: sinks.SinkURL, opening: Future[sinks.Sink], *, is_fallback: bool) -> set[str]:
