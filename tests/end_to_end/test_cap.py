@@ -31,7 +31,9 @@ async def test_the_rest_goes_to_the_fallback_or_is_counted(
     await lambda_.invoke("r2", *LINES[100:])
     assert await lambda_.shut_down() == 0
     texts = [(tmp_path / name).read_text() for name in ("a", "b")]
-    passed = [[one["record"] for one in map(json.loads, text.splitlines()) if one["type"] == "function"] for text in texts]
+    passed = [
+        [one["record"] for one in map(json.loads, text.splitlines()) if one["type"] == "function"] for text in texts
+    ]
     assert passed[0] == passed[1]
     assert CAP - 3000 < len("".join(passed[0])) + 300 * len(passed[0]) < 1.3 * CAP
     assert lambda_.ledger["capped"] == len(LINES) - len(passed[0])

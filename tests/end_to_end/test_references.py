@@ -80,7 +80,11 @@ async def test_what_refuses_shows_no_secret(
     services, variables = vault
     path = tmp_path / "fallback"
     with FaultServer(otherwise=Answer(403)) as server:
-        services.parameters = {"host": server.host, "url": f"{server.url}/{SECRET}", "dead": f"{SECRET}.invalid"}
+        services.parameters = {
+            "host": server.host,
+            "url": f"{server.url}/{SECRET}",
+            "dead": f"{SECRET.lower()}.invalid",
+        }
         await lambda_.start(
             FORWARDER_SINKS="http://${ssm:host}/x ${ssm:url} https://${ssm:dead}/x s3://${ssm:dead}",
             AWS_ENDPOINT_URL_S3=server.url,
@@ -104,7 +108,7 @@ async def test_a_service_that_is_late(lambda_: FakeLambda, vault: tuple[Vault, d
     services.first = [SLOW] * 1000
     with FaultServer() as server:
         services.secrets = {"url": f"{server.url}/?types=function"}
-        await lambda_.start(FORWARDER_SINKS="${secretsmanager:url}", **variables)
+        await lambda_.start(FORWARDER_SINKS="${secretsmanager:url}", FORWARDER_FLUSH_INTERVAL_MS="100", **variables)
         await lambda_.subscribe()
         await lambda_.invoke("r1", "one")
         services.first.clear()
