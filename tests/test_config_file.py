@@ -27,6 +27,7 @@ buffer_timeout_ms = 100
 flush = "interval"
 flush_interval_ms = 1000
 queue_bytes = 2000000
+max_bytes_per_minute = 100_000
 on_error = "strict"
 listen_host = "127.0.0.1"
 listen_port = 8080
@@ -52,6 +53,7 @@ VARIABLES = {
     "FORWARDER_FLUSH": "interval",
     "FORWARDER_FLUSH_INTERVAL_MS": "1000",
     "FORWARDER_QUEUE_BYTES": "2000000",
+    "FORWARDER_MAX_BYTES_PER_MINUTE": "100000",
     "FORWARDER_ON_ERROR": "strict",
     "FORWARDER_LISTEN_HOST": "127.0.0.1",
     "FORWARDER_LISTEN_PORT": "8080",
