@@ -157,11 +157,25 @@ def cold_start(figures: dict[str, Any]) -> list[Plot]:
     return [Plot("cold-start", "From exec, ms", figures["machine"], groups)]
 
 
+def scale(figures: dict[str, Any]) -> list[Plot]:
+    """What each sink costs in a month, a drawing for each fleet."""
+    return [
+        Plot(
+            f"cost-{number}",
+            f"US$ a month: {fleet}",
+            "list prices of us-east-1, November 2026",
+            {"": [Bar(name, value, "base" if "by Lambda" in name else "ours") for name, value in bars.items()]},
+        )
+        for number, (fleet, bars) in enumerate(figures["dollars"].items(), 1)
+    ]
+
+
 PLOTS: dict[str, Callable[[dict[str, Any]], list[Plot]]] = {
     "cold_start": cold_start,
     "overhead": overhead,
     "others": others,
     "throughput": throughput,
+    "scale": scale,
 }
 
 

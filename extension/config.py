@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from extension import config_file, headers, references, sink_url, sinks, subscription
 from extension.log import LEVELS
-from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from extension.references import Secret, Values
+    from extension.rules import Rules
     from extension.sinks import SinkURL
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
 KEY = re.compile(r"[a-z_0-9]{1,40}")
+MEMBERS = ("traceId", "initializationType", "memorySizeMB")  # of the key "lambda", on request
 DIGITS = re.compile(r"[0-9]+")
 
 
@@ -44,7 +45,11 @@ class ConfigError(Exception):
 
 
 class Config(NamedTuple):
-    """What the user asked for. Times are in seconds, sizes in bytes."""
+    """What the user asked for. Times are in seconds, sizes in bytes.
+
+    `types` are kinds of records, `unwanted_types` those of the platform that are left out nevertheless. `rules` are
+    texts by name; they are read when there is time, for to read them is to import what they ask for.
+    """
 
     sinks: tuple[SinkURL, ...]
     fallback: SinkURL | None
@@ -62,6 +67,11 @@ class Config(NamedTuple):
     otlp_listen: int
     log_level: str
     tags: Mapping[str, str]
+    unwanted_types: tuple[str, ...]
+    rules: Mapping[str, str]
+    join: str
+    enrich: tuple[str, ...]
+    summary: str
 
     @property
     def subscription(self) -> subscription.Subscription:
@@ -76,10 +86,11 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
     Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most.
     """
     reader = _Reader(variables)
+    types = reader.types("FORWARDER_TYPES")
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
-        types=reader.types("FORWARDER_TYPES"),
+        types=types.kinds,
         buffer_max_items=reader.number("FORWARDER_BUFFER_MAX_ITEMS", *subscription.MAX_ITEMS),
         buffer_max_bytes=reader.number("FORWARDER_BUFFER_MAX_BYTES", *subscription.MAX_BYTES),
         buffer_timeout_ms=reader.number("FORWARDER_BUFFER_TIMEOUT_MS", *subscription.TIMEOUT_MS),
@@ -93,14 +104,42 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=subscription.RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
+        unwanted_types=types.unwanted,
+        rules=reader.rules("FORWARDER_"),
+        join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
+        enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
+        summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
     )
     reader.check_names()
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
+        reader.try_rules(config)
         reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
+
+
+def read_rules(config: Config) -> list[Rules | None]:
+    """The rules that leave out records by what they say: those for all sinks, then each sink's own. Raises ConfigError.
+
+    Nothing is imported for them where there are none.
+    """
+    places = [(config.rules, ""), *((sinks.rules_of(url), url.place) for url in config.sinks)]
+    if not any(texts for texts, _ in places):
+        return [None] * len(places)
+    from extension.rules import BadRules, Rules  # noqa: PLC0415 - see above
+
+    found: list[Rules | None] = []
+    problems: list[str] = []
+    for texts, place in places:
+        try:
+            found.append(Rules(texts, place) if texts else None)
+        except BadRules as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
 
 
 def is_strict(variables: Mapping[str, str]) -> bool:
@@ -169,11 +208,24 @@ class _Reader:
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
+        if config.summary == "emf" and config.sinks and all(url.scheme not in {"logs", ""} for url in config.sinks):
+            place = self._place("FORWARDER_SUMMARY")
+            self.problems.append(
+                f"{place} is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+                " FORWARDER_SINKS, or json"
+            )
         if config.otlp_listen and config.sinks and not any(map(sinks.may_speak_otlp, config.sinks)):
             place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(
                 f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
             )
+
+    def try_rules(self, config: Config) -> None:
+        """What else is wrong, in rules. It imports what reads them: too slow where all is well."""
+        try:
+            read_rules(config)
+        except ConfigError as error:
+            self.problems += error.problems
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
@@ -199,9 +251,25 @@ class _Reader:
         names = {choice.lower(): choice for choice in choices}
         return self._read(name, default, f"one of {', '.join(choices)}", lambda text: names[text.lower()], None)
 
-    def types(self, name: str) -> tuple[str, ...]:
-        expected = f"some of {', '.join(KINDS)}, separated by commas"
-        return tuple(self._read(name, KINDS, expected, sink_url.parse_types, ","))
+    def types(self, name: str) -> sink_url.Types:
+        try:
+            text = self._text(name, ",")
+            return sink_url.parse_types(text) if text else sink_url.Types()
+        except sinks.BadSetting as error:
+            shown = f"is {text!r}" if HARMLESS.fullmatch(text) else "is something else"
+            self.problems.append(f"{self._place(name)} {shown}; {error}")
+            return sink_url.Types()
+
+    def rules(self, prefix: str) -> Mapping[str, str]:
+        return {name: text for name in sinks.RULES if (text := self._text(prefix + name.upper()))}
+
+    def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        names = {choice.lower(): choice for choice in choices}
+
+        def convert(text: str) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(names[part.strip().lower()] for part in text.split(",")))
+
+        return self._read(name, (), f"some of {', '.join(choices)}, separated by commas", convert, ",")
 
     def tags(self, name: str) -> Mapping[str, str]:
         expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"
@@ -232,6 +300,10 @@ class _Reader:
         for url in urls:
             if fallback is not None and sink_url.is_same(url, fallback):
                 self.problems.append(f"{fallback.place} is {url.place} again; expected another sink")
+        if fallback is not None and sinks.rules_of(fallback):
+            self.problems.append(
+                f"{fallback.place}: expected none of {'=, '.join(sinks.RULES)}=; what sinks hand off comes there whole"
+            )
 
     def _sink_url(self, url: str, place: str) -> SinkURL | None:
         """A sink URL with what other settings say of it."""
@@ -242,7 +314,7 @@ class _Reader:
             return None
         except _Noted:
             return None
-        types: Sequence[str] = KINDS
+        types = sink_url.Types()
         try:
             if (named := target.parameters.get("types")) is not None:
                 types = sink_url.parse_types(named)
@@ -251,7 +323,8 @@ class _Reader:
         parsed, secrets = self._headers(target.parameters.get("headers"), place)
         secrets = [*references.secrets_in(url), *secrets]
         return target._replace(
-            types=types,
+            types=types.kinds,
+            unwanted_types=types.unwanted,
             headers=parsed,
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
             secrets=secrets,

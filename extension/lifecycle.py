@@ -15,13 +15,13 @@ import random
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
 from extension import policy, sinks
 from extension.clock import elapsed
-from extension.config import ConfigError
+from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
 from extension.delivery.disk import Disk
 from extension.delivery.fanout import Fanout
@@ -32,17 +32,19 @@ from extension.delivery.queue import Queue
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
+from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
-from extension.lambda_api.function import identify
 from extension.log import describe, log, write
-from extension.pipeline import filter as filters
 from extension.pipeline.correlate import Correlate
+from extension.pipeline.filter import Filter, but_our_own
+from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
+from extension.pipeline.starts import Starts
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.config import Config
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.pipeline.join import Join
+    from extension.rules import Rules
     from extension.signals.signals import Signals
     from extension.sinks._secrets import Secrets
 
@@ -61,9 +65,10 @@ SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for
 
 
 class Forwarder:
-    """Everything put together for one execution environment. `opening` are the sinks, the fallback last.
+    """Everything put together for one execution environment.
 
-    `secrets` are those that they refer to.
+    `opening` are the sinks, the fallback last; `rules` are those for all sinks, then each sink's own; `secrets` are
+    what sinks refer to.
     """
 
     def __init__(
@@ -71,26 +76,35 @@ class Forwarder:
         extension: Extension,
         config: Config,
         opening: Sequence[Future[sinks.Sink]],
+        rules: Sequence[Rules | None],
         variables: Mapping[str, str],
         secrets: Secrets | None = None,
     ) -> None:
         self._secrets = secrets
         self._extension = extension
         self._config = config
-        self._function = identify(extension.function, variables)._replace(tags=config.tags)
+        self._function = functions.identify(extension.function, variables)._replace(
+            tags=config.tags, more=functions.more(config.enrich, variables)
+        )
         self._environment_id = os.urandom(8).hex()
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
+        self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
+        self._join = _join(extension, config)
+        self._letting_go: asyncio.TimerHandle | None = None
+        starts = Starts(traces="traceId" in config.enrich)
         self._pipeline = Pipeline(
-            Correlate(in_order=extension.invoked),
-            [filters.by_type(config.types)] * (set(config.types) != set(KINDS)) + [filters.but_our_own],
+            Correlate(in_order=extension.invoked, note=starts.note),
+            [step for step in (but_our_own, self._filter, self._join) if step is not None],
             itertools.count(),
             self._signals,
+            told=starts.of,
+            phase=INIT,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
-        self._fanout = self._compose(opening)
+        self._fanout = self._compose(opening, rules[1:])
         self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
@@ -100,7 +114,7 @@ class Forwarder:
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
 
-    def _compose(self, opening: Sequence[Future[sinks.Sink]]) -> Fanout:
+    def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
         urls = [*config.sinks, *filter(None, [config.fallback])]
@@ -108,7 +122,7 @@ class Forwarder:
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
 
-        def make(at: int, fallback: Delivery | None) -> Delivery:
+        def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
                 config.queue_bytes // len(urls),
                 sinks.Limits(),
@@ -119,13 +133,14 @@ class Forwarder:
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            delivery = Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+            delivery = Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select)
             if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
                 delivery.excluded_once_open = partial(_excluded, urls[at], is_fallback=at == len(config.sinks))
             return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
-        deliveries = [make(at, fallback) for at in range(len(config.sinks))]
+        own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
+        deliveries = [make(at, fallback, select) for at, select in enumerate(own)]
         return Fanout(deliveries, fallback, elapsed, progress, _cap(config))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
@@ -138,6 +153,7 @@ class Forwarder:
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             if self._snapshot.told:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
+            self._release()
             self._snapshot.may_be_taken()
             async for event in events(self._extension):
                 try:
@@ -163,11 +179,11 @@ class Forwarder:
         self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
-            self._fanout.flush_soon()
+            self._flush_soon()
         decision = self._policy.decide(state, event.deadline - time.time())
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if decision.hold and not await self._hold(event):
-            self._fanout.flush_soon()
+            self._flush_soon()
 
     async def _hold(self, event: Invoke) -> bool:
         """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
@@ -180,6 +196,7 @@ class Forwarder:
         now = asyncio.get_running_loop().time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
+        self._release()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
         return True
@@ -215,7 +232,7 @@ class Forwarder:
         # 1. What is here leaves while the rest still comes.
         self._take(self._snapshot.restored())
         self._fanout.retry_now()
-        self._fanout.flush_soon()
+        self._flush_soon()
         # 2. The last platform.report is made only after the last /next; handlers of SIGTERM print even later.
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, plan.report)
@@ -223,6 +240,7 @@ class Forwarder:
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
         # 3. Records of our own.
+        self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
@@ -234,6 +252,7 @@ class Forwarder:
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
         self._listener.finish()
+        self._release("close")
         self._fanout.end(keeps_disk=plan.keeps_disk)
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
@@ -250,7 +269,7 @@ class Forwarder:
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
-                self._fanout.flush_soon()
+                self._flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
@@ -258,6 +277,7 @@ class Forwarder:
 
     def _account(self) -> None:
         """Tell the ledger, on Managed Instances in a line, where a sink takes metrics in a record."""
+        self._release()  # what is held back has no place in it
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if not self._extension.invoked:
@@ -265,8 +285,9 @@ class Forwarder:
 
     def _tell_ledger_seldom(self) -> None:
         """Print the ledger where it is time: at the first invocation behind a freeze, or while one runs."""
-        if self._extension.invoked and elapsed() >= self._ledger_due:
+        if self._extension.invoked and elapsed() >= self._ledger_due and not self._snapshot.holding:
             self._ledger_due = elapsed() + SELDOM_LEDGER_S
+            self._release()  # as above
             self._tell_ledger()
 
     def _tell_ledger(self) -> None:
@@ -286,12 +307,33 @@ class Forwarder:
         self._invocations.observe(lines)
         try:
             self._fanout.offer(self._pipeline(lines))
+            if self._join is not None and self._join.is_holding:
+                self._let_go_soon(self._join)
         except Exception as error:  # noqa: BLE001 - one line must not cost the others
             for line in lines if len(lines) > 1 else ():
                 self._take([line])
             if len(lines) == 1:
                 broken = lines[0]._replace(fault=f"internal error: {type(error).__name__}")
                 self._fanout.offer(self._pipeline([broken]))
+
+    def _let_go_soon(self, join: Join) -> None:
+        """See to it that nothing is held back for long."""
+        if self._letting_go is None:
+            self._letting_go = asyncio.get_running_loop().call_later(join.hold_s, self._let_go, join)
+
+    def _let_go(self, join: Join) -> None:
+        self._letting_go = None
+        self._fanout.offer(self._pipeline.release("due"))
+        if join.is_holding:
+            self._let_go_soon(join)
+
+    def _release(self, when: Literal["flush", "close"] = "flush") -> None:
+        """Have the steps let go of what they hold back, before it is flushed or at the end."""
+        self._fanout.offer(self._pipeline.release(when))
+
+    def _flush_soon(self) -> None:
+        self._release()
+        self._fanout.flush_soon()
 
     def _listen_for_exports(self) -> OtlpEndpoint | None:
         """What takes the exports of programs in this environment, where the user asks for it; else not an import."""
@@ -349,6 +391,8 @@ class Forwarder:
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
             **({"capped": self._fanout.capped} if self._config.max_bytes_per_minute else {}),
+            **(self._filter.account if self._filter is not None else {}),
+            "joined": self._join.joined if self._join is not None else 0,
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -369,14 +413,21 @@ def forward(
     urls = [*config.sinks, *filter(None, [config.fallback])]
     secrets = sinks.secrets_of(urls)
     opening = sinks.start_opening(urls, secrets)
-    problems = sinks.wait_opened(urls, opening, until)
+    rules, problems = [], []
+    try:
+        rules = read_rules(config)
+    except ConfigError as error:
+        problems = error.problems
+    problems += sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
-    filled = [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)]
-    config = config._replace(sinks=tuple(filled[: len(config.sinks)]), fallback=config.fallback and filled[-1])
-    forwarder = Forwarder(extension, config, opening, variables, secrets)
+    if secrets is not None:
+        filled = [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)]
+        config = config._replace(sinks=tuple(filled[: len(config.sinks)]), fallback=config.fallback and filled[-1])
+        rules = read_rules(config)  # those of URLs that are secrets
+    forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
     gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
@@ -384,12 +435,19 @@ def forward(
     runner.run(forwarder.run(listening, until - time.monotonic()))
 
 
+def _filter(
+    kinds: Collection[str], types: Collection[str], rules: Rules | None, *, stamped: bool = False
+) -> Filter | None:
+    """What leaves out records, where anything is to be left out."""
+    return Filter(kinds, types, rules, stamped=stamped) if kinds or types or rules else None
+
+
 def _signals(
     extension: Extension, config: Config, function_name: str, environment_id: str, variables: Mapping[str, str]
 ) -> Signals | None:
-    """What derives metrics and spans, as far as sinks take them; None, and nothing imported, where none does."""
+    """What derives metrics and spans, as far as sinks take them, and summaries; None, and no import, without these."""
     wanted = {signal for url in config.sinks for signal in sinks.signals_of(url)} - {"logs"}
-    if not wanted:
+    if not wanted and config.summary == "none":
         return None
     from extension.signals.signals import Signals  # noqa: PLC0415 - see above
 
@@ -399,6 +457,8 @@ def _signals(
         temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
         traces="traces" in wanted,
         invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
+        summary=config.summary,
+        has_lines="function" in config.types,
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
@@ -414,7 +474,23 @@ def _cap(config: Config) -> Cap | None:
 
 
 def _excluded(url: sinks.SinkURL, opening: Future[sinks.Sink], *, is_fallback: bool) -> set[str]:
-    return sinks.excluded_kinds(sinks.known_by_now(url, opening), is_fallback=is_fallback)
+    """The kinds that a sink does not get whose URL, a secret, came late. Raises BadSetting for rules in it."""
+    filled = sinks.known_by_now(url, opening)
+    if sinks.rules_of(filled) or filled.unwanted_types:
+        raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
+    return sinks.excluded_kinds(filled, is_fallback=is_fallback)
+
+
+def _join(extension: Extension, config: Config) -> Join | None:
+    """What puts stack traces together, where the user asks for it; else not an import.
+
+    Not on Managed Instances: a line of plain text names no request there, and lines of several come in turn.
+    """
+    if config.join != "traces" or not extension.invoked:
+        return None
+    from extension.pipeline.join import HOLD_S, MAX_HOLD_S, Join  # noqa: PLC0415 - see above
+
+    return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
 
 
 def _names(names: list[str]) -> list[str]:

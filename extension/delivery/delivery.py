@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from extension.delivery.chunk import Chunk
 from extension.delivery.queue import Forget, HandOff, Reload, Send, Spill, View
@@ -13,7 +13,7 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.delivery.health import Health
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+
+class Select(Protocol):
+    """Which of the records that are offered a sink is to get."""
+
+    @property
+    def account(self) -> Mapping[str, object]:
+        """What the ledger says of it, beside what it says of the sink."""
+        ...
+
+    def __call__(self, records: Sequence[Record], /) -> Sequence[Record]:
+        """Those that the sink is to get, in order. It never raises."""
+        ...
+
+
 FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
 NOT_DELIVERED = "not delivered before SHUTDOWN"
@@ -36,7 +50,8 @@ RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process le
 class Delivery:
     """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
-    `opening` is awaited once, in the background; where it fails, everything is handed off or dropped.
+    `opening` is awaited once, in the background; where it fails, everything is handed off or dropped. Of what is
+    offered, `select` returns what this sink is to get; the rest is excluded.
     """
 
     def __init__(
@@ -49,6 +64,7 @@ class Delivery:
         clock: Callable[[], float],
         progress: Progress,
         fallback: Delivery | None = None,
+        select: Select | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -59,6 +75,7 @@ class Delivery:
         self._clock = clock
         self._progress = progress
         self._fallback = fallback
+        self._select = select
         self._sending: Sending | None = None
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
@@ -79,10 +96,21 @@ class Delivery:
         arrival = self.queue.oldest_arrival
         return self._clock() - arrival if arrival is not None else 0.0
 
+    @property
+    def account(self) -> dict[str, object]:
+        """The ledger's entry: what became of every record."""
+        return {**self.queue.account, **(self._select.account if self._select is not None else {})}
+
     # What comes in
 
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
+        if self._select is not None:
+            selected = self._select(chunk.records)
+            self.queue.excluded += len(chunk.records) - len(selected)
+            if not selected:
+                return
+            chunk = Chunk(selected, chunk.arrived)
         self._apply(self.queue.offer(chunk))
         self._wake()
 
@@ -317,6 +345,8 @@ class Delivery:
         is_late = not self._opening.done()
         try:
             sink = await asyncio.wrap_future(self._opening)
+            if self.excluded_once_open is not None:
+                self._apply(self.queue.exclude(self.excluded_once_open(self._opening)))
         except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
             log("ERROR", "sink cannot be opened; it gets nothing", sink=self.name, reason=describe(error))
             self._apply(self.queue.refuse("the sink cannot be opened"))
@@ -325,8 +355,6 @@ class Delivery:
         if is_late:
             log("INFO", "sink is open now", sink=self.name)
         self.health.open()
-        if self.excluded_once_open is not None:
-            self._apply(self.queue.exclude(self.excluded_once_open(self._opening)))
         self.queue.set_limits(sink.limits)
         self._sending = Sending(sink, self._clock)
         self._wake()

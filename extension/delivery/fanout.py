@@ -202,4 +202,4 @@ class Fanout:
 
     def account(self) -> dict[str, object]:
         """What became of every record, by sink."""
-        return {delivery.name: delivery.queue.account for delivery in self._all}
+        return {delivery.name: delivery.account for delivery in self._all}

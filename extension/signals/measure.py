@@ -22,7 +22,7 @@ SPANS = {
     "extensionOverhead": "aws.lambda.extension_overhead",
 }
 # Of the ledger, and of each sink in it; the latter with the names of their metrics.
-TOTALS = ("received", "added", "filtered")
+TOTALS = ("received", "added", "filtered", "joined")
 SINKS = {"delivered": "delivered", "fellBack": "fell_back", "excluded": "excluded", "restored": "restored"}
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from extension.references import Secret, Values
     from extension.sinks._secrets import Secrets
 
-COMMON_PARAMETERS = frozenset({"types"})
+RULES = ("min_level", "include", "exclude")  # what leaves out records by what they say, as parameters of every sink
+COMMON_PARAMETERS = frozenset({"types", *RULES})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
 OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KINDS}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
@@ -166,7 +167,8 @@ class SinkURL(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need.
 
     `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
-    as in "sink 2 of FORWARDER_SINKS". `query` is as it stands in the URL; `load` leaves what an intake gets of it.
+    as in "sink 2 of FORWARDER_SINKS". `types` are kinds of records, `unwanted_types` those of the platform that are
+    left out nevertheless. `query` is as it stands in the URL; `load` leaves what an intake gets of it.
 
     Where URL or headers refer to `secrets`, numbers stand in for them, and a URL that begins with one has no scheme;
     `fill` gives what it is with their values, and what of it must not be shown, or raises BadSettings.
@@ -178,6 +180,7 @@ class SinkURL(NamedTuple):
     path: str
     parameters: Mapping[str, str]
     types: Sequence[str] = KINDS
+    unwanted_types: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
     place: str = "the sink"
@@ -247,6 +250,11 @@ def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
         excluded.add("metric" if temporality_of(target) == "cumulative" else "total")
         excluded |= set() if speaks_otlp(target) else set(BODY_KINDS)
     return excluded | (set(KINDS) - set(target.types))
+
+
+def rules_of(target: SinkURL) -> dict[str, str]:
+    """The texts of the rules that a sink has of its own, by name."""
+    return {name: target.parameters[name] for name in RULES if name in target.parameters}
 
 
 def known() -> list[str]:

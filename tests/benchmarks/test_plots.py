@@ -29,6 +29,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "rows": [["this layer", "1", "2", "3", "4"], ["bare", "1", "", "", ""]],
         "stored": [["rotel", "1", "2", "3", "4"]],
     },
+    "scale": {"dollars": {"10 environments": {"s3": 1.0, "CloudWatch Logs, by Lambda": 2.0}}},
     "throughput": {name: [["x", COST, 1.0]] for name in ("sinks", "invocations", "sizes", "counts")},
 }
 

@@ -108,8 +108,8 @@ def _miscounted(run: Run) -> Iterator[str]:
     for ledger in ledgers:
         [sink] = ledger["sinks"].values()
         delivered += sink["delivered"]
-        left_out = ledger["filtered"] + ledger.get("capped", 0) + sink["excluded"]
-        came = ledger["received"] + ledger["added"] + sink["restored"] - left_out
+        came = ledger["received"] + ledger["added"] + sink["restored"]
+        came -= ledger["filtered"] + ledger["joined"] + ledger.get("capped", 0) + sink["excluded"]
         ended = sink["delivered"] + sink["fellBack"] + sum(sink["dropped"].values()) + sink["pending"]
         if came != ended:
             yield f"ledger does not balance: {came} came, {ended} ended: {ledger}"
