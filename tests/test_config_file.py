@@ -32,6 +32,11 @@ on_error = "strict"
 listen_host = "127.0.0.1"
 listen_port = 8080
 log_level = "DEBUG"
+min_level = "WARN"
+include = "a+"
+exclude = ["level=DEBUG", "b+"]
+join = "traces"
+enrich = ["traceId", "memorySizeMB"]
 
 [headers]
 Api-Key = "x: y"
@@ -58,6 +63,11 @@ VARIABLES = {
     "FORWARDER_LISTEN_HOST": "127.0.0.1",
     "FORWARDER_LISTEN_PORT": "8080",
     "FORWARDER_LOG_LEVEL": "DEBUG",
+    "FORWARDER_MIN_LEVEL": "WARN",
+    "FORWARDER_INCLUDE": "a+",
+    "FORWARDER_EXCLUDE": "level=DEBUG\nb+",
+    "FORWARDER_JOIN": "traces",
+    "FORWARDER_ENRICH": "traceId,memorySizeMB",
     "FORWARDER_HEADERS": "Api-Key: x: y",
     "FORWARDER_TAGS": "team=shop,stage=prod",
     "vendor": "Authorization: Bearer t",

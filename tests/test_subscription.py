@@ -70,17 +70,19 @@ def test_what_has_the_first_say_is_read_first(name: str) -> None:
 def test_nothing_dear_is_imported_before_the_subscription() -> None:
     """When the request to subscribe comes, neither `re` nor `urllib` nor `typing` has been imported."""
     with socket.create_server(("127.0.0.1", 0)) as api:
-        api.settimeout(20.0)
+        api.settimeout(40.0)
         command = [sys.executable, "-I", "-S", "-X", "importtime", "-c", PROGRAM, str(ROOT)]
         host, port = api.getsockname()
         variables = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{port}", "FORWARDER_SINKS": "file:///dev/null"}
-        process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
-        with api.accept()[0] as registering:
-            registering.recv(65_536)
-            registering.sendall(REGISTERED)
-        with api.accept()[0] as subscribing:
-            assert b"/telemetry" in subscribing.recv(65_536)
-            process.kill()
+        with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                with api.accept()[0] as registering:
+                    registering.recv(65_536)
+                    registering.sendall(REGISTERED)
+                with api.accept()[0] as subscribing:
+                    assert b"/telemetry" in subscribing.recv(65_536)
+            finally:
+                process.kill()
             said = process.communicate(timeout=20)[1]
     imported = set(re.findall(r"\| +([\w.]+)$", said, re.MULTILINE))
     assert "extension.subscription" in imported
