@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SERVICES = {module.SERVICE: module for module in (_secretsmanager, _ssm)}
 CALL_S = 3.0
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.2, 10.0  # between tries while a service does not answer
+SEND_SHARE = 0.5  # of the time for a batch that is left to the sink, whatever becomes of the secrets
 AGAIN_S = 60.0  # before secrets that were refused are fetched once more
 
 
@@ -60,7 +61,7 @@ class Secrets:
 
     def forget(self) -> None:
         """The environment is a copy of a snapshot: what is known may be old."""
-        self._is_stale = True
+        self._is_stale, self._fetched_at = True, -AGAIN_S
 
     def after_restore(self, known: Values, until: float) -> Values:
         """The secrets, fetched again by the monotonic time `until` where they may be old; else those that are known."""
@@ -74,8 +75,8 @@ class Secrets:
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
             return known
         try:
-            is_due = self._is_stale or self._clock() - self._fetched_at >= AGAIN_S
-            if (self._values is known and must and is_due) or self._is_stale:
+            is_due = self._clock() - self._fetched_at >= AGAIN_S
+            if is_due and (self._is_stale or (must and self._values is known)):
                 self._fetched_at = self._clock()
                 found: dict[Secret, str | BadReference] = {}
                 self._fetch(found, until)
@@ -149,12 +150,13 @@ class SecretSink:
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch, once more where newer secrets may make it welcome. Raises as the sink does."""
         until = time.monotonic() + timeout_s
-        self._renew(self._secrets.after_restore(self._values, until))
+        fetched_by = until - timeout_s * SEND_SHARE
+        self._renew(self._secrets.after_restore(self._values, fetched_by))
         try:
             return self._send(batch, until)
         except Refused as error:
             is_denied = error.scope is Scope.EVERYTHING
-            if not is_denied or not self._renew(self._secrets.after_refusal(self._values, until)):
+            if not is_denied or not self._renew(self._secrets.after_refusal(self._values, fetched_by)):
                 raise
         return self._send(batch, until)
 

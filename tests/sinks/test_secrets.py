@@ -341,6 +341,26 @@ def test_after_a_restore_secrets_are_fetched_again(vault: Vault) -> None:
     assert intake.seen == ["new"]
 
 
+def test_a_service_that_is_down_after_a_restore_is_not_asked_for_every_batch(vault: Vault) -> None:
+    """It is asked again a minute later, and then what it has is in use."""
+    vault.secrets = {"key": "old"}
+    intake = Intake("old")
+    with FaultServer(intake) as server:
+        clock = [0.0]
+        sink, secrets = secret_sink(clock, FORWARDER_SINKS=server.url, FORWARDER_HEADERS="Key: ${secretsmanager:key}")
+        secrets.forget()
+        vault.first = [Answer(500)]
+        for clock[0] in (1.0, 2.0, 59.0):
+            sink.send(batch(line(1)), 5.0)
+        calls = len(vault.calls)
+        intake.key = vault.secrets["key"] = "new"
+        clock[0] = 1.0 + AGAIN_S
+        sink.send(batch(line(1)), 5.0)
+        sink.close()
+    assert calls == 1
+    assert intake.seen == ["old"] * 3 + ["new"]
+
+
 @pytest.mark.parametrize("gone", ["missing", "down", "no header"])
 def test_what_there_is_goes_on_where_there_is_nothing_newer(vault: Vault, gone: str) -> None:
     """Fetched again in vain, or a value that cannot be used, the secrets at hand stay in use."""
