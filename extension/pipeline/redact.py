@@ -70,10 +70,10 @@ class Redact:
         return [(piece._replace(body=body), {"redacted": count} if count else None) for piece, body, count in found]
 
     def _suspects(self, record: Record) -> bool:
-        if not self._is_harmless(record.request_id):
+        if record.type == BROKEN_TYPE:  # whose text may have been cut in the middle of a secret
             return True
         try:
-            return self._redactor.suspects(record.line, record.content)
+            return not self._is_harmless(record.request_id) or self._redactor.suspects(record.line)
         except Exception:  # noqa: BLE001 - then it is looked at more closely, where the same fault is told
             return True
 

@@ -157,10 +157,9 @@ def test_what_is_redacted_stays_as_it_is(case: tuple[bytes, str]) -> None:
 @given(planted())
 def test_what_is_cleared_at_a_glance_has_nothing_in_it(case: tuple[bytes, str]) -> None:
     """Of no line with a secret does the first look say that there is none, with expressions and without."""
-    content = orjson.loads(case[0])["record"]
     for redactor in (EVERYTHING, PRESETS_ALONE):
         count = redactor.line(case[0])[1]
-        assert redactor.suspects(case[0], content) or not count
+        assert redactor.suspects(case[0]) or not count
 
 
 @given(VALUES, st.sampled_from([EVERYTHING, PRESETS_ALONE]))
@@ -281,11 +280,11 @@ def test_broken_lines_are_redacted(redactor: Redactor) -> None:
 
 def test_half_of_a_secret_at_a_cut_does_not_pass() -> None:
     """Of a line that was too long, what is next to the cut goes with it: it may be the first half of a secret."""
-    decoder = Decoder(max_line=1000)
+    text = b"ten bytes " * 9 + b"the card is 4111 1111 1111"
     run = Run()
-    lines = decoder.feed(b"x" * 900 + b" the card is 4111 1111 1111 " + b"1" * 5000 + b"\n")
-    [record] = run.pipeline([one._replace(text=one.text[:927], cut=5000) for one in lines])
-    assert orjson.loads(record.line)["record"] == "x" * 900 + "... (5000 bytes cut)" or b"4111" not in record.line
+    lines = [one._replace(text=text, cut=5000) for one in Decoder(max_line=100).feed(b"x" * 200 + b"\n")]
+    [record] = run.pipeline(lines)
+    assert orjson.loads(record.line)["record"] == "ten bytes " * 7 + "ten ... (5000 bytes cut)"
 
 
 # What cannot be looked through
@@ -305,9 +304,10 @@ def nested(value: object, depth: int) -> str:
         ("\\u005c" + "u005c" * 12 + "u0040", "nested too deeply"),
         (["anna@example.com", *[1] * 40_000], "too many values"),
         (json.dumps(["anna@example.com", *[1] * 40_000]), "too many values"),
+        ("anna@example.com" + "\\\\" * 40_000, "too many escapes"),
         ('{"mail":"anna@example.com","a":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
     ],
-    ids=["quoted", "escaped", "values", "values in text", "brackets"],
+    ids=["quoted", "escaped", "values", "values in text", "backslashes", "brackets"],
 )
 def test_what_cannot_be_looked_through_does_not_pass(came: object, reason: str) -> None:
     """Its place is taken by a record that says why, with its time, type and request id; the ledger counts it."""
