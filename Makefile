@@ -5,7 +5,7 @@ LAMBDA := dist/telemetry-forwarder-$(ARCH).zip
 LOCAL := dist/telemetry-forwarder-$(ARCH)-local.zip
 LAYER := $(or $(wildcard $(LAMBDA)),$(LOCAL))
 SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name '*.sh' -o -name '*.c') \
-	requirements/build.txt requirements/layer.txt requirements/sources.txt requirements/toolchain.txt
+	$(addprefix requirements/,build.txt layer.txt sources.txt toolchain.txt re2.txt re2-sources.txt)
 
 demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it
 	.venv/bin/python -m simulator --demo
@@ -47,11 +47,12 @@ build-ForwarderLayer:  ## called by `sam build`, which takes the layer for Lambd
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
-	cd requirements && for name in layer build dev integration toolchain; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	cd requirements && for name in layer build dev integration toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
 		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
 
-sources:  ## pin Debian's newest source packages for the portable CPython
-	layer/sources.sh --newest >requirements/sources.new && mv requirements/sources.new requirements/sources.txt
+sources:  ## pin Debian's newest source packages for the portable CPython and RE2
+	for name in sources re2-sources; do layer/sources.sh --newest requirements/$$name.txt >requirements/$$name.new && \
+		mv requirements/$$name.new requirements/$$name.txt || exit 1; done
 
 clean:
 	rm -rf .venv .work dist

@@ -73,7 +73,8 @@ build_local() {
 build_lambda() {
     native=$(layer/toolchain.sh "$host" "$toolchains")
     target=$(layer/toolchain.sh "$arch" "$toolchains")
-    layer/freeze.sh "$native/python/bin/python3.13" "$out" "$arch" "$target"
+    re2=$(layer/re2.sh "$arch" "$toolchains" "$target")
+    layer/freeze.sh "$native/python/bin/python3.13" "$out" "$arch" "$target" "$re2"
 }
 
 build_docker() {

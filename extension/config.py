@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from extension import headers, redaction, sink_url, sinks
 from extension.log import LEVELS
-from extension.records import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.sinks import SinkURL
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ MAX_TAGS = 1024  # characters: they are in every record
 MAX_HELD_BUFFER_MS = 100  # an invocation that is held is billed for it
 # Words and numbers; a URL, a header or the like in the wrong place is not shown.
 HARMLESS = re.compile(r"[\w.,+ -]{1,40}")
+MEMBERS = ("traceId", "initializationType", "memorySizeMB")  # of the key "lambda", on request
 DIGITS = re.compile(r"[0-9]+")
 
 
@@ -40,7 +42,11 @@ class ConfigError(Exception):
 
 
 class Config(NamedTuple):
-    """What the user asked for. Times are in seconds, sizes in bytes."""
+    """What the user asked for. Times are in seconds, sizes in bytes.
+
+    `types` are kinds of records, `unwanted_types` those of the platform that are left out nevertheless. `rules` are
+    texts by name; they are read when there is time, for to read them is to import what they ask for.
+    """
 
     sinks: tuple[SinkURL, ...]
     fallback: SinkURL | None
@@ -57,17 +63,24 @@ class Config(NamedTuple):
     otlp_listen: int
     log_level: str
     tags: Mapping[str, str]
+    unwanted_types: tuple[str, ...]
+    rules: Mapping[str, str]
+    join: str
+    enrich: tuple[str, ...]
+    summary: str
     redaction: redaction.Redaction
     otlp_unredacted: bool
+    sample: Sampling | None
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
     """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
     reader = _Reader(variables)
+    types = reader.types("FORWARDER_TYPES")
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
-        types=reader.types("FORWARDER_TYPES"),
+        types=types.kinds,
         buffer_max_items=reader.number("FORWARDER_BUFFER_MAX_ITEMS", 1000, 1000, 10_000),
         buffer_max_bytes=reader.number("FORWARDER_BUFFER_MAX_BYTES", 262_144, 262_144, MIB),
         buffer_timeout_ms=reader.number("FORWARDER_BUFFER_TIMEOUT_MS", 25, 25, 30_000),
@@ -80,17 +93,46 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         otlp_listen=reader.number("FORWARDER_OTLP_LISTEN", 0, 1, 65_535, never=RESERVED_PORT),
         log_level=reader.choice("FORWARDER_LOG_LEVEL", "INFO", LEVELS),
         tags=reader.tags("FORWARDER_TAGS"),
+        unwanted_types=types.unwanted,
+        rules=reader.rules("FORWARDER_"),
+        join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
+        enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
+        summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
         redaction=reader.redaction(),
         otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
+        sample=reader.sample("FORWARDER_SAMPLE"),
     )
     reader.check_names()
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
+        reader.try_rules(config)
         reader.problems += redaction.compile_problems(config.redaction)
         reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
+
+
+def read_rules(config: Config) -> list[Rules | None]:
+    """The rules that leave out records by what they say: those for all sinks, then each sink's own. Raises ConfigError.
+
+    Nothing is imported for them where there are none.
+    """
+    places = [(config.rules, ""), *((sinks.rules_of(url), url.place) for url in config.sinks)]
+    if not any(texts for texts, _ in places):
+        return [None] * len(places)
+    from extension.rules import BadRules, Rules  # noqa: PLC0415 - see above
+
+    found: list[Rules | None] = []
+    problems: list[str] = []
+    for texts, place in places:
+        try:
+            found.append(Rules(texts, place) if texts else None)
+        except BadRules as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
 
 
 def is_strict(variables: Mapping[str, str]) -> bool:
@@ -131,12 +173,29 @@ class _Reader:
                 " with FORWARDER_FLUSH=invocation, which holds invocations for so long"
             )
 
+        if config.summary == "emf" and config.sinks and all(url.scheme != "logs" for url in config.sinks):
+            self.problems.append(
+                "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+                " FORWARDER_SINKS, or json"
+            )
+        for url in config.sinks if config.sample is not None else ():
+            if "sample" in url.parameters:
+                self.problems.append(f"{url.place} has sample= beside FORWARDER_SAMPLE; expected one of them")
+        if config.fallback is not None and "sample" in config.fallback.parameters:
+            self.problems.append("FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take")
+
         if config.otlp_listen and config.sinks and not any(map(sinks.speaks_otlp, config.sinks)):
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but no sink takes what comes there; expected one of otlp+https:// in"
                 " FORWARDER_SINKS"
             )
 
+    def try_rules(self, config: Config) -> None:
+        """What else is wrong, in rules. It imports what reads them: too slow where all is well."""
+        try:
+            read_rules(config)
+        except ConfigError as error:
+            self.problems += error.problems
         if config.otlp_listen and config.redaction and not config.otlp_unredacted:
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
@@ -167,8 +226,25 @@ class _Reader:
         names = {choice.lower(): choice for choice in choices}
         return self._read(name, default, f"one of {', '.join(choices)}", lambda text: names[text.lower()])
 
-    def types(self, name: str) -> tuple[str, ...]:
-        return tuple(self._read(name, KINDS, f"some of {', '.join(KINDS)}, separated by commas", sink_url.parse_types))
+    def types(self, name: str) -> sink_url.Types:
+        try:
+            text = self._text(name)
+            return sink_url.parse_types(text) if text else sink_url.Types()
+        except sinks.BadSetting as error:
+            shown = f"is {text!r}" if HARMLESS.fullmatch(text) else "is something else"
+            self.problems.append(f"{name} {shown}; {error}")
+            return sink_url.Types()
+
+    def rules(self, prefix: str) -> Mapping[str, str]:
+        return {name: text for name in sinks.RULES if (text := self._text(prefix + name.upper()))}
+
+    def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        names = {choice.lower(): choice for choice in choices}
+
+        def convert(text: str) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(names[part.strip().lower()] for part in text.split(",")))
+
+        return self._read(name, (), f"some of {', '.join(choices)}, separated by commas", convert)
 
     def tags(self, name: str) -> Mapping[str, str]:
         expected = f"name=value pairs, separated by commas, {MAX_TAGS} characters at most"
@@ -188,6 +264,13 @@ class _Reader:
         self.problems += problems
         return found
 
+    def sample(self, name: str) -> Sampling | None:
+        if not self._text(name):
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        return self._read(name, None, sampling.EXPECTED, sampling.parse)
+
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()
         if most is not None and len(urls) > most:
@@ -204,6 +287,10 @@ class _Reader:
         for url in urls:
             if fallback is not None and sink_url.is_same(url, fallback):
                 self.problems.append(f"{fallback.place} is {url.place} again; expected another sink")
+        if fallback is not None and sinks.rules_of(fallback):
+            self.problems.append(
+                f"{fallback.place}: expected none of {'=, '.join(sinks.RULES)}=; what sinks hand off comes there whole"
+            )
 
     def _sink_url(self, url: str, place: str) -> SinkURL | None:
         """A sink URL with what other settings say of it."""
@@ -212,17 +299,30 @@ class _Reader:
         except sinks.BadSetting as error:
             self.problems.append(f"{place}: {error}")
             return None
-        types: Sequence[str] = KINDS
+        types = sink_url.Types()
         try:
             if (named := target.parameters.get("types")) is not None:
                 types = sink_url.parse_types(named)
         except sinks.BadSetting as error:
             self.problems.append(f"{place}, types=: {error}")
         return target._replace(
-            types=types,
+            types=types.kinds,
+            unwanted_types=types.unwanted,
+            sample=self._sink_sample(target.parameters.get("sample"), place),
             headers=self._headers(target.parameters.get("headers"), place),
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
         )
+
+    def _sink_sample(self, text: str | None, place: str) -> Sampling | None:
+        if text is None:
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        try:
+            return sampling.parse(text)
+        except ValueError as error:
+            self.problems.append(f"{place}, sample=: expected {error}, with ; written as %3B")
+            return None
 
     def _headers(self, named: str | None, place: str) -> Sequence[tuple[str, str]]:
         """FORWARDER_HEADERS, or the variable that headers= names, which is not shown: it may be a secret by mistake."""

@@ -24,17 +24,36 @@ LINE = b'%.*b%b%d"}}'
 class LambdaKey:
     """What the key says of each record of one function in one execution environment."""
 
-    def __init__(self, members: Mapping[str, object], environment_id: str) -> None:
-        common = lenient.dumps({**members, "environment": environment_id})
-        self._common = b',"lambda":' + common[:-1]
+    def __init__(self, common: Mapping[str, object], environment_id: str) -> None:
+        written = lenient.dumps({**common, "environment": environment_id})
+        self._common = b',"lambda":' + written[:-1]
         self._id = f',"id":"{environment_id}-'.encode()
 
-    def begun(self, request_id: str) -> bytes:
-        """The key of the records of an invocation, empty where it is not known, up to their sequence."""
+    def begun(self, request_id: str, more: bytes = b"") -> bytes:
+        """The key of the records of an invocation, empty where it is not known, up to their sequence.
+
+        `more` are members as `members` writes them.
+        """
         member = b',"requestId":' + orjson.dumps(request_id) if request_id else b""
-        return self._common + member + self._id
+        return self._common + member + more + self._id
+
+
+def members(known: Mapping[str, object]) -> bytes:
+    """Members of the key to be put behind others; none where nothing is known."""
+    return b"," + lenient.dumps(known)[1:-1] if known else b""
 
 
 def extend(line: bytes, members: Mapping[str, object]) -> bytes:
     """The line of a record with more members in its key."""
-    return b"%b,%b}" % (line[:-2], lenient.dumps(members)[1:])
+    return splice(line, lenient.dumps(members)[1:-1])
+
+
+def splice(line: bytes, written: bytes) -> bytes:
+    """The same, for members that are written as JSON already, without the braces."""
+    return b"%.*b,%b}}" % (len(line) - 2, line, written)
+
+
+def without(line: bytes) -> bytes:
+    """The line of a record as the platform sent it. Within a text, quotes are escaped, so the last key is found."""
+    at = line.rfind(b',"lambda":{')
+    return line[:at] + b"}" if at > 0 else b"{}"

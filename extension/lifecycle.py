@@ -14,13 +14,13 @@ import os
 import random
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
 from extension import policy, redaction, sinks
 from extension.clock import elapsed
-from extension.config import ConfigError
+from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
 from extension.delivery.disk import Disk
 from extension.delivery.fanout import Fanout
@@ -31,17 +31,19 @@ from extension.delivery.queue import Queue
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
+from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
-from extension.lambda_api.function import identify
 from extension.log import describe, log, write
-from extension.pipeline import filter as filters
 from extension.pipeline.correlate import Correlate
+from extension.pipeline.filter import Filter, but_our_own
+from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
+from extension.pipeline.starts import Starts
 from extension.records import KINDS
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.config import Config
@@ -49,43 +51,68 @@ if TYPE_CHECKING:
     from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.pipeline.join import Join
     from extension.pipeline.redact import Redact
+    from extension.pipeline.sample import Sampler
+    from extension.pipeline.watch import Watch
+    from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.signals.signals import Signals
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
+HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
 class Forwarder:
-    """Everything put together for one execution environment. `opening` are the sinks, the fallback last."""
+    """Everything put together for one execution environment.
+
+    `opening` are the sinks, the fallback last; `rules` are those for all sinks, then each sink's own.
+    """
 
     def __init__(
-        self, extension: Extension, config: Config, opening: Sequence[Future[sinks.Sink]], variables: Mapping[str, str]
+        self,
+        extension: Extension,
+        config: Config,
+        opening: Sequence[Future[sinks.Sink]],
+        rules: Sequence[Rules | None],
+        variables: Mapping[str, str],
     ) -> None:
         self._extension = extension
         self._config = config
-        self._function = identify(extension.function, variables)._replace(tags=config.tags)
+        self._function = functions.identify(extension.function, variables)._replace(
+            tags=config.tags, more=functions.more(config.enrich, variables)
+        )
         self._environment_id = os.urandom(8).hex()
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
         self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
+        self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
+        self._join = _join(extension, config)
+        self._letting_go: asyncio.TimerHandle | None = None
         self._redact = _redact(config)
         derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
+        is_harmless = self._redact.is_harmless if self._redact is not None else lambda _: True
+        starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
+        self._watch = _watch(extension, config)
+        self._sampler = self._make_sampler(config.sample, config.queue_bytes)
+        read = self._watch.read if self._watch is not None else None
+        steps = (but_our_own, self._filter, self._join, self._redact, read, self._sampler)
         self._pipeline = Pipeline(
-            Correlate(in_order=extension.invoked),
-            [
-                *[filters.by_type(config.types)] * (set(config.types) != set(KINDS)),
-                filters.but_our_own,
-                *filter(None, [self._redact]),
-            ],
+            Correlate(in_order=extension.invoked, note=starts.note),
+            [step for step in steps if step is not None],
             itertools.count(),
             derive,
+            told=starts.of,
+            phase=INIT,
+            note=self._watch.note if self._watch is not None else None,
+            rated=self._sampler.rated if self._sampler is not None else None,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
-        self._fanout = self._compose(opening)
+        self._fanout = self._compose(opening, rules[1:])
         self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
@@ -93,17 +120,18 @@ class Forwarder:
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
 
-    def _compose(self, opening: Sequence[Future[sinks.Sink]]) -> Fanout:
+    def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
         urls = [*config.sinks, *filter(None, [config.fallback])]
         names = _names([url.name for url in urls])
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
+        share = (config.queue_bytes - _held_bytes(config.sample, config.queue_bytes)) // len(urls)
 
-        def make(at: int, fallback: Delivery | None) -> Delivery:
+        def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
-                config.queue_bytes // len(urls),
+                share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
@@ -112,10 +140,22 @@ class Forwarder:
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            return Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback)
+            sampler = self._make_sampler(urls[at].sample, share)
+            return Delivery(
+                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
+            )
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
-        return Fanout([make(at, fallback) for at in range(len(config.sinks))], fallback, elapsed, progress)
+        own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
+        return Fanout([make(at, fallback, select) for at, select in enumerate(own)], fallback, elapsed, progress)
+
+    def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
+        """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
+        if sampling is None or self._watch is None:
+            return None
+        from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
+
+        return Sampler(sampling, self._watch, _held_bytes(sampling, share_bytes))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -127,6 +167,7 @@ class Forwarder:
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             if self._snapshot.told:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
+            self._release()
             self._snapshot.may_be_taken()
             async for event in events(self._extension):
                 try:
@@ -151,11 +192,11 @@ class Forwarder:
         self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
-            self._fanout.flush_soon()
+            self._flush_soon()
         decision = self._policy.decide(state, event.deadline - time.time())
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if decision.hold and not await self._hold(event):
-            self._fanout.flush_soon()
+            self._flush_soon()
 
     async def _hold(self, event: Invoke) -> bool:
         """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
@@ -168,6 +209,7 @@ class Forwarder:
         now = asyncio.get_running_loop().time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
+        self._release()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
         return True
@@ -203,25 +245,31 @@ class Forwarder:
         # 1. What is here leaves while the rest still comes.
         self._take(self._snapshot.restored())
         self._fanout.retry_now()
-        self._fanout.flush_soon()
+        self._flush_soon()
         # 2. The last platform.report is made only after the last /next; handlers of SIGTERM print even later.
         if self._last is not None:
             await self._invocations.wait_reported(self._last.request_id, plan.report)
         quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
-        # 3. Records of our own.
+        # 3. What is held back, or waits for the end of an invocation, waits no longer; then records of our own.
+        if self._watch is not None:
+            if event.reason in {"timeout", "failure"} and self._last is not None:
+                self._watch.fail(self._last.request_id)
+            self._watch.close()
+        self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
-        if self._fanout.lossy or self._invocations.logs_dropped:
+        if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
         self._listener.finish()
+        self._release("close")
         self._fanout.end(keeps_disk=plan.keeps_disk)
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
@@ -237,14 +285,17 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
+            if self._watch is not None and not self._snapshot.holding:
+                self._release("due")
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
-                self._fanout.flush_soon()
+                self._flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
 
     def _account(self) -> None:
         """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
+        self._release()  # what is held back has no place in it
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if not self._extension.invoked:
@@ -258,12 +309,37 @@ class Forwarder:
         self._invocations.observe(lines)
         try:
             self._fanout.offer(self._pipeline(lines))
+            if self._join is not None and self._join.is_holding:
+                self._let_go_soon(self._join)
         except Exception as error:  # noqa: BLE001 - one line must not cost the others
             for line in lines if len(lines) > 1 else ():
                 self._take([line])
             if len(lines) == 1:
                 broken = lines[0]._replace(fault=f"internal error: {type(error).__name__}")
                 self._fanout.offer(self._pipeline([broken]))
+
+    def _let_go_soon(self, join: Join) -> None:
+        """See to it that nothing is held back for long."""
+        if self._letting_go is None:
+            self._letting_go = asyncio.get_running_loop().call_later(join.hold_s, self._let_go, join)
+
+    def _let_go(self, join: Join) -> None:
+        self._letting_go = None
+        self._fanout.offer(self._pipeline.release("due"))
+        if join.is_holding:
+            self._let_go_soon(join)
+
+    def _release(self, when: Literal["due", "flush", "close"] = "flush") -> None:
+        """Have steps, and samplers of sinks, let go of what they hold back: in time, for a flush, or for good."""
+        if self._watch is not None:
+            self._watch.expire()
+        self._fanout.offer(self._pipeline.release(when))
+        if self._watch is not None:
+            self._fanout.settle()
+
+    def _flush_soon(self) -> None:
+        self._release()
+        self._fanout.flush_soon()
 
     def _listen_for_exports(self) -> OtlpEndpoint | None:
         """What takes the exports of programs in this environment, where the user asks for it; else not an import."""
@@ -321,6 +397,9 @@ class Forwarder:
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
+            **(self._filter.account if self._filter is not None else {}),
+            "joined": self._join.joined if self._join is not None else 0,
+            **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
@@ -341,12 +420,17 @@ def forward(
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = [*config.sinks, *filter(None, [config.fallback])]
     opening = sinks.start_opening(urls)
-    problems = redaction.compile_problems(config.redaction) + sinks.wait_opened(urls, opening, until)
+    rules, problems = [], redaction.compile_problems(config.redaction)
+    try:
+        rules = read_rules(config)
+    except ConfigError as error:
+        problems += error.problems
+    problems += sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
-    forwarder = Forwarder(extension, config, opening, variables)
+    forwarder = Forwarder(extension, config, opening, rules, variables)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
     gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
@@ -354,12 +438,19 @@ def forward(
     runner.run(forwarder.run(listening, until - time.monotonic()))
 
 
+def _filter(
+    kinds: Collection[str], types: Collection[str], rules: Rules | None, *, stamped: bool = False
+) -> Filter | None:
+    """What leaves out records, where anything is to be left out."""
+    return Filter(kinds, types, rules, stamped=stamped) if kinds or types or rules else None
+
+
 def _signals(
     extension: Extension, config: Config, function_name: str, environment_id: str, variables: Mapping[str, str]
 ) -> Signals | None:
-    """What derives metrics and spans, as far as sinks take them; None, and nothing imported, where none does."""
+    """What derives metrics and spans, as far as sinks take them, and summaries; None, and no import, without these."""
     wanted = {signal for url in config.sinks for signal in sinks.signals_of(url)} - {"logs"}
-    if not wanted:
+    if not wanted and config.summary == "none":
         return None
     from extension.signals.signals import Signals  # noqa: PLC0415 - see above
 
@@ -369,9 +460,23 @@ def _signals(
         temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
         traces="traces" in wanted,
         invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
+        summary=config.summary,
+        has_lines="function" in config.types,
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _join(extension: Extension, config: Config) -> Join | None:
+    """What puts stack traces together, where the user asks for it; else not an import.
+
+    Not on Managed Instances: a line of plain text names no request there, and lines of several come in turn.
+    """
+    if config.join != "traces" or not extension.invoked:
+        return None
+    from extension.pipeline.join import HOLD_S, MAX_HOLD_S, Join  # noqa: PLC0415 - see above
+
+    return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
 
 
 def _redact(config: Config) -> Redact | None:
@@ -382,6 +487,20 @@ def _redact(config: Config) -> Redact | None:
     from extension.pipeline.redactor import Redactor  # noqa: PLC0415
 
     return Redact(Redactor(*config.redaction))
+
+
+def _watch(extension: Extension, config: Config) -> Watch | None:
+    """What follows the invocations for samplers; None, and nothing imported, where there is none."""
+    if config.sample is None and all(url.sample is None for url in config.sinks):
+        return None
+    from extension.pipeline.watch import Watch  # noqa: PLC0415 - see above
+
+    return Watch(elapsed, in_order=extension.invoked)
+
+
+def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
+    """How much of so much memory is for what a sampler holds."""
+    return share_bytes // HELD_SHARE if sampling is not None else 0
 
 
 def _names(names: list[str]) -> list[str]:

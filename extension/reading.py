@@ -308,9 +308,16 @@ def _error_of(text: str) -> Mapping[str, str]:
     if TRACEBACK in text:
         return _python_error(text.replace("\r", "\n"))
     if any(mark in text for mark in ERROR_MARKS):
-        kind, message = _kind_and_message(text.partition("\n")[0])
+        kind, message = _kind_and_message(_caught(text.partition("\n")[0]))
         return _error(kind, message, text)
     return {}
+
+
+def _caught(line: str) -> str:
+    """The first line of a trace, less what Java, .NET and Node.js write before it where nobody caught the exception."""
+    if line.startswith('Exception in thread "'):
+        return line.partition('" ')[2] or line
+    return line.removeprefix("Unhandled exception. ").removeprefix("Uncaught ")
 
 
 def _python_error(text: str) -> Mapping[str, str]:

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("platform", "function", "extension")
+# Those of "Lambda Telemetry API Event schema reference", without which a setting would not tell a new one from a typo.
+PLATFORM_TYPES = tuple(
+    f"platform.{name}"
+    for name in (
+        *("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"),
+        *("restoreStart", "restoreRuntimeDone", "restoreReport"),
+        *("extension", "telemetrySubscription", "logsDropped", "fault"),
+    )
+)
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
 RECORD_OVERHEAD_BYTES = 288  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
@@ -65,6 +74,10 @@ class Record(NamedTuple):
         if not newline:
             body = orjson.dumps(said["json"]) if "json" in said else binascii.a2b_base64(said["base64"])
         return said["contentType"], body
+
+    def saying(self, **members: object) -> Record:
+        """The same record with more to say in its key "lambda", once that is written."""
+        return self._replace(members={**(self.members or {}), **members})
 
     def refused(self, sink: str, reason: str, sequence: int) -> Record:
         """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why.

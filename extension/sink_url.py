@@ -6,14 +6,11 @@ So what is said of one that is refused quotes nothing, and a sink is called by i
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from extension import sinks
-from extension.records import KINDS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from extension.records import KINDS, PLATFORM_TYPES
 
 SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # what separates most lists, but not this one
 
@@ -49,18 +46,37 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
 
 
 def is_same(one: sinks.SinkURL, other: sinks.SinkURL) -> bool:
-    """Whether both are one destination, whichever types of records each asks for."""
+    """Whether both are one destination, whichever records each asks for."""
     return _destination(one) == _destination(other)
 
 
-def parse_types(text: str) -> Sequence[str]:
-    """The kinds of records that a list names, one at least. Raises BadSetting."""
+class Types(NamedTuple):
+    """Which records are wanted: their kinds, and of the platform's the types that are not."""
+
+    kinds: tuple[str, ...] = KINDS
+    unwanted: tuple[str, ...] = ()
+
+
+def parse_types(text: str) -> Types:
+    """The types of records that a list names: kinds, types of the platform, or such with a minus. Raises BadSetting."""
     chosen = {part.strip().lower() for part in text.split(",")} - {""}
-    if not chosen or not chosen <= set(KINDS):
-        raise sinks.BadSetting(f"expected some of {', '.join(KINDS)}, separated by commas")
-    return tuple(kind for kind in KINDS if kind in chosen)
+    without = {word[1:] for word in chosen if word.startswith("-")}
+    wanted = {word for word in chosen if not word.startswith("-")}
+    names = {name.lower() for name in PLATFORM_TYPES}
+    if not chosen or not without <= names or not wanted <= names | set(KINDS):
+        raise sinks.BadSetting(
+            f"expected some of {', '.join(KINDS)}, separated by commas; of platform also single types, and with a minus"
+            f" all but these: {', '.join(PLATFORM_TYPES)}"
+        )
+    if wanted & names and "platform" not in wanted:
+        without |= names - wanted
+    kinds = {word.partition(".")[0] for word in wanted} or set(KINDS)
+    return Types(
+        tuple(kind for kind in KINDS if kind in kinds),
+        tuple(name for name in PLATFORM_TYPES if name.lower() in without),
+    )
 
 
 def _destination(target: sinks.SinkURL) -> tuple[object, ...]:
-    parameters = {name: value for name, value in target.parameters.items() if name != "types"}
+    parameters = {name: value for name, value in target.parameters.items() if name not in sinks.COMMON_PARAMETERS}
     return target.scheme, target.host.lower(), target.path, parameters

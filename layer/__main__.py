@@ -1,4 +1,4 @@
-"""usage: python -m layer BUNDLE OUT ARCH TOOLCHAIN|"": audit a frozen bundle and pack it into OUT."""
+"""usage: python -m layer BUNDLE OUT ARCH TOOLCHAIN|"" RE2|"": audit a frozen bundle and pack it into OUT."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> str | None:
     print(report.splitlines()[0])
     if toolchain and (problem := refusal(audit, glibc.strangers(bundle))):
         return problem
-    components = sbom.components(bundle, toolchain)
+    components = sbom.components(bundle, [Path(folder) for folder in arguments[3:5] if folder])
     licences = sbom.licences(components, ROOT / "LICENSE")
     layer = out / f"{name}.zip"
     bootstrap = toolchain / "bootstrap" if toolchain else ROOT / "bootstrap"

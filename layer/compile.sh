@@ -132,7 +132,7 @@ build_bootloader() {
     cd "$work/src"
     # To tell pip its name, PyInstaller compiles its bootloader; unless there is one, where this variable says.
     mkdir -p named && touch named/run
-    PYI_PLATFORM="$PWD/named" "$zig/bin/python" -m pip download --disable-pip-version-check --no-deps \
+    PYTHONDONTWRITEBYTECODE=1 PYI_PLATFORM="$PWD/named" "$zig/bin/python" -m pip download --disable-pip-version-check --no-deps \
         --no-build-isolation --no-binary pyinstaller --require-hashes --dest . -r pyinstaller.txt
     tar -xf pyinstaller-*.tar.gz
     zig-cc -O2 -s -w -D_REENTRANT -D_DEFAULT_SOURCE -DHAVE_BASENAME -DHAVE_DIRNAME -DHAVE_MKDTEMP -DHAVE_UNSETENV \

@@ -1,10 +1,11 @@
 #!/bin/sh
-# usage: layer/freeze.sh PYTHON OUT ARCH [TOOLCHAIN]
-# Freezes the forwarder with PYTHON and writes the layer, its SBOM, licences and audit into OUT. With TOOLCHAIN, a
-# folder made by layer/toolchain.sh for ARCH, all that is compiled comes from there and from wheels for ARCH; PYTHON,
-# which analyses what is needed, is the same CPython for this machine. Without, the layer is of this machine's libraries.
+# usage: layer/freeze.sh PYTHON OUT ARCH [TOOLCHAIN RE2]
+# Freezes the forwarder with PYTHON and writes the layer, its SBOM, licences and audit into OUT. With TOOLCHAIN and RE2,
+# folders made by layer/toolchain.sh and layer/re2.sh for ARCH, all that is compiled comes from there and from wheels for
+# ARCH; PYTHON, which analyses what is needed, is the same CPython for this machine. Without, the layer is of this
+# machine's libraries.
 set -eu
-python=$1 out=$2 arch=$3 toolchain=${4:-}
+python=$1 out=$2 arch=$3 toolchain=${4:-} re2=${5:-}
 
 fail() {
     echo "freeze.sh: $*" >&2
@@ -50,7 +51,7 @@ if [ -n "$toolchain" ]; then
     cpu=$(echo "$arch" | sed s/arm64/aarch64/)
     site=.work/site-$arch
     install "$site" "$("$python" --version) $(sha256sum <requirements/layer.txt)" install_site
-    export TOOLCHAIN="$toolchain" SITE="$PWD/$site" CPU="$cpu"
+    export TOOLCHAIN="$toolchain" SITES="$re2:$PWD/$site" CPU="$cpu"
     if [ "$cpu" != "$(uname -m)" ]; then
         # PyInstaller calls them by their plain names; this machine's own don't read the other architecture's files
         cross=$(echo "$cpu" | tr _ -)-linux-gnu
@@ -68,4 +69,4 @@ fi
 export PYTHONNODEBUGRANGES=1 PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=315532800 PYINSTALLER_CONFIG_DIR="$PWD/$work/cache"
 "$venv/bin/python" -m PyInstaller --noconfirm --clean --log-level ERROR \
     --distpath "$work/dist" --workpath "$work" layer/forwarder.spec
-"$venv/bin/python" -m layer "$work/dist/telemetry-forwarder" "$out" "$arch" "$toolchain"
+"$venv/bin/python" -m layer "$work/dist/telemetry-forwarder" "$out" "$arch" "$toolchain" "$re2"

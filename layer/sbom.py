@@ -13,8 +13,11 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Component(NamedTuple):
@@ -31,8 +34,8 @@ class Component(NamedTuple):
     sha256: str = ""
 
 
-def components(bundle: Path, toolchain: Path | None) -> list[Component]:
-    """Everything that has files in a bundle, by name; `toolchain` is what it was compiled with, if not the system."""
+def components(bundle: Path, compiled: Sequence[Path]) -> list[Component]:
+    """Everything that has files in a bundle, by name; `compiled` are the folders of what is not the system's."""
     internal = bundle / "_internal"
     bundled = {path.relative_to(internal) for path in internal.rglob("*") if path.is_file()}
     sources = {path.with_suffix(".py") if path.suffix == ".pyc" else path for path in bundled}
@@ -41,8 +44,10 @@ def components(bundle: Path, toolchain: Path | None) -> list[Component]:
         files = {Path(str(file)) for file in distribution.files or ()}
         if distribution.name == "pyinstaller" or sources & files:  # PyInstaller's part is the executable
             found.append(_of_distribution(distribution))
-    if toolchain:
-        return sorted(found + _of_toolchain(toolchain))
+    if compiled:
+        return sorted(
+            [*found, *(part for folder in compiled for part in (*_of_sources(folder), *_of_packages(folder)))]
+        )
     libraries = [path.name for path in bundled if path.parent == Path() and ".so" in path.suffixes]
     found += {_of_system(name) for name in libraries if not name.startswith("libpython")}
     return sorted([*found, _cpython()])
@@ -108,16 +113,27 @@ def _of_distribution(distribution: importlib.metadata.Distribution) -> Component
     return Component(name, version, f"pkg:pypi/{name.lower()}@{version}", licence, _texts(texts))
 
 
-def _of_toolchain(toolchain: Path) -> list[Component]:
+def _of_sources(folder: Path) -> list[Component]:
     """The source packages that were compiled, but for libffi: it is linked into ctypes, which stays out."""
     found = []
-    for line in (toolchain / "sources.txt").read_text().splitlines():
+    for line in (folder / "sources.txt").read_text().splitlines():
         source, version, digest = line.split()
         name = "cpython" if source.startswith("python") else source
         purl = f"pkg:deb/debian/{source}@{quote(version, safe=':~')}?arch=source"
-        texts = _texts([toolchain / "licences" / source])
+        texts = _texts([folder / "licences" / source])
         if source != "libffi":
             found.append(Component(name, version, purl, "see its text", texts, digest))
+    return found
+
+
+def _of_packages(folder: Path) -> list[Component]:
+    """The packages of PyPI whose headers, or whose library for C++, are in what was compiled."""
+    packages = folder / "packages.txt"
+    found = []
+    for line in packages.read_text().splitlines() if packages.exists() else ():
+        name, version = line.split()
+        texts = _texts([folder / "licences" / name])
+        found.append(Component(name, version, f"pkg:pypi/{name}@{version}", "see its text", texts))
     return found
 
 

@@ -1,12 +1,13 @@
 #!/bin/sh
-# usage: layer/sources.sh FOLDER | layer/sources.sh --newest
-# Puts the source packages that requirements/sources.txt names into FOLDER, unpacked and patched as Debian patches them,
-# with a sources.txt of what they are. --newest prints that file with what Debian has today; `make sources` writes it.
+# usage: layer/sources.sh FOLDER|--newest [PINNED]
+# Puts the source packages that PINNED names (requirements/sources.txt) into FOLDER, unpacked and patched as Debian
+# patches them, with a sources.txt of what they are. --newest prints PINNED with what Debian has today; `make sources`
+# writes it.
 # apt checks Debian's signature, and this script the checksum. Its lists are its own: the machine's apt is left alone.
 set -eu
 unset CDPATH
 cd "$(dirname "$0")/.."
-pinned=requirements/sources.txt
+pinned=${2:-requirements/sources.txt}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 fail() {

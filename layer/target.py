@@ -16,10 +16,13 @@ Entry = tuple[str, str, str]  # as in PyInstaller's tables: name in the bundle, 
 
 
 class Target(NamedTuple):
-    """Where the target's CPython and wheels are, and what compilers call its architecture, such as aarch64."""
+    """Where the target's CPython and packages are, and what compilers call its architecture, such as aarch64.
+
+    Of `sites`, the first that has a file counts: what is compiled here comes before the wheels.
+    """
 
     python: Path
-    site: Path
+    sites: tuple[Path, ...]
     cpu: str
 
 
@@ -34,10 +37,11 @@ def exchanged(entries: list[Entry], target: Target) -> list[Entry]:
 
 def _counterpart(path: Path, target: Target, ours: str, theirs: str) -> Path:
     # the wheels first: their folder is one of the environment, whose base is CPython's
-    for ours_in, theirs_in in ((sysconfig.get_path("platlib"), target.site), (sys.base_prefix, target.python)):
+    for ours_in, theirs_in in ((sysconfig.get_path("platlib"), target.sites), (sys.base_prefix, (target.python,))):
         if path.is_relative_to(ours_in):
-            found = theirs_in / str(path.relative_to(ours_in)).replace(ours, theirs)
-            if found.exists():
-                return found
-            raise LookupError(f"{path} has no counterpart {found}")
+            name = str(path.relative_to(ours_in)).replace(ours, theirs)
+            for folder in theirs_in:
+                if (folder / name).exists():
+                    return folder / name
+            raise LookupError(f"{path} has no counterpart {name}")
     raise LookupError(f"{path} is this machine's own, and nothing but CPython and wheels may be in a layer for Lambda")

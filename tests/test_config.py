@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import quote
 
 import pytest
 
-from extension.config import ConfigError, parse
+from extension.config import ConfigError, parse, read_rules
+from extension.records import PLATFORM_TYPES
+from extension.rules import A_FIELD, A_LEVEL
+from extension.sampling import Sampling
 from extension.sinks import start_opening, wait_opened
 
 
@@ -27,7 +31,7 @@ def test_every_setting_is_taken() -> None:
     values = {
         "FORWARDER_SINKS": "otlp+https://host/a",
         "FORWARDER_FALLBACK": "file:///b",
-        "FORWARDER_TYPES": "function",
+        "FORWARDER_TYPES": "function,platform,-platform.start",
         "FORWARDER_BUFFER_MAX_ITEMS": "2000",
         "FORWARDER_BUFFER_MAX_BYTES": "300000",
         "FORWARDER_BUFFER_TIMEOUT_MS": "100",
@@ -41,18 +45,58 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_OTLP_LISTEN": "4318",
         "FORWARDER_LOG_LEVEL": "DEBUG",
         "FORWARDER_TAGS": "team=shop, stage = a=b,empty=",
+        "FORWARDER_MIN_LEVEL": "WARN",
+        "FORWARDER_INCLUDE": "a+",
+        "FORWARDER_EXCLUDE": "level=DEBUG\nb+",
+        "FORWARDER_JOIN": "traces",
+        "FORWARDER_ENRICH": "TRACEID, memorySizeMB,traceId",
+        "FORWARDER_SUMMARY": "json",
         "FORWARDER_REDACT": "ipv4, Email",
         "FORWARDER_REDACT_EXPRESSIONS": "one\n\n  two, three \n",
         "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
         "FORWARDER_OTLP_UNREDACTED": "1",
+        "FORWARDER_SAMPLE": "0.1;slow=1000",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
-    expected = [("function",), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True, "127.0.0.1", 8080, 4318, "DEBUG"]
-    expected.append({"team": "shop", "stage": "a=b", "empty": ""})
+    expected: list[object] = [("platform", "function"), 2000, 300_000, 100, "interval", 1.0, 2_000_000, True]
+    expected += ["127.0.0.1", 8080, 4318, "DEBUG", {"team": "shop", "stage": "a=b", "empty": ""}, ("platform.start",)]
+    expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
+    expected += ["traces", ("traceId", "memorySizeMB"), "json"]
     expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
-    expected.append(True)
-    assert others == expected
+    assert others == [*expected, True, Sampling(0.1, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("FORWARDER_JOIN", "java", "one of none, traces"),
+        ("FORWARDER_SUMMARY", "yes", "one of none, json, emf"),
+        (
+            "FORWARDER_ENRICH",
+            "traceId,colour",
+            "some of traceId, initializationType, memorySizeMB, separated by commas",
+        ),
+        ("FORWARDER_ENRICH", "traceId,", "some of traceId, initializationType, memorySizeMB, separated by commas"),
+    ],
+)
+def test_what_can_be_joined_added_and_summed_up(name: str, value: str, expected: str) -> None:
+    """Another value is one mistake, told with those that there are."""
+    assert problems(**{name: value}) == [f"{name} is '{value}'; expected {expected}"]
+
+
+@pytest.mark.parametrize(("sinks", "good"), [("logs://group", True), ("https://host s3://b", False), ("", True)])
+def test_metrics_are_embedded_for_cloudwatch_logs(sinks: str, *, good: bool) -> None:
+    """No other sink makes metrics of them, so without that one they are a mistake."""
+    variables = {"FORWARDER_SINKS": sinks, "FORWARDER_SUMMARY": "emf"}
+    if good:
+        assert parse(variables).summary == "emf"
+        return
+    [problem] = [one for one in problems(**variables) if "emf" in one]
+    assert problem == (
+        "FORWARDER_SUMMARY is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
+        " FORWARDER_SINKS, or json"
+    )
 
 
 @pytest.mark.parametrize("value", ["team", "team=a,", "=a", "a=1,a=2", f"a={'x' * 1023}"])
@@ -61,6 +105,30 @@ def test_tags_that_are_none(value: str) -> None:
     [problem] = problems(FORWARDER_TAGS=value)
     assert problem.startswith("FORWARDER_TAGS is ")
     assert problem.endswith("; expected name=value pairs, separated by commas, 1024 characters at most")
+
+
+@pytest.mark.parametrize("value", ["2", "-0.1", "nan", "1e400", "0.1;fast=1", "0.1;slow=1s"])
+def test_a_rate_that_is_none(value: str) -> None:
+    """It is one problem that names the variable, or the place of the sink, and what was expected."""
+    expected = "a rate from 0 to 1, as in 0.1, and behind it ;slow=MILLISECONDS"
+    [problem] = problems(FORWARDER_SAMPLE=value)
+    assert problem.startswith("FORWARDER_SAMPLE is ")
+    assert f"; expected {expected}" in problem
+    [problem] = problems(FORWARDER_SINKS=f"file:///a file:///b?sample={value.replace(';', '%3B')}")
+    assert problem.startswith(f"sink 2 of FORWARDER_SINKS, sample=: expected {expected}")
+    assert "s=1s" not in problem
+
+
+def test_a_sink_may_have_a_rate_of_its_own() -> None:
+    """Beside one for all it has none, and the fallback never has."""
+    urls = "file:///a file:///b?sample=0.1%3Bslow=5 file:///c?sample=1"
+    assert [url.sample for url in parse({"FORWARDER_SINKS": urls}).sinks] == [None, Sampling(0.1, 5), None]
+    assert problems(FORWARDER_SINKS="file:///a?sample=0.1", FORWARDER_SAMPLE="0.2") == [
+        "sink 1 of FORWARDER_SINKS has sample= beside FORWARDER_SAMPLE; expected one of them"
+    ]
+    assert problems(FORWARDER_SINKS="file:///a", FORWARDER_FALLBACK="file:///b?sample=0.1") == [
+        "FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take"
+    ]
 
 
 def test_sinks_are_separated_by_white_space() -> None:
@@ -139,7 +207,7 @@ def test_all_problems_come_at_once() -> None:
         FORWARDER_SINKS="file:///a?colour=red https:///nohost", FORWARDER_FLUSH="often", FORWARDER_TYPO="1"
     )
     assert len(found) == 4
-    assert any("unknown parameter, number 1 of the query; expected types" in problem for problem in found)
+    assert any("unknown parameter, number 1 of the query; expected exclude, " in problem for problem in found)
     assert any("expected https://host/path" in problem for problem in found)
 
 
@@ -275,3 +343,91 @@ def test_a_fallback_may_differ_in_anything() -> None:
     """Another path, or another region, makes another destination."""
     for fallback in ("s3://b/q", "s3://b/p?region=eu-west-3", "s3://c/p"):
         assert parse({"FORWARDER_SINKS": "s3://b/p", "FORWARDER_FALLBACK": fallback}).fallback is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "unwanted"),
+    [
+        ("function", ("function",), ()),
+        (
+            "platform,Function,-platform.start, -platform.runtimeDone",
+            ("platform", "function"),
+            ("start", "runtimeDone"),
+        ),
+        ("-platform.fault", ("platform", "function", "extension"), ("fault",)),
+        ("-platform.REPORT,function", ("function",), ("report",)),
+    ],
+)
+def test_types_of_the_platform_by_name(text: str, kinds: tuple[str, ...], unwanted: tuple[str, ...]) -> None:
+    """A name with a minus leaves out that type, of what the other words name or else of all."""
+    config = parse({"FORWARDER_TYPES": text, "FORWARDER_SINKS": f"file:///a?types={quote(text)}"})
+    names = tuple(f"platform.{name}" for name in unwanted)
+    assert (config.types, config.unwanted_types) == (kinds, names)
+    assert (config.sinks[0].types, config.sinks[0].unwanted_types) == (kinds, names)
+
+
+def test_only_some_types_of_the_platform() -> None:
+    """Named without a minus, a type of the platform is wanted, and no other that is known."""
+    config = parse({"FORWARDER_TYPES": "function,platform.report"})
+    assert config.types == ("platform", "function")
+    assert set(PLATFORM_TYPES) - set(config.unwanted_types) == {"platform.report"}
+
+
+@pytest.mark.parametrize(
+    "text", ["-function", "-platform", "platform.strat", "-platform.strat", "--platform.start", "-"]
+)
+def test_types_that_are_none(text: str) -> None:
+    """A type that is not known is refused: it would be a typo."""
+    [problem] = problems(FORWARDER_TYPES=text)
+    assert problem.startswith(f"FORWARDER_TYPES is '{text}'; expected some of platform, function, extension")
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"MIN_LEVEL": "LOUD"}, f"FORWARDER_MIN_LEVEL: {A_LEVEL}"),
+        ({"MIN_LEVEL": "platform=WARN"}, f"FORWARDER_MIN_LEVEL: {A_LEVEL}"),
+        ({"MIN_LEVEL": "WARN,ERROR"}, f"FORWARDER_MIN_LEVEL: {A_LEVEL}"),
+        ({"EXCLUDE": "a\n\ns3cret("}, "FORWARDER_EXCLUDE, line 3: expected an expression of RE2 (missing ))"),
+        ({"INCLUDE": "s3cret{1000}{9}"}, "FORWARDER_INCLUDE, line 1: expected an expression of RE2 (bad repetition"),
+        ({"INCLUDE": "a\n\\pL{999}"}, "FORWARDER_INCLUDE, line 2: expected a smaller one"),
+        ({"EXCLUDE": "level=s3cret|b"}, f"FORWARDER_EXCLUDE, line 1: {A_FIELD}"),
+        (
+            {"EXCLUDE": "a\n" * 51},
+            "FORWARDER_EXCLUDE: expected an expression or a field=value a line, 50 lines at most",
+        ),
+        ({"SINKS": "file:///a?exclude=a%0As3cret("}, "sink 1 of FORWARDER_SINKS, exclude=, line 2: expected an expr"),
+        ({"SINKS": "file:///a?include="}, "sink 1 of FORWARDER_SINKS, include=: expected an expression or a field"),
+        ({"SINKS": "file:///a?min_level=s3cret"}, f"sink 1 of FORWARDER_SINKS, min_level=: {A_LEVEL}"),
+    ],
+)
+def test_rules_that_are_none(variables: dict[str, str], problem: str) -> None:
+    """A rule that cannot be is one problem, which names the place and the line, and quotes nothing."""
+    config = parse({f"FORWARDER_{name}": value for name, value in variables.items()})
+    with pytest.raises(ConfigError) as caught:
+        read_rules(config)
+    [found] = caught.value.problems
+    assert found.startswith(problem)
+    assert "s3cret" not in found
+
+
+def test_rules_are_read_where_anything_else_is_wrong() -> None:
+    """All mistakes come at once, those in rules among them."""
+    found = problems(FORWARDER_EXCLUDE="(", FORWARDER_MIN_LEVEL="LOUD", FORWARDER_FLUSH="often")
+    assert [problem.split(" ")[0].strip(",:") for problem in found] == [
+        "FORWARDER_FLUSH",
+        "FORWARDER_MIN_LEVEL",
+        "FORWARDER_EXCLUDE",
+    ]
+
+
+def test_the_fallback_has_no_rules() -> None:
+    """What sinks hand off comes to the fallback, so a rule there is an error."""
+    [problem] = problems(FORWARDER_FALLBACK="file:///a?include=a")
+    assert problem.startswith("FORWARDER_FALLBACK: expected none of min_level=, include=, exclude=")
+
+
+def test_a_sink_with_rules_is_the_same_destination() -> None:
+    """A fallback that is also a sink is refused, whatever rules the sink has."""
+    [problem, *_] = problems(FORWARDER_SINKS="s3://b/p?min_level=WARN", FORWARDER_FALLBACK="s3://b/p")
+    assert problem.endswith("is sink 1 of FORWARDER_SINKS again; expected another sink")

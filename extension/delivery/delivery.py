@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from extension.delivery.chunk import Chunk
 from extension.delivery.queue import Forget, HandOff, Reload, Send, Spill, View
@@ -13,20 +13,33 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.delivery.health import Health
     from extension.delivery.overflow import Overflow
     from extension.delivery.progress import Progress
     from extension.delivery.queue import Action, Queue
+    from extension.pipeline.sample import Sampler
     from extension.records import Batch, Record
     from extension.sinks import Reply, Sink
 
-    Select = Callable[[Sequence[Record]], Sequence[Record]]
-
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Select(Protocol):
+    """Which of the records that are offered a sink is to get."""
+
+    @property
+    def account(self) -> Mapping[str, object]:
+        """What the ledger says of it, beside what it says of the sink."""
+        ...
+
+    def __call__(self, records: Sequence[Record], /) -> Sequence[Record]:
+        """Those that the sink is to get, in order. It never raises."""
+        ...
+
 
 FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
@@ -39,7 +52,8 @@ class Delivery:
     """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
     `opening` is awaited once, in the background; where it fails, everything is handed off or dropped. Of what is
-    offered, `select` returns what this sink is to get, in order; the rest is excluded. It never raises.
+    offered, `select` returns what this sink is to get; `sampler` holds some of it, which is pending. The rest is
+    excluded.
     """
 
     def __init__(
@@ -53,6 +67,7 @@ class Delivery:
         progress: Progress,
         fallback: Delivery | None = None,
         select: Select | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -63,6 +78,7 @@ class Delivery:
         self._progress = progress
         self._fallback = fallback
         self._select = select
+        self._sampler = sampler
         self._sending: Sending | None = None
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
@@ -83,16 +99,45 @@ class Delivery:
         arrival = self.queue.oldest_arrival
         return self._clock() - arrival if arrival is not None else 0.0
 
+    @property
+    def lossy(self) -> bool:
+        """Whether any record was dropped, or is missing of an invocation that was kept."""
+        return bool(self.queue.dropped) or (self._sampler is not None and self._sampler.left_out_of_kept > 0)
+
+    @property
+    def account(self) -> dict[str, object]:
+        """The ledger's entry: what became of every record."""
+        account = {**self.queue.account, **(self._select.account if self._select is not None else {})}
+        if self._sampler is not None:
+            held = self._sampler.held
+            account |= {"excluded": self.queue.excluded - held, "pending": self.queue.pending + held}
+            account |= self._sampler.account
+        return account
+
     # What comes in
 
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
-        if self._select is not None:
-            selected = self._select(chunk.records)
-            self.queue.excluded += len(chunk.records) - len(selected)
-            if not selected:
-                return
-            chunk = Chunk(selected, chunk.arrived)
+        if self._select is None and self._sampler is None:
+            self._take(chunk)
+        else:
+            self._choose(chunk.records, chunk.arrived)
+
+    def settle(self) -> None:
+        """Take what the sampler held, and lets go by now."""
+        if self._sampler is not None:
+            self._choose((), self._clock())
+
+    def _choose(self, offered: Sequence[Record], arrived: float) -> None:
+        """Take what this sink is to get of what is offered, and of what the sampler held."""
+        chosen = self._select(offered) if self._select is not None else offered
+        if self._sampler is not None:
+            chosen = self._sampler.anew([record for record in chosen if self.queue.takes(record.kind)])
+        self.queue.excluded += len(offered) - len(chosen)
+        if chosen:
+            self._take(Chunk(chosen, arrived))
+
+    def _take(self, chunk: Chunk) -> None:
         self._apply(self.queue.offer(chunk))
         self._wake()
 

@@ -58,6 +58,11 @@ class Fanout:
             for delivery in self._sinks:
                 delivery.offer(chunk)
 
+    def settle(self) -> None:
+        """Have every sink take what its sampler lets go by now."""
+        for delivery in self._sinks:
+            delivery.settle()
+
     def has_place(self, kind: str, size: int) -> bool:
         """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""
         return any(one.queue.takes(kind) and one.queue.room >= size for one in self._sinks)
@@ -175,9 +180,9 @@ class Fanout:
 
     @property
     def lossy(self) -> bool:
-        """Whether any record was dropped."""
-        return any(delivery.queue.dropped for delivery in self._all)
+        """Whether any record was lost."""
+        return any(delivery.lossy for delivery in self._all)
 
     def account(self) -> dict[str, object]:
         """What became of every record, by sink."""
-        return {delivery.name: delivery.queue.account for delivery in self._all}
+        return {delivery.name: delivery.account for delivery in self._all}

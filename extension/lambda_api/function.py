@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 # The partition of a region, by prefix, as in botocore's partitions.json; botocore itself may not be loaded.
 PARTITIONS = {
@@ -22,7 +22,10 @@ PARTITIONS = {
 
 
 class Function(NamedTuple):
-    """The function and version that run here; an empty field is not known. `tags` are the user's own."""
+    """The function and version that run here; an empty field is not known, or not to be said.
+
+    `tags` are the user's own, `more` are members that the user asked for.
+    """
 
     name: str = ""
     version: str = ""
@@ -30,6 +33,7 @@ class Function(NamedTuple):
     region: str = ""
     account_id: str = ""
     tags: Mapping[str, str] = {}
+    more: Mapping[str, object] = {}
 
     def learn(self, invoked_arn: str) -> Function:
         """The same with what an INVOKE event tells, where register did not: the ARN (without qualifier) and account."""
@@ -47,8 +51,22 @@ class Function(NamedTuple):
             "region": self.region,
             "accountId": self.account_id,
             "tags": self.tags,
+            **self.more,
         }
         return {name: value for name, value in members.items() if value}
+
+
+def more(names: Collection[str], variables: Mapping[str, str]) -> dict[str, object]:
+    """The members of the key "lambda" that are said on request alone, as far as the environment's variables have them.
+
+    They are `initializationType`, and `memorySizeMB` as in platform.report; any other name is another's.
+    """
+    megabytes = variables.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    known: dict[str, object] = {
+        "initializationType": variables.get("AWS_LAMBDA_INITIALIZATION_TYPE"),
+        "memorySizeMB": int(megabytes) if megabytes.isdecimal() else None,
+    }
+    return {name: known[name] for name in names if known.get(name)}
 
 
 def identify(registered: bytes, variables: Mapping[str, str]) -> Function:

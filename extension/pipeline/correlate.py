@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from extension.records import Record, is_request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from extension.intake.decoder import Line
 
@@ -19,11 +19,12 @@ class Correlate:
 
     Platform records carry their own. What a function or an extension calls its request id counts only if a
     platform.start of this environment named it; else it is that of the last platform.start. With `in_order` off, as on
-    Managed Instances where invocations interleave, it is the record's own or none.
+    Managed Instances where invocations interleave, it is the record's own or none. `note` is shown each platform.start.
     """
 
-    def __init__(self, *, in_order: bool) -> None:
+    def __init__(self, *, in_order: bool, note: Callable[[str, dict[str, Any]], None] | None = None) -> None:
         self._in_order = in_order
+        self._note = note
         self._started: dict[str, None] = {}  # the latest is last
         self._current = ""
 
@@ -45,12 +46,16 @@ class Correlate:
         found = content.get("requestId") or content.get("AWSRequestId")  # the latter is Java's name for it
         if not is_request_id(found):
             return self._current
-        if type_ == "platform.start" and self._in_order:
-            self._start(found)
+        if type_ == "platform.start":
+            self._start(found, content)
         is_believed = found in self._started or kind not in {"function", "extension"} or not self._in_order
         return found if is_believed else self._current
 
-    def _start(self, request_id: str) -> None:
+    def _start(self, request_id: str, content: dict[str, Any]) -> None:
+        if self._note is not None:
+            self._note(request_id, content)
+        if not self._in_order:
+            return
         self._current = request_id
         self._started.pop(request_id, None)
         self._started[request_id] = None

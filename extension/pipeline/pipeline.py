@@ -1,22 +1,46 @@
-"""The steps from lines to records, composed once. It does no I/O and keeps no record."""
+"""The steps from lines to records, composed once. It does no I/O; what is held back is held by a step."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from extension import lenient
 from extension.log import describe, log_seldom
+from extension.pipeline import phase as phases
 from extension.pipeline.enrich import Enrich
 from extension.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from extension.intake.decoder import Line
 
-    Step = Callable[[list[Record]], list[Record]]
+Step = Callable[[list[Record]], list[Record]]
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A step that holds records back. It counts itself which of them it does not let go of again."""
+
+    def __call__(self, records: list[Record], /) -> list[Record]:
+        """Take records; those that go on."""
+        ...
+
+    def due(self) -> list[Record]:
+        """What was held back for long enough."""
+        ...
+
+    def flush(self) -> list[Record]:
+        """What is not to be held back any longer when an invocation is over, or what is here is to leave."""
+        ...
+
+    def close(self) -> list[Record]:
+        """Whatever it holds."""
+        ...
+
 
 BROKEN_TYPE = "forwarder.broken"
 FAULT = attrgetter("fault")  # for a loop in C, in half of the time
@@ -25,7 +49,9 @@ FAULT = attrgetter("fault")  # for a loop in C, in half of the time
 class Pipeline:
     """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
 
-    `derive` is shown the records before any is filtered; those that it makes of them are added behind.
+    `derive` is shown the records before any is filtered; those that it makes of them are added behind. `told` is what
+    the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`.
+    `note` is shown the records before any is filtered too, and `rated` may add to those that are stamped.
     """
 
     def __init__(
@@ -34,6 +60,11 @@ class Pipeline:
         steps: Sequence[Step],
         sequence: Iterator[int],
         derive: Step | None = None,
+        *,
+        told: Callable[[str], bytes] = lambda _: b"",
+        phase: str = "",
+        note: Callable[[list[Record]], None] | None = None,
+        rated: Callable[[list[Record]], list[Record]] | None = None,
     ) -> None:
         self.received = 0
         self.added = 0
@@ -42,7 +73,11 @@ class Pipeline:
         self._correlate = correlate
         self._steps = steps
         self._derive = derive
-        self._enrich = Enrich(sequence)
+        self._holding = [step for step in steps if isinstance(step, Holding)]
+        self._enrich = Enrich(sequence, told)
+        self._phase = phase
+        self._note = note
+        self._rated = rated
 
     def identify(self, members: Mapping[str, object], environment_id: str) -> None:
         """Stamp what is received from here on with these members, and the name of the execution environment."""
@@ -50,17 +85,58 @@ class Pipeline:
 
     def __call__(self, lines: Sequence[Line]) -> list[Record]:
         """The records of the lines that stay."""
+        if not self._phase:
+            return self._take(lines)
+        records: list[Record] = []
+        for phase, part in phases.parts(self._phase, lines):
+            if phase != self._phase:
+                records += self.release("flush")
+                self._phase = phase
+            records += self._take(part)
+        return records
+
+    def release(self, when: Literal["due", "flush", "close"]) -> list[Record]:
+        """What the steps that hold records back let go of then."""
+        records: list[Record] = []
+        for step in self._steps if self._holding else ():
+            if records:
+                records = self._apply(step, records)
+            if step in self._holding:
+                records = [*records, *getattr(step, when)()]
+        return self._stamp(records)
+
+    def _take(self, lines: Sequence[Line]) -> list[Record]:
         if any(map(FAULT, lines)):
             lines = [self._keep(line) if line.fault else line for line in lines]
         records = correlated = self._correlate(lines)
+        if self._note is not None:
+            self._note(correlated)
         for step in self._steps:
-            records = step(records)
-        stamped = self._enrich(records)
+            records = self._apply(step, records)
+        stamped = self._stamp(records)
         self.received += len(lines)
-        self.filtered += len(lines) - len(records)
         if self._derive is not None:
             stamped += self.add_derived(self._derive, correlated)
         return stamped
+
+    def _apply(self, step: Step, records: list[Record]) -> list[Record]:
+        """What a step makes of records; one that it fails on goes on as the text of its line.
+
+        So no fault costs a record that was held back, which nobody could hand to the pipeline again.
+        """
+        try:
+            kept = step(records)
+        except Exception as error:  # noqa: BLE001 - one record must not cost the others
+            if len(records) > 1:
+                return [one for record in records for one in self._apply(step, [record])]
+            return [self._broken(record, f"internal error: {type(error).__name__}") for record in records]
+        if step not in self._holding:
+            self.filtered += len(records) - len(kept)
+        return kept
+
+    def _stamp(self, records: list[Record]) -> list[Record]:
+        stamped = self._enrich(records, self._phase)
+        return stamped if self._rated is None else self._rated(stamped)
 
     def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
         """The records that `derive` makes; a fault in that costs them alone."""
@@ -75,8 +151,7 @@ class Pipeline:
     def add(self, type_: str, content: object, request_id: str) -> list[Record]:
         """A record of our own."""
         self.added += 1
-        now = now_iso()
-        line = lenient.dumps({"time": now, "type": type_, "record": content})
+        now, line = _written(type_, content)
         return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
 
     def carry(
@@ -90,8 +165,7 @@ class Pipeline:
     ) -> Record:
         """A record that carries what a program exported; `content` says what that is, `members` more in its key."""
         self.received += 1
-        now = now_iso()
-        head = lenient.dumps({"time": now, "type": type_, "record": content})
+        now, head = _written(type_, content)
         [record] = self._enrich([Record(-1, kind, head, type_, now, request_id, members=members)])
         return record._replace(line=b"%b\n%b" % (record.line, body))
 
@@ -99,10 +173,22 @@ class Pipeline:
         """The text of a line that is no record, as a record; what is not UTF-8 becomes escapes."""
         self.broken[line.fault] = self.broken.get(line.fault, 0) + 1
         text = line.text.decode("utf-8", "backslashreplace")
-        now = now_iso()
         content = f"{text}... ({line.cut} bytes cut)" if line.cut else text
-        whole = lenient.dumps({"time": now, "type": BROKEN_TYPE, "record": content})
+        now, whole = _written(BROKEN_TYPE, content)
         return line._replace(text=whole, type=BROKEN_TYPE, time=now, content=content)
+
+    def _broken(self, record: Record, fault: str) -> Record:
+        """The line of a record as text."""
+        self.broken[fault] = self.broken.get(fault, 0) + 1
+        content = record.line.decode("utf-8", "backslashreplace")
+        now, whole = _written(BROKEN_TYPE, content)
+        return record._replace(line=whole, type=BROKEN_TYPE, time=now, content=content)
+
+
+def _written(type_: str, content: object) -> tuple[str, bytes]:
+    """A line of our own, behind its time."""
+    now = now_iso()
+    return now, lenient.dumps({"time": now, "type": type_, "record": content})
 
 
 def now_iso() -> str:

@@ -73,15 +73,18 @@ class Redact:
         if record.type == BROKEN_TYPE:  # whose text may have been cut in the middle of a secret
             return True
         try:
-            return not self._is_harmless(record.request_id) or self._redactor.suspects(record.line)
+            return not self.is_harmless(record.request_id) or self._redactor.suspects(record.line)
         except Exception:  # noqa: BLE001 - then it is looked at more closely, where the same fault is told
             return True
 
-    def _is_harmless(self, request_id: str) -> bool:
-        """Whether a request id, which the record need not be the one to name, may be shown."""
+    def is_harmless(self, request_id: str) -> bool:
+        """Whether an id of a request or a tenant, which the record need not be the one to name, may be shown."""
         if request_id in self._harmless:
             return True
-        if not UUID.fullmatch(request_id) and self._redactor.text(request_id)[1]:
+        try:
+            if not UUID.fullmatch(request_id) and self._redactor.text(request_id)[1]:
+                return False
+        except Exception:  # noqa: BLE001 - what cannot be looked at is not shown
             return False
         if len(self._harmless) > REMEMBERED:
             self._harmless = {""}
@@ -94,10 +97,10 @@ class Redact:
             if record.type == BROKEN_TYPE and type(record.content) is str:
                 record = _without_cut_end(record, record.content)
             line, count = self._redactor.line(record.line)
-            request_id = record.request_id if self._is_harmless(record.request_id) else ""
+            request_id = record.request_id if self.is_harmless(record.request_id) else ""
             if not count:
                 return record if request_id == record.request_id else record._replace(request_id=request_id)
-            return _read_again(record, line)._replace(request_id=request_id, members={"redacted": count})
+            return _read_again(record, line)._replace(request_id=request_id).saying(redacted=count)
         except Unreadable as error:
             return _withheld(record, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the text must not pass
@@ -130,9 +133,8 @@ def _withheld(record: Record, reason: str) -> Record:
     content = f"[withheld: {reason}]"
     line = lenient.dumps({"time": time, "type": type_, "record": content})
     request_id = record.request_id if UUID.fullmatch(record.request_id) else ""
-    return record._replace(
-        line=line, type=type_, time=time, request_id=request_id, content=content, members={"withheld": reason}
-    )
+    withheld = record._replace(line=line, type=type_, time=time, request_id=request_id, content=content)
+    return withheld.saying(withheld=reason)
 
 
 def _without_cut_end(record: Record, text: str) -> Record:

@@ -25,6 +25,8 @@ NS_PER_MS = 1_000_000
 NUMBERS = (
     "durationMs",
     "billedDurationMs",
+    "initDurationMs",
+    "restoreDurationMs",
     "memorySizeMB",
     "maxMemoryUsedMB",
     "producedBytes",

@@ -85,6 +85,11 @@ class Invocations:
         """The last that has begun, unless it has ended."""
         return self._latest if self._latest is not None and self._latest.is_running else None
 
+    def latest(self, request_id: str) -> Invocation | None:
+        """The last try of a request, if any is known."""
+        tries = self._tries.get(request_id)
+        return tries[-1] if tries else None
+
     @property
     def open(self) -> list[Invocation]:
         """Those that were not closed."""

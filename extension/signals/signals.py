@@ -1,4 +1,4 @@
-"""What platform records say, as metrics and spans: new records beside those that came."""
+"""What platform records say, as metrics, spans and summaries: new records beside those that came."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from extension.signals.event import Event
+    from extension.signals.summary import Summaries
 
     Metrics = Sequence[tuple[str, Deltas | Totals]]  # with the kinds of their records
 
-METRIC, SPAN = "forwarder.metric", "forwarder.span"
+METRIC, SPAN, SUMMARY = "forwarder.metric", "forwarder.span", "forwarder.invocation"
 KINDS: dict[str, tuple[str, type[Deltas | Totals]]] = {"delta": ("metric", Deltas), "cumulative": ("total", Totals)}
+NOTHING: Mapping[str, Any] = {}
 BAD_ENDS = {"timeout": "timeout", "failure": "failure"}  # reasons of a SHUTDOWN, with the status of what was running
 
 
@@ -31,7 +33,9 @@ class Signals:
 
     An invocation is counted, and its spans are made, when its report has come, which may be in a later chunk, or at the
     latest at SHUTDOWN. Metrics are records of kind metric where `temporalities` has delta, of kind total where it has
-    cumulative; with `traces` there are records of kind span. `in_order` is off where invocations interleave;
+    cumulative; with `traces` there are records of kind span; with `summary`, json or emf, there is one record of each
+    invocation, the latter with metrics embedded for CloudWatch, which counts what the function writes where it
+    `has_lines` of that. `in_order` is off where invocations interleave;
     `initialization_type` is what the variables say; `clock` gives nanoseconds since 1970.
     """
 
@@ -43,6 +47,8 @@ class Signals:
         temporalities: Collection[str],
         traces: bool,
         invoke_span: bool = True,
+        summary: str = "none",
+        has_lines: bool = True,
         in_order: bool = True,
         initialization_type: str = "",
         clock: Callable[[], int] = time.time_ns,
@@ -51,6 +57,8 @@ class Signals:
         self._has_traces = traces
         self._function_name = function_name
         self._invoke_span = invoke_span
+        self._summary = summary
+        self._has_lines = has_lines
         self._in_order = in_order
         self._initialization_type = initialization_type
         self._clock = clock
@@ -66,6 +74,7 @@ class Signals:
         self._spans = Spans(self._function_name, environment_id, invoke_span=self._invoke_span)
         self._invocations = Invocations()
         self._phases = Phases(self._initialization_type)
+        self._summaries = _summaries(self._summary, in_order=self._in_order, has_lines=self._has_lines)
         self._invoked = False
 
     # What comes in
@@ -74,10 +83,14 @@ class Signals:
         """What these records add; they still have their content."""
         now_ns = self._clock()
         derived: list[Record] = []
+        summaries = self._summaries
         for record in records:
-            if record.kind == "platform" and (event := read(record, now_ns)):
-                self._begin(event.time_ns)
-                derived += self._take(event)
+            if record.kind == "platform":
+                if event := read(record, now_ns):
+                    self._begin(event.time_ns)
+                    derived += self._take(event)
+            elif summaries is not None and record.kind == "function":
+                summaries.count(record, self._invocations.latest(record.request_id))
         return derived
 
     def account(self, ledger: Mapping[str, Any]) -> list[Record]:
@@ -124,6 +137,9 @@ class Signals:
         if len(invocation.events) == 1:
             self._phases.hand_over(invocation)
         derived = [record for one in evicted for record in self._close(one, event.time_ns)]
+        if len(invocation.events) == 1 and self._summaries is not None:
+            late = self._summaries.begin(invocation)
+            derived += [record for one in late for record in self._summed(one, event.time_ns)]
         if invocation.is_closed:  # an event that came late: it is measured alone
             derived += self._measured(
                 [*measure.event(event), *self._duration(invocation)], event.time_ns, event.request_id
@@ -149,6 +165,7 @@ class Signals:
             points += measure.event(event)
         derived = self._measured(points, at_ns, invocation.request_id)
         derived += self._spanned(self._spans.of_invocation(invocation, at_ns), at_ns, invocation.request_id)
+        derived += self._summed(invocation, at_ns)
         invocation.forget()
         return derived
 
@@ -160,6 +177,15 @@ class Signals:
                 invocation.is_measured = True
                 return points
         return []
+
+    def _summed(self, invocation: Invocation, at_ns: int) -> list[Record]:
+        """The summary of an invocation, once."""
+        if self._summaries is None or (content := self._summaries.end(invocation, self._phases.kind)) is None:
+            return []
+        from extension.signals.summary import embedded  # noqa: PLC0415 - it is loaded where there are summaries
+
+        first = embedded(content, self._function_name, at_ns) if self._summary == "emf" else {}
+        return [_record("other", SUMMARY, at_ns, invocation.request_id, content, first)]
 
     def _measured(self, points: Sequence[Point], at_ns: int, request_id: str = "") -> list[Record]:
         return _metric_records(self._metrics, points, at_ns, request_id) if points else []
@@ -178,8 +204,20 @@ def _metric_records(metrics: Metrics, points: Sequence[Point], at_ns: int, reque
     return [_record(kind, METRIC, at_ns, request_id, made.content(points, at_ns)) for kind, made in metrics]
 
 
-def _record(kind: str, type_: str, at_ns: int, request_id: str, content: Mapping[str, Any]) -> Record:
+def _summaries(form: str, *, in_order: bool, has_lines: bool) -> Summaries | None:
+    """What sums up invocations, where the user asks for it; else not an import."""
+    if form == "none":
+        return None
+    from extension.signals.summary import Summaries  # noqa: PLC0415 - see above
+
+    return Summaries(in_order=in_order, has_lines=has_lines)
+
+
+def _record(
+    kind: str, type_: str, at_ns: int, request_id: str, content: Mapping[str, Any], first: Mapping[str, Any] = NOTHING
+) -> Record:
+    """A record of ours; its line begins with the members `first`."""
     seconds, milliseconds = divmod(at_ns // 1_000_000, 1000)
     at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z"
-    line = lenient.dumps({"time": at, "type": type_, "record": content})
+    line = lenient.dumps({**first, "time": at, "type": type_, "record": content})
     return Record(-1, kind, line, type_, at, request_id)

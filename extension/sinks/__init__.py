@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from extension.records import Batch
+    from extension.sampling import Sampling
 
-COMMON_PARAMETERS = frozenset({"types"})
+RULES = ("min_level", "include", "exclude")  # what leaves out records by what they say, as parameters of every sink
+COMMON_PARAMETERS = frozenset({"types", "sample", *RULES})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
 OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KINDS}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
@@ -156,7 +158,8 @@ class SinkURL(NamedTuple):
     """A sink URL taken apart, and what of the settings a sink may need.
 
     `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
-    as in "sink 2 of FORWARDER_SINKS". `query` is as it stands in the URL; `load` leaves what an intake gets of it.
+    as in "sink 2 of FORWARDER_SINKS". `types` are kinds of records, `unwanted_types` those of the platform that are
+    left out nevertheless. `query` is as it stands in the URL; `load` leaves what an intake gets of it.
     """
 
     name: str
@@ -165,10 +168,12 @@ class SinkURL(NamedTuple):
     path: str
     parameters: Mapping[str, str]
     types: Sequence[str] = KINDS
+    unwanted_types: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
     function_name: str = "unknown"
     place: str = "the sink"
     query: str = ""
+    sample: Sampling | None = None
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
@@ -227,6 +232,11 @@ def excluded_kinds(target: SinkURL, *, is_fallback: bool = False) -> set[str]:
         excluded.add("metric" if temporality_of(target) == "cumulative" else "total")
         excluded |= set() if speaks_otlp(target) else set(BODY_KINDS)
     return excluded | (set(KINDS) - set(target.types))
+
+
+def rules_of(target: SinkURL) -> dict[str, str]:
+    """The texts of the rules that a sink has of its own, by name."""
+    return {name: target.parameters[name] for name in RULES if name in target.parameters}
 
 
 def known() -> list[str]:

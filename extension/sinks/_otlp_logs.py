@@ -28,9 +28,21 @@ if TYPE_CHECKING:
 INVOCATION, UID = "faas.invocation_id", "log.record.uid"
 PRINTED = ("function", "extension")  # kinds of records that somebody wrote to standard output
 SAMPLED = 1  # of W3C's trace flags, which are the lowest byte of a LogRecord's
+TRACE_ID = "traceId"  # of the key "lambda", where the user asks for it
 # The members of the key "lambda" that have a place of their own: here, or in the Resource.
 PLACED = frozenset(
-    ("functionName", "functionVersion", "functionArn", "region", "accountId", "environment", "requestId", "id", "tags")
+    [
+        "functionName",
+        "functionVersion",
+        "functionArn",
+        "region",
+        "accountId",
+        "environment",
+        "requestId",
+        "traceId",
+        "id",
+        "tags",
+    ]
 )
 
 LINE = frozenset(("time", "type", "record", "lambda"))  # keys of the platform's line, and ours
@@ -122,6 +134,8 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reade
         fields = _fill_event(log, str(line["type"]), content, request_id)
     if request_id:
         ours[INVOCATION] = request_id
+    if not log.trace_id and TRACE_ID in key:
+        log.trace_id = bytes.fromhex(key[TRACE_ID])
     if not log.time_unix_nano:
         log.time_unix_nano = log.observed_time_unix_nano
     if line["type"] != record.kind:

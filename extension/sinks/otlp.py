@@ -80,7 +80,8 @@ PATH = re.compile(rf"(?:/+v1/(?:{'|'.join(SIGNALS)}))*/*$")
 ABOUT = {"temporality": "metrics", "invoke_span": "traces"}  # the signal that a parameter is about
 AWS_PARAMETERS = frozenset({"region", "role"})
 KEY = b',"lambda":{'
-OF_ONE = ("requestId", "id", "refusedBy", "reason")  # members of the key that are of one record
+# Members of the key that are of one record, or of one invocation.
+OF_ONE = frozenset(("requestId", "tenantId", "traceId", "phase", "id", "joined", "refusedBy", "reason"))
 
 
 class Part(NamedTuple):

@@ -11,7 +11,7 @@ from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled,
 from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from extension.delivery.delivery import Delivery
     from extension.records import Batch, Record
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 REFUSED_RECORD = Refused("HTTP 400", Scope.RECORD)
 DENIED = Refused("HTTP 403", Scope.EVERYTHING)
 DOWN = ConnectionResetError("reset")
+
+
+class Odd:
+    """Selects every second record."""
+
+    account: Mapping[str, object] = {"by": "parity"}
+
+    def __call__(self, records: Sequence[Record]) -> list[Record]:
+        return [record for record in records if record.sequence % 2]
 
 
 def offer(delivery: Delivery, made: Sequence[Record]) -> None:
@@ -39,10 +48,10 @@ async def test_a_flush_delivers_what_waits(deliveries: Deliveries) -> None:
 async def test_what_is_not_selected_is_excluded_and_never_held(deliveries: Deliveries) -> None:
     """A sink gets what its selection returns; the rest is counted, and takes no room."""
     sink = ScriptedSink()
-    delivery = deliveries.delivery(sink, select=lambda offered: [record for record in offered if record.sequence % 2])
+    delivery = deliveries.delivery(sink, select=Odd())
     offer(delivery, records(5))
     offer(delivery, records(1, first=6))
-    assert (delivery.queue.excluded, delivery.queue.pending) == (4, 2)
+    assert (delivery.account["excluded"], delivery.account["pending"], delivery.account["by"]) == (4, 2, "parity")
     await delivery.flush(soon())
     assert sink.sequences == [1, 3]
 

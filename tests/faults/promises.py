@@ -108,7 +108,9 @@ def _miscounted(run: Run) -> Iterator[str]:
     for ledger in ledgers:
         [sink] = ledger["sinks"].values()
         delivered += sink["delivered"]
-        came = ledger["received"] + ledger["added"] + sink["restored"] - ledger["filtered"] - sink["excluded"]
+        came = ledger["received"] + ledger["added"] + sink["restored"]
+        came -= ledger["filtered"] + ledger["joined"] + sink["excluded"]
+        came -= ledger.get("sampledOut", 0) + ledger.get("held", 0)
         ended = sink["delivered"] + sink["fellBack"] + sum(sink["dropped"].values()) + sink["pending"]
         if came != ended:
             yield f"ledger does not balance: {came} came, {ended} ended: {ledger}"

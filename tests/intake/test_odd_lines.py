@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from extension.intake.decoder import Decoder, Line
 from extension.intake.invocations import Invocations
 from extension.pipeline.correlate import Correlate
-from extension.pipeline.filter import but_our_own, by_type
+from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.pipeline import Pipeline
 
 ANY_TEXT = st.text(
@@ -56,9 +56,7 @@ class Intake:
     def __init__(self) -> None:
         self.invocations = Invocations()
         self.decoder = Decoder()
-        self.pipeline = Pipeline(
-            Correlate(in_order=True), [by_type({"platform", "function"}), but_our_own], itertools.count()
-        )
+        self.pipeline = Pipeline(Correlate(in_order=True), [but_our_own, Filter({"extension"})], itertools.count())
         self.pipeline.identify({"functionName": "orders"}, "e1")
 
     def take(self, data: bytes) -> list[bytes]:

@@ -53,7 +53,7 @@ def script(path: Path, text: str) -> None:
 def test_docker_has_all_that_the_toolchain_calls() -> None:
     """Dockerfile.build copies each script and source that the step which compiles CPython names."""
     copied = set(re.findall(r"layer/[\w.]+", (ROOT / "Dockerfile.build").read_text()))
-    scripts = [ROOT / "layer" / name for name in ("toolchain.sh", "compile.sh", "sources.sh")]
+    scripts = [ROOT / "layer" / name for name in ("toolchain.sh", "cache.sh", "compile.sh", "sources.sh")]
     called = {found for script in scripts for found in re.findall(r"layer/[\w]+\.\w+", script.read_text())}
     assert called
     assert called <= copied

@@ -6,7 +6,7 @@ import orjson
 
 from extension.intake.decoder import Decoder
 from extension.pipeline.correlate import Correlate
-from extension.pipeline.filter import by_type
+from extension.pipeline.filter import Filter
 from extension.pipeline.pipeline import Pipeline
 from extension.records import Record
 
@@ -41,7 +41,7 @@ def test_what_is_derived_comes_behind_and_is_counted_as_added() -> None:
 
 def test_records_are_derived_from_what_is_filtered() -> None:
     """FORWARDER_TYPES=function leaves platform records out, and not what they measure."""
-    pipeline = Pipeline(Correlate(in_order=True), [by_type({"function"})], itertools.count(), derive)
+    pipeline = Pipeline(Correlate(in_order=True), [Filter({"platform", "extension"})], itertools.count(), derive)
     assert [record.kind for record in pipeline(Decoder().feed(LINE))] == ["metric"]
     assert (pipeline.received, pipeline.added, pipeline.filtered) == (1, 1, 1)
 

@@ -13,10 +13,13 @@ from extension import lambda_key
 from extension.intake.decoder import MAX_TEXT_BYTES, Decoder
 from extension.lambda_api.function import Function
 from extension.pipeline.correlate import Correlate
-from extension.pipeline.filter import but_our_own, by_type
+from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.pipeline import BROKEN_TYPE, Pipeline
+from extension.records import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from extension.records import Record
 
 FUNCTION = Function("orders", "7", "arn:aws:lambda:eu-west-1:123456789012:function:orders", "eu-west-1", "123456789012")
@@ -26,7 +29,8 @@ class Run:
     """A pipeline fed with lines."""
 
     def __init__(self, function: Function = FUNCTION, types: tuple[str, ...] = (), *, in_order: bool = True) -> None:
-        steps = [by_type(types), but_our_own] if types else [but_our_own]
+        unwanted = set(KINDS) - set(types) if types else set()
+        steps: list[Callable[[list[Record]], list[Record]]] = [but_our_own, Filter(unwanted)]
         self.pipeline = Pipeline(Correlate(in_order=in_order), steps, itertools.count())
         self.pipeline.identify(function.members(), "e1")
 

@@ -284,7 +284,7 @@ def test_what_the_platform_dropped_is_counted() -> None:
 
 def ledger(received: int, delivered: int, dropped: int) -> dict[str, Any]:
     sink = {"delivered": delivered, "fellBack": 0, "excluded": 0, "restored": 0, "dropped": {"queue full": dropped}}
-    return {"received": received, "added": 0, "filtered": 0, "sinks": {"https://host": sink}}
+    return {"received": received, "added": 0, "filtered": 0, "joined": 0, "sinks": {"https://host": sink}}
 
 
 def test_the_forwarders_own_counters_are_the_ledgers() -> None:

@@ -85,6 +85,13 @@ def test_what_is_no_text_is_its_json(content: object) -> None:
     assert log["message"] == orjson.dumps(content).decode()
 
 
+def test_metrics_embedded_for_cloudwatch_are_left_out() -> None:
+    """A summary whose line begins with other members is the log of its record."""
+    text = orjson.dumps({"_aws": {"Timestamp": 1}, "Duration": 12.5, **orjson.loads(with_record({"durationMs": 12.5}))})
+    [log] = logs(text, type_="forwarder.invocation")
+    assert log["message"] == '{"durationMs":12.5}'
+
+
 @pytest.mark.parametrize(("level", "status"), [("ERROR", "error"), ("warning", "warn"), ("loud", None), (30, None)])
 def test_status_is_the_level(level: object, status: str | None) -> None:
     """The level of a record that is an object is the status; without one that is known, there is none."""

@@ -233,6 +233,32 @@ def test_a_key_with_more_in_it(members: dict[str, object]) -> None:
     assert tags.items() <= attributes(of_resource.resource.attributes).items()
 
 
+@pytest.mark.parametrize("name", ["phase", "tenantId", "traceId", "joined"])
+def test_what_is_of_one_invocation_has_the_same_resource(name: str) -> None:
+    """A batch of many invocations is one request, whatever their keys say of each of them."""
+    lines = []
+    for number in (1, 2, 3):
+        found = orjson.loads(line(number))
+        found["lambda"] |= {name: f"{number:032x}"}
+        lines.append(orjson.dumps(found))
+    collector = Collector()
+    with opened(collector) as (sink, server):
+        assert list(sink.send(batch(*lines), 5.0)) == []
+    assert len(server.requests) == 1
+    assert len(collector.taken[0][1].resource_logs) == 1
+
+
+def test_a_record_belongs_to_the_trace_of_its_invocation() -> None:
+    """Where its key names one, and the record itself none."""
+    found = orjson.loads(line(1))
+    found["lambda"]["traceId"] = "62e900b2710d76f009d6e7785905449a"
+    own = {**found, "record": {"message": "x", "trace_id": "0" * 31 + "1"}}
+    collector = Collector()
+    with opened(collector) as (sink, _):
+        assert list(sink.send(batch(orjson.dumps(found), orjson.dumps(own)), 5.0)) == []
+    assert [log.trace_id.hex() for log in collector.logs()] == ["62e900b2710d76f009d6e7785905449a", "0" * 31 + "1"]
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "reason"),
     [

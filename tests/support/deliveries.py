@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from extension.delivery.delivery import Select
     from extension.records import Batch
     from extension.sinks import Failure, Sink
 
@@ -99,7 +100,7 @@ class Deliveries:
         uniform: Callable[[float, float], float] = lambda low, _: low,
         clock: Callable[[], float] | None = None,
         overflow: Overflow | None = None,
-        select: Callable[[Sequence[Record]], Sequence[Record]] | None = None,
+        select: Select | None = None,
     ) -> Delivery:
         """A delivery to the sink, running."""
         queue = Queue(

@@ -27,4 +27,5 @@ def assert_balanced(ledger: dict[str, Any]) -> None:
     for account in ledger["sinks"].values():
         ended = account["delivered"] + account["fellBack"] + sum(account["dropped"].values()) + account["pending"]
         came = ledger["received"] + ledger["added"] + account["restored"]
-        assert came - ledger["filtered"] - account["excluded"] == ended
+        left_out = ledger["filtered"] + ledger["joined"] + ledger.get("sampledOut", 0) + ledger.get("held", 0)
+        assert came - left_out - account["excluded"] == ended
