@@ -53,11 +53,18 @@ class Redact:
         return found
 
     def before(self, derive: Step) -> Step:
-        """What shows `derive` the platform's records, of which it makes others, as anyone may see them."""
+        """What shows `derive` the platform's records as anyone may see them: it makes others of what they say.
+
+        Of all other records it counts lines, bytes and levels alone; these are shown as they are.
+        """
 
         def derived(records: list[Record]) -> list[Record]:
-            shown = [record for record in records if record.kind == "platform"]
-            return derive([self._redacted(record) if self._suspects(record) else record for record in shown])
+            return derive(
+                [
+                    self._redacted(record) if record.kind == "platform" and self._suspects(record) else record
+                    for record in records
+                ]
+            )
 
         return derived
 

@@ -340,17 +340,37 @@ class Faulty(Redactor):
     def line(self, line: bytes) -> tuple[bytes, int]:
         raise KeyError(line)
 
+    def text(self, text: str) -> tuple[str, int]:
+        raise KeyError(text)
 
-def test_a_fault_of_ours_lets_nothing_pass(capfd: pytest.CaptureFixture[str]) -> None:
+
+class Blind(Faulty):
+    """Has another."""
+
+    def suspects(self, line: bytes) -> bool:
+        raise MemoryError(line)
+
+
+@pytest.mark.parametrize(("redactor", "left"), [(Faulty, "hello"), (Blind, "[withheld: internal error]")])
+def test_a_fault_of_ours_lets_nothing_pass(
+    redactor: type[Redactor], left: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A record that cannot be redacted for a fault of ours is withheld alone, and the log tells nothing of it."""
-    run = Run(Faulty(PRESETS, [], []))
+    run = Run(redactor(PRESETS, [], []))
     records = run.feed(line("anna@example.com"), line("hello"))
-    assert [orjson.loads(record.line)["record"] for record in records] == ["[withheld: internal error]", "hello"]
+    assert [orjson.loads(record.line)["record"] for record in records] == ["[withheld: internal error]", left]
     assert "anna" not in capfd.readouterr().err
 
 
+def test_a_request_id_that_cannot_be_looked_at_is_not_shown() -> None:
+    """With such a fault, an id that is no UUID is in no key."""
+    start = line({"requestId": "anna@example.com"}, "platform.start")
+    records = Run(Faulty(PRESETS, [], [])).feed(start, line("hello"))
+    assert [record.line for record in records if b"anna" in record.line] == []
+
+
 def test_derived_signals_see_what_is_left() -> None:
-    """What metrics and spans are made of is redacted, and counted once."""
+    """What metrics and spans are made of is redacted, and counted once; what is only counted is shown as it is."""
     seen: list[Record] = []
 
     def watch(records: list[Record]) -> list[Record]:
@@ -361,7 +381,7 @@ def test_derived_signals_see_what_is_left() -> None:
     pipeline = Pipeline(Correlate(in_order=True), [redact], itertools.count(), redact.before(watch))
     lines = [line({"errorType": "AKIAIOSFODNN7EXAMPLE"}, "platform.report"), line("hunter-31337")]
     pipeline([decoded for one in lines for decoded in Decoder().feed(one + b"\n")])
-    assert [record.content for record in seen] == [{"errorType": "[redacted:aws-key]"}]
+    assert [record.content for record in seen] == [{"errorType": "[redacted:aws-key]"}, "hunter-31337"]
     assert redact.redacted == 2
 
 
