@@ -71,12 +71,22 @@ class Config(NamedTuple):
     redaction: redaction.Redaction
     otlp_unredacted: bool
     sample: Sampling | None
+    health: SinkURL | None
+    emf: bool
+
+    @property
+    def urls(self) -> list[SinkURL]:
+        """Every sink there is: those of records, one that is told of our health alone, the fallback."""
+        beside = [*self.sinks, *filter(None, [self.fallback])]
+        alone = self.health is not None and not any(sink_url.is_same(self.health, url) for url in beside)
+        return [*self.sinks, *filter(None, [self.health if alone else None, self.fallback])]
 
 
 def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Config:
     """Read the settings. Raises ConfigError; to find all that is wrong, sinks are opened then, for so long at most."""
     reader = _Reader(variables)
     types = reader.types("FORWARDER_TYPES")
+    health, emf = reader.health("FORWARDER_HEALTH")
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
@@ -101,6 +111,8 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         redaction=reader.redaction(),
         otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
         sample=reader.sample("FORWARDER_SAMPLE"),
+        health=health,
+        emf=emf,
     )
     reader.check_names()
     reader.check_together(config)
@@ -108,7 +120,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
     if reader.problems:
         reader.try_rules(config)
         reader.problems += redaction.compile_problems(config.redaction)
-        reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
+        reader.try_opening(config.urls, timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
 
@@ -133,6 +145,13 @@ def read_rules(config: Config) -> list[Rules | None]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def health_alone(variables: Mapping[str, str]) -> tuple[SinkURL | None, bool]:
+    """FORWARDER_HEALTH, as Config has it, whatever is wrong with other settings; nothing where it is wrong itself."""
+    reader = _Reader(variables)
+    found = reader.health("FORWARDER_HEALTH")
+    return (None, False) if reader.problems else found
 
 
 def is_strict(variables: Mapping[str, str]) -> bool:
@@ -281,6 +300,22 @@ class _Reader:
                 self.problems.append(f"sink {number} of {name} is sink {first} again; expected each sink once")
         places = [name if most == 1 else f"sink {number} of {name}" for number in range(1, len(urls) + 1)]
         return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._sink_url(url, place)))
+
+    def health(self, name: str) -> tuple[SinkURL | None, bool]:
+        """Where our own health is told: a sink, or the log as metrics."""
+        chosen = self._text(name).lower()
+        if chosen == "emf":
+            return None, True
+        if chosen and chosen != "fallback" and ":" not in chosen:
+            self.problems.append(f"{name}: expected emf, fallback or a sink URL")
+            return None, False
+        named = "FORWARDER_FALLBACK" if chosen == "fallback" else name
+        target = next(iter(self.sink_urls(named, most=1)), None)
+        if chosen == "fallback" and not self._text(named):
+            self.problems.append(f"{name} is 'fallback'; expected FORWARDER_FALLBACK to be set as well")
+        if target is not None and "logs" not in sinks.signals_of(target):
+            self.problems.append(f"{target.place}: expected a sink that takes logs, for {name}")
+        return target, False
 
     def check_fallback(self, urls: Iterable[SinkURL], fallback: SinkURL | None) -> None:
         """What a sink cannot take must not go there again."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
-from extension import policy, redaction, sinks
+from extension import policy, redaction, sink_url, sinks
 from extension.clock import elapsed
 from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
@@ -39,7 +39,8 @@ from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.starts import Starts
-from extension.records import KINDS
+from extension.records import HEALTH_KIND, KINDS
+from extension.version import VERSION
 
 if TYPE_CHECKING:
     import _socket
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.own_health import Metrics, OwnHealth
     from extension.pipeline.join import Join
     from extension.pipeline.redact import Redact
     from extension.pipeline.sample import Sampler
@@ -58,11 +60,14 @@ if TYPE_CHECKING:
     from extension.rules import Rules
     from extension.sampling import Sampling
     from extension.signals.signals import Signals
+    from extension.sinks import SinkURL
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
+HEALTH_BYTES = 1 << 18  # of the memory, for a sink that is told of our health alone
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
 HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
+START_S = 0.01  # after the first /next was asked for, before the line that says so
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -119,23 +124,35 @@ class Forwarder:
         self._told_lost = False
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
+        self._start = {"flush": mode, "because": _why(mode, extension, config, variables)}
+        self._asked = 0.0  # when the first /next was, until it is told
+        self._health = _health(config)
 
     def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
-        urls = [*config.sinks, *filter(None, [config.fallback])]
-        names = _names([url.name for url in urls])
+        urls = config.urls
+        names = sinks.numbered([url.name for url in urls])
+        health = next((url for url in urls if config.health and sink_url.is_same(url, config.health)), None)
+        aside = health if health is not None and health not in (*config.sinks, config.fallback) else None
+        beside = _held_bytes(config.sample, config.queue_bytes) + HEALTH_BYTES * (aside is not None)
+        share = (config.queue_bytes - beside) // (len(urls) - (aside is not None))
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
-        share = (config.queue_bytes - _held_bytes(config.sample, config.queue_bytes)) // len(urls)
+
+        def excluded(url: SinkURL) -> set[str]:
+            kinds = sinks.excluded_kinds(url, is_fallback=url is config.fallback)
+            if url is aside:
+                kinds |= {*KINDS, "other", *sinks.OF_KIND}
+            return kinds | ({HEALTH_KIND} if url is not health else set())
 
         def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
-                share - _held_bytes(urls[at].sample, share),
+                HEALTH_BYTES if urls[at] is aside else share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=sinks.excluded_kinds(urls[at], is_fallback=at == len(config.sinks)),
+                excluded_kinds=excluded(urls[at]),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)
@@ -147,7 +164,13 @@ class Forwarder:
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
-        return Fanout([make(at, fallback, select) for at, select in enumerate(own)], fallback, elapsed, progress)
+        return Fanout(
+            [make(at, fallback, select) for at, select in enumerate(own)],
+            fallback,
+            elapsed,
+            progress,
+            make(len(config.sinks), None) if aside is not None else None,
+        )
 
     def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
         """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
@@ -169,7 +192,10 @@ class Forwarder:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
             self._release()
             self._snapshot.may_be_taken()
+            self._asked = time.monotonic()
+            asyncio.get_running_loop().call_later(START_S, self._tell_start)
             async for event in events(self._extension):
+                self._tell_start()
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
                 except Exception as error:  # noqa: BLE001 - the next event must be asked for, whatever happened
@@ -177,6 +203,33 @@ class Forwarder:
             write(message="ledger", **self._ledger())
             for job in jobs:
                 job.cancel()
+
+    def _tell_start(self) -> None:
+        """One line, once, that says what runs here; behind the first /next, which it must not delay."""
+        asked, self._asked = self._asked, 0.0
+        if not asked:
+            return
+        began, registered = self._extension.began, self._extension.registered
+        times = {"registerMs": round((registered - began) * 1000, 1), "nextMs": round((asked - began) * 1000, 1)}
+        log("INFO", "started", version=VERSION, sinks=self._fanout.names, **self._start, **times)
+        self._tell_health("start")
+
+    # Our own health, where FORWARDER_HEALTH asks for it
+
+    def _tell_health(self, why: str) -> None:
+        if self._health is not None:
+            own, metrics = self._health
+            record = own.record(why, self._ledger(), self._fanout.unhealthy, self._fanout.fullest)
+            if metrics is not None:
+                write(**metrics.of(record, self._function, time.time_ns() // 1_000_000))
+            else:
+                [stamped] = self._pipeline.add("forwarder.health", record, "")
+                self._fanout.tell(stamped._replace(kind=HEALTH_KIND))
+
+    def _watch_health(self) -> None:
+        """Tell of a change."""
+        if self._health is not None and self._health[0].has_changed(self._ledger(), self._fanout.unhealthy):
+            self._tell_health("change")
 
     # An invocation
 
@@ -197,6 +250,7 @@ class Forwarder:
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if decision.hold and not await self._hold(event):
             self._flush_soon()
+        self._watch_health()
 
     async def _hold(self, event: Invoke) -> bool:
         """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
@@ -206,12 +260,15 @@ class Forwarder:
         if seen is not Seen.YES:
             self._policy.saw_done(seen=seen is Seen.PERHAPS_LOST)  # what was dropped once may come the next time
             return False
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
         self._release()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
+        if self._health is not None:
+            self._health[0].held(loop.time() - now)
         return True
 
     async def _has_telemetry(self, left_s: float) -> bool:
@@ -265,6 +322,7 @@ class Forwarder:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
+        self._tell_health("shutdown")
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
@@ -292,6 +350,8 @@ class Forwarder:
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
+            if not self._snapshot.holding:
+                self._watch_health()
 
     def _account(self) -> None:
         """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
@@ -394,6 +454,7 @@ class Forwarder:
     def _ledger(self) -> dict[str, object]:
         """The account of every record, and of what programs exported."""
         return {
+            "version": VERSION,
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
@@ -418,7 +479,7 @@ def forward(
     """
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
-    urls = [*config.sinks, *filter(None, [config.fallback])]
+    urls = config.urls
     opening = sinks.start_opening(urls)
     rules, problems = [], redaction.compile_problems(config.redaction)
     try:
@@ -503,11 +564,22 @@ def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
     return share_bytes // HELD_SHARE if sampling is not None else 0
 
 
-def _names(names: list[str]) -> list[str]:
-    """The names, numbered where several are alike: ledger and disk tell sinks by them."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
-    ]
+def _why(mode: str, extension: Extension, config: Config, variables: Mapping[str, str]) -> str:
+    """Where the flush mode comes from, for the log."""
+    if not extension.invoked:
+        return "there are no INVOKE events, as on Managed Instances"
+    if mode == "adaptive" and config.buffer_timeout_ms > policy.MAX_BUFFERING_S * 1000:
+        return "no invocation is held, since FORWARDER_BUFFER_TIMEOUT_MS is long"
+    return "FORWARDER_FLUSH" if variables.get("FORWARDER_FLUSH", "").strip() else "the default"
+
+
+def _health(config: Config) -> tuple[OwnHealth, Metrics | None] | None:
+    """What says how we are, and makes metrics of it where they are asked for; None where nobody asks."""
+    if config.health is None and not config.emf:
+        return None
+    from extension.own_health import Metrics, OwnHealth  # noqa: PLC0415 - see above
+
+    return OwnHealth(elapsed), Metrics() if config.emf else None
 
 
 async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

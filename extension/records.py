@@ -20,6 +20,7 @@ PLATFORM_TYPES = tuple(
 )
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
+HEALTH_KIND = "health"  # what we say of ourselves: one sink is chosen for it, and every other leaves it out
 RECORD_OVERHEAD_BYTES = 288  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from extension.config import ConfigError, parse, read_rules
+from extension.config import ConfigError, health_alone, parse, read_rules
 from extension.records import PLATFORM_TYPES
 from extension.rules import A_FIELD, A_LEVEL
 from extension.sampling import Sampling
@@ -56,6 +56,7 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
         "FORWARDER_OTLP_UNREDACTED": "1",
         "FORWARDER_SAMPLE": "0.1;slow=1000",
+        "FORWARDER_HEALTH": "emf",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
@@ -64,7 +65,7 @@ def test_every_setting_is_taken() -> None:
     expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
     expected += ["traces", ("traceId", "memorySizeMB"), "json"]
     expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
-    assert others == [*expected, True, Sampling(0.1, 1000)]
+    assert others == [*expected, True, Sampling(0.1, 1000), None, True]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,42 @@ def test_long_buffering_cannot_be_held_for() -> None:
     assert "FORWARDER_FLUSH" in problem
     assert parse({"FORWARDER_FLUSH": "invocation", "FORWARDER_BUFFER_TIMEOUT_MS": "100"}).buffer_timeout_ms == 100
     assert parse({"FORWARDER_FLUSH": "adaptive", "FORWARDER_BUFFER_TIMEOUT_MS": "101"}).buffer_timeout_ms == 101
+
+
+def test_health_is_told_where_it_is_asked_for() -> None:
+    """A sink of its own, one of the others, the fallback or the log; the first is one more sink to be opened."""
+    base = {"FORWARDER_SINKS": "file:///a", "FORWARDER_FALLBACK": "file:///b"}
+    told = {
+        value: parse({**base, "FORWARDER_HEALTH": value}) for value in ("file:///c", "file:///a", "fallback", "EMF")
+    }
+    paths = {value: (config.health and config.health.path, len(config.urls)) for value, config in told.items()}
+    assert paths == {"file:///c": ("/c", 3), "file:///a": ("/a", 2), "fallback": ("/b", 2), "EMF": (None, 2)}
+    assert [value for value, config in told.items() if config.emf] == ["EMF"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("fallback", "FORWARDER_HEALTH is 'fallback'; expected FORWARDER_FALLBACK to be set as well"),
+        ("file:///a file:///b", "FORWARDER_HEALTH has 2 words; expected a single sink URL"),
+        ("cloudwatch", "FORWARDER_HEALTH: expected emf, fallback or a sink URL"),
+        ("otlp+https://h?signals=traces", "FORWARDER_HEALTH: expected a sink that takes logs, for FORWARDER_HEALTH"),
+    ],
+)
+def test_a_bad_place_for_health_is_told(value: str, problem: str) -> None:
+    """What health cannot be told to is a problem, and nothing is told there then."""
+    assert problems(FORWARDER_HEALTH=value)[0].startswith(problem)
+    assert health_alone({"FORWARDER_HEALTH": value}) == (None, False)
+
+
+def test_health_is_found_among_mistakes() -> None:
+    """Where other settings are wrong, a good FORWARDER_HEALTH still holds, with the fallback if that is good."""
+    wrong = {"FORWARDER_SINKS": "gopher://x", "FORWARDER_FLUSH": "often"}
+    assert health_alone({**wrong, "FORWARDER_HEALTH": "emf"}) == (None, True)
+    target, _ = health_alone({**wrong, "FORWARDER_HEALTH": "fallback", "FORWARDER_FALLBACK": "file:///b"})
+    assert target is not None
+    assert target.path == "/b"
+    assert health_alone({**wrong, "FORWARDER_HEALTH": "fallback", "FORWARDER_FALLBACK": "gopher://b"}) == (None, False)
 
 
 def test_what_is_exported_needs_a_sink_that_takes_it() -> None:

@@ -148,6 +148,11 @@ class Delivery:
         adopted = [record.refused(sink, reason, sequence) for sequence, record in enumerate(records, first)]
         self.offer(Chunk(adopted, self._clock()))
 
+    def take(self, record: Record) -> None:
+        """Take a record of our own that is for this sink alone: it gets a sequence of this queue."""
+        self._adopted += 1
+        self.offer(Chunk([record._replace(sequence=self._adopted - 1)], self._clock()))
+
     def flush_soon(self) -> int:
         """Have everything that is here sent, without waiting for it."""
         self._wake()

@@ -27,7 +27,10 @@ BACKPRESSURE_PAUSE_S = 2.0  # the longest that reading waits for room; a sink th
 
 
 class Fanout:
-    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off."""
+    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off.
+
+    No invocation is held for the one `aside`, which gets nothing but what we say of ourselves.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,19 @@ class Fanout:
         fallback: Delivery | None,
         clock: Callable[[], float],
         progress: Progress,
+        aside: Delivery | None = None,
     ) -> None:
-        self._sinks = sinks
+        self._sinks = [*sinks, *filter(None, [aside])]
         self._fallback = fallback
-        self._all = [*sinks, *filter(None, [fallback])]
+        self._all = [*self._sinks, *filter(None, [fallback])]
+        self._awaited = [*sinks, *filter(None, [fallback])]
         self._clock = clock
         self._progress = progress
+
+    @property
+    def names(self) -> list[str]:
+        """What log and ledger call the sinks, the fallback last."""
+        return [delivery.name for delivery in self._all]
 
     @property
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -62,6 +72,15 @@ class Fanout:
         """Have every sink take what its sampler lets go by now."""
         for delivery in self._sinks:
             delivery.settle()
+
+    def tell(self, record: Record) -> None:
+        """Hand on what we say of ourselves, and have it sent: one sink takes it, the others leave it out."""
+        self.offer([record])
+        if self._fallback is not None and self._fallback.queue.takes(record.kind):
+            self._fallback.take(record)
+        for delivery in self._all:
+            if delivery.queue.takes(record.kind):
+                delivery.flush_soon()
 
     def has_place(self, kind: str, size: int) -> bool:
         """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""
@@ -112,13 +131,13 @@ class Fanout:
 
     async def flush(self, until: float) -> None:
         """Have everything sent and wait for it until the loop's time `until`, as long as sinks are healthy."""
-        await asyncio.gather(*(delivery.flush(until) for delivery in self._sinks))
+        await asyncio.gather(*(one.flush(until) for one in self._awaited if one is not self._fallback))
         if self._fallback is not None:
             await self._fallback.flush(until)
 
     async def probe(self, until: float) -> None:
         """Wait a moment for the unhealthy sinks whose turn it is."""
-        due = [delivery for delivery in self._all if delivery.health.probe_due and delivery.queue.pending]
+        due = [delivery for delivery in self._awaited if delivery.health.probe_due and delivery.queue.pending]
         await asyncio.gather(*(delivery.probe(until) for delivery in due))
 
     async def shut_down(self, plan: ShutdownPlan) -> None:
@@ -146,17 +165,17 @@ class Fanout:
     @property
     def healthy(self) -> bool:
         """Whether any sink is worth waiting for."""
-        return any(delivery.health.healthy for delivery in self._all)
+        return any(delivery.health.healthy for delivery in self._awaited)
 
     @property
     def probe_due(self) -> bool:
         """Whether any unhealthy sink, for which records wait, is to be waited for a moment."""
-        return any(delivery.health.probe_due and delivery.queue.pending for delivery in self._all)
+        return any(delivery.health.probe_due and delivery.queue.pending for delivery in self._awaited)
 
     @property
     def fill_ratio(self) -> float:
         """How full the fullest queue is of a healthy sink."""
-        return max((delivery.queue.fill_ratio for delivery in self._all if delivery.health.healthy), default=0.0)
+        return max((delivery.queue.fill_ratio for delivery in self._awaited if delivery.health.healthy), default=0.0)
 
     @property
     def age_s(self) -> float:
@@ -166,7 +185,17 @@ class Fanout:
     @property
     def latency_s(self) -> float:
         """What the slowest healthy sink needs for a batch."""
-        return max((delivery.health.latency_s for delivery in self._all if delivery.health.healthy), default=0.0)
+        return max((delivery.health.latency_s for delivery in self._awaited if delivery.health.healthy), default=0.0)
+
+    @property
+    def unhealthy(self) -> list[str]:
+        """The names of the sinks that do not answer, as far as they were tried, or can never be opened."""
+        return [one.name for one in self._all if one.health.failing or one.queue.is_refused]
+
+    @property
+    def fullest(self) -> float:
+        """How full the fullest queue is of all."""
+        return max(delivery.queue.fill_ratio for delivery in self._all)
 
     @property
     def waiting_bytes(self) -> int:

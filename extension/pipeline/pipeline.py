@@ -151,8 +151,7 @@ class Pipeline:
     def add(self, type_: str, content: object, request_id: str) -> list[Record]:
         """A record of our own."""
         self.added += 1
-        now, line = _written(type_, content)
-        return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
+        return self._enrich([own_record(type_, content)._replace(request_id=request_id)])
 
     def carry(
         self,
@@ -189,6 +188,12 @@ def _written(type_: str, content: object) -> tuple[str, bytes]:
     """A line of our own, behind its time."""
     now = now_iso()
     return now, lenient.dumps({"time": now, "type": type_, "record": content})
+
+
+def own_record(type_: str, content: object) -> Record:
+    """A record of our own, as a line of the platform's would be: no sequence yet, and no key "lambda"."""
+    now, line = _written(type_, content)
+    return Record(-1, "other", line, type_, now, "", content)
 
 
 def now_iso() -> str:
