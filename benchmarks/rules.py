@@ -1,4 +1,4 @@
-"""What each rule costs a record, and what expressions cost that are hard for other engines.
+"""What each rule and sampling cost a record, and what expressions cost that are hard for other engines.
 
     python -m benchmarks.rules [--rounds N]
 
@@ -8,6 +8,7 @@ In microseconds of CPU, with the google-re2 that is installed; the layer's is th
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 from functools import partial
@@ -19,8 +20,11 @@ import orjson
 from benchmarks.results import add_json, machine, save, table
 from extension.expressions import Expression
 from extension.pipeline.filter import Filter
+from extension.pipeline.sample import Sampler
+from extension.pipeline.watch import Watch
 from extension.records import Record
 from extension.rules import Rules
+from extension.sampling import Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +62,14 @@ class Cost(NamedTuple):
     stamped_us: float
 
 
+class Sampled(NamedTuple):
+    """Of sampling and one kind of record: what it adds, as a share of what json.loads takes of the same line."""
+
+    content: str
+    left_out: float
+    kept: float
+
+
 class Search(NamedTuple):
     """Of one expression in one line of a MiB, in milliseconds of CPU."""
 
@@ -69,18 +81,20 @@ class Search(NamedTuple):
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     add_json(parser)
     arguments = parser.parse_args()
     costs = measure_rules(arguments.rounds)
+    sampled = measure_sampling(arguments.rounds)
     searches = measure_searches(arguments.rounds)
     print(f"{machine()}\n")
     print(
         table(["rule", "record", "us", "us, a rule of one sink"], [(*cost[:2], *_rounded(cost[2:])) for cost in costs])
     )
-    print()
+    header = ["record", "left out by a rate, x json.loads", "kept by it"]
+    print(f"\n{table(header, [(one.content, *_rounded(one[1:])) for one in sampled])}\n")
     print(
         table(
             ["expression", "line of 1 MiB", "is in it", "filter, ms", "spans, ms"],
@@ -90,7 +104,7 @@ def main() -> None:
             ],
         )
     )
-    save(arguments.json, "rules", {"costs": costs, "searches": searches})
+    save(arguments.json, "rules", {"costs": costs, "sampled": sampled, "searches": searches})
 
 
 def measure_rules(rounds: int) -> list[Cost]:
@@ -109,6 +123,40 @@ def measure_rules(rounds: int) -> list[Cost]:
         for rule in RULES
         for name in CONTENTS
     ]
+
+
+def measure_sampling(rounds: int) -> list[Sampled]:
+    """What watching and sampling add, of an invocation that the rate leaves out and of one that it keeps; medians."""
+    taken: dict[tuple[str, str], list[float]] = {}
+    for _ in range(rounds):
+        for name, content in CONTENTS.items():
+            line = record(content, stamped=False)
+            taken.setdefault((name, "json"), []).append(timed(lambda: [json.loads(line.line) for _ in range(RECORDS)]))  # noqa: B023 - called at once
+            for fate, trace in (("left out", "0"), ("kept", "f")):
+                taken.setdefault((name, fate), []).append(timed(partial(sample, [line] * 100, trace * 24)))
+    found = {key: statistics.median(values) for key, values in taken.items()}
+    return [
+        Sampled(name, *(found[name, fate] / found[name, "json"] for fate in ("left out", "kept"))) for name in CONTENTS
+    ]
+
+
+def sample(chunk: list[Record], trace: str) -> None:
+    """So many records of one invocation, the second of its environment, in chunks, from its start to its report."""
+    watch = Watch(process_time, in_order=True)
+    sampler = Sampler(Sampling(0.5), watch, LINE_BYTES)
+    tracing = {"value": f"Root=1-62e900b2-{trace}"}
+    begins = [event("start", requestId="first"), event("start", requestId=ID, tracing=tracing)]
+    ends = [event("report", requestId=ID, status="success", metrics={"durationMs": 5})]
+    for records in (begins, *[chunk] * (RECORDS // len(chunk)), ends):
+        watch.note(records)
+        sampler.rated(sampler(watch.read(records)))
+    assert (sampler.sampled_out > RECORDS) == (trace[0] == "0")
+
+
+def event(type_: str, **content: object) -> Record:
+    """A record of the platform's."""
+    line = orjson.dumps({"type": f"platform.{type_}", "record": content})
+    return Record(-1, "platform", line, f"platform.{type_}", "", str(content["requestId"]), content)
 
 
 def measure_searches(rounds: int) -> list[Search]:
