@@ -7,8 +7,8 @@ LAYER := $(or $(wildcard $(LAMBDA)),$(LOCAL))
 SOURCES := bootstrap build.sh $(shell find extension layer -name '*.py' -o -name '*.spec' -o -name '*.sh' -o -name '*.c') \
 	$(addprefix requirements/,build.txt layer.txt sources.txt toolchain.txt re2.txt re2-sources.txt)
 
-demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it
-	.venv/bin/python -m simulator --demo
+demo: .venv/ready $(LAYER)  ## build the layer and run the example function with it; V=1 shows every event
+	.venv/bin/python -m simulator.demo $(if $(V),-v)
 
 test: .venv/ready $(LAYER)  ## all tests but the integration tier
 	.venv/bin/python -m pytest -n 6 --dist worksteal
@@ -23,7 +23,8 @@ integration: .venv/ready $(LAYER)  ## the slow tier: more real servers, an old r
 
 lint: .venv/ready  ## ruff, mypy, import-linter, shellcheck, cfn-lint
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
-	.venv/bin/shellcheck bootstrap build.sh .ci/run layer/*.sh && .venv/bin/cfn-lint template.yaml
+	.venv/bin/shellcheck bootstrap build.sh .ci/run .github/*.sh layer/*.sh layer/sam/*.sh
+	.venv/bin/cfn-lint template.yaml examples/*/*.yaml
 
 layer: $(LAYER)  ## the layer for Lambda if it was built before, else that of this machine's own libraries
 lambda: $(LAMBDA)  ## dist/telemetry-forwarder-<arch>.zip, which loads on Lambda; compiles CPython the first time
@@ -40,14 +41,9 @@ $(LOCAL): $(SOURCES)
 $(LAMBDA): $(SOURCES)
 	./build.sh --lambda --arch $(ARCH)
 
-build-ForwarderLayer:  ## called by `sam build`, which takes the layer for Lambda that is there
-	layer/tools.sh unzip:unzip
-	test -e $(LAMBDA) || ./build.sh --lambda --arch $(ARCH)
-	unzip -q -o $(LAMBDA) -d "$(ARTIFACTS_DIR)"
-
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 lock: .venv/ready  ## pin requirements/*.in anew, with hashes and without index hosts
-	cd requirements && for name in layer build dev integration toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
+	cd requirements && for name in layer build dev integration deploy toolchain re2; do PIP_FIND_LINKS= CUSTOM_COMPILE_COMMAND="make lock" \
 		../.venv/bin/pip-compile $(LOCK) -o $$name.txt $$name.in || exit 1; done
 
 sources:  ## pin Debian's newest source packages for the portable CPython and RE2
@@ -57,4 +53,4 @@ sources:  ## pin Debian's newest source packages for the portable CPython and RE
 clean:
 	rm -rf .venv .work dist
 
-.PHONY: demo test faults integration lint layer lambda build-ForwarderLayer venv lock sources clean
+.PHONY: demo test faults integration lint layer lambda venv lock sources clean

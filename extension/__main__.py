@@ -13,24 +13,35 @@ import time
 
 from extension.lambda_api import client
 
+BEGAN = time.monotonic()
 TYPE_CHECKING = False  # as in lambda_api/client.py
 if TYPE_CHECKING:
     from typing import Any
 
+    from extension.alone import Telling
     from extension.config import Config
     from extension.subscription import Subscription
 
 INIT_S = 3.0  # for all of ours before the first /next; all extensions and the runtime have 10 s together
 RETRY_S = 0.1
+OUTSIDE = (
+    b"AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, started by Lambda or a simulator;"
+    b" `telemetry-forwarder check` says what its settings would do\n"
+)
 MANAGED_INSTANCES = "lambda-managed-instances"
 
 
 def main() -> int:
-    """Run until SHUTDOWN. The exit status: 0, unless the user asked for strictness, or this is not Lambda."""
+    """Run until SHUTDOWN, or check settings where this is not Lambda.
+
+    The exit status: 0, unless the user asked for strictness; that of the check; 2 where there is nothing to do.
+    """
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ:
-        os.write(
-            2, b"AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda extension, started by Lambda or a simulator\n"
-        )
+        if sys.argv[1:2] == ["check"]:  # within Lambda, the name of an extension
+            from extension.check import command  # noqa: PLC0415 - never at work
+
+            return command.main(sys.argv[2:])
+        os.write(2, OUTSIDE)
         return 2
     extension = _register(sys.argv[1] if len(sys.argv) > 1 else "telemetry-forwarder")
     try:
@@ -46,10 +57,13 @@ def _register(name: str) -> client.Extension:
     managed = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
     for pause_s in client.backoff():
         try:
-            return client.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
+            extension = client.register(os.environ["AWS_LAMBDA_RUNTIME_API"], name, managed_instances=managed)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is asked again
             if pause_s < client.MAX_RETRY_S:
                 _say("ERROR", "cannot register, trying again", error)
+        else:
+            extension.began, extension.registered = BEGAN, time.monotonic()
+            return extension
         time.sleep(pause_s)
     raise AssertionError("backoff never ends")
 
@@ -68,10 +82,12 @@ def _start(extension: client.Extension) -> int:
     from extension import config as settings  # noqa: PLC0415 - re, urllib and typing: 10 ms
     from extension import log  # noqa: PLC0415 - after register
 
+    problems = ["not subscribed to telemetry"]
     try:
         config = settings.parse(os.environ, INIT_S)
         log.set_level(config.log_level)
         if not config.sinks:
+            problems = ["FORWARDER_SINKS is not set"]
             log.log(
                 "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
             )
@@ -81,14 +97,21 @@ def _start(extension: client.Extension) -> int:
             _forward(extension, config, listening, until)
             return 0
     except settings.ConfigError as error:
-        log.log("ERROR", "bad settings; nothing is forwarded", problems=error.problems)
+        problems = error.problems
+        log.log("ERROR", "bad settings; nothing is forwarded", problems=problems)
         if settings.is_strict(os.environ):
+            telling = _tell(extension, problems)
             extension.init_error("Extension.ConfigInvalid")
+            if telling is not None:
+                telling.finish()
             return 1
     finally:
         if listening is not None:
             listening.close()  # where nobody reads it any more
+    telling = _tell(extension, problems)
     _idle(extension)
+    if telling is not None:
+        telling.finish()
     return 0
 
 
@@ -96,6 +119,19 @@ def _forward(extension: client.Extension, config: Config, listening: _socket.soc
     from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
 
     lifecycle.forward(extension, config, listening, os.environ, until)
+
+
+def _tell(extension: client.Extension, problems: list[str]) -> Telling | None:
+    """Say so where FORWARDER_HEALTH asks for it, beside the first /next; without it nothing is imported."""
+    if not os.environ.get("FORWARDER_HEALTH"):
+        return None
+    from extension import alone  # noqa: PLC0415 - see above
+
+    try:
+        return alone.tell(extension, problems, os.environ)
+    except Exception as error:  # noqa: BLE001 - what else is to be done with bad settings must be done
+        _say("ERROR", "health is not told", error)
+        return None
 
 
 def _subscribe(extension: client.Extension, asked: Subscription, until: float) -> _socket.socket | None:

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from extension import config_file, headers, references, sink_url, sinks, subscription
+from extension import config_file, headers, redaction, references, sink_url, sinks, subscription
 from extension.log import LEVELS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from extension.references import Secret, Values
     from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.sinks import SinkURL
 
 T = TypeVar("T")
@@ -72,6 +73,18 @@ class Config(NamedTuple):
     join: str
     enrich: tuple[str, ...]
     summary: str
+    redaction: redaction.Redaction
+    otlp_unredacted: bool
+    sample: Sampling | None
+    health: SinkURL | None
+    emf: bool
+
+    @property
+    def urls(self) -> list[SinkURL]:
+        """Every sink there is: those of records, one that is told of our health alone, the fallback."""
+        beside = [*self.sinks, *filter(None, [self.fallback])]
+        alone = self.health is not None and not any(sink_url.is_same(self.health, url) for url in beside)
+        return [*self.sinks, *filter(None, [self.health if alone else None, self.fallback])]
 
     @property
     def subscription(self) -> subscription.Subscription:
@@ -87,6 +100,7 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
     """
     reader = _Reader(variables)
     types = reader.types("FORWARDER_TYPES")
+    health, emf = reader.health("FORWARDER_HEALTH")
     config = Config(
         sinks=reader.sink_urls("FORWARDER_SINKS"),
         fallback=next(iter(reader.sink_urls("FORWARDER_FALLBACK", most=1)), None),
@@ -109,13 +123,19 @@ def parse(variables: Mapping[str, str], timeout_s: float = TRY_OPENING_S) -> Con
         join=reader.choice("FORWARDER_JOIN", "none", ("none", "traces")),
         enrich=reader.some("FORWARDER_ENRICH", MEMBERS),
         summary=reader.choice("FORWARDER_SUMMARY", "none", ("none", "json", "emf")),
+        redaction=reader.redaction(),
+        otlp_unredacted=reader.number("FORWARDER_OTLP_UNREDACTED", 0, 0, 1) == 1,
+        sample=reader.sample("FORWARDER_SAMPLE"),
+        health=health,
+        emf=emf,
     )
     reader.check_names()
     reader.check_together(config)
     reader.check_fallback(config.sinks, config.fallback)
     if reader.problems:
         reader.try_rules(config)
-        reader.try_opening([*config.sinks, *filter(None, [config.fallback])], timeout_s)
+        reader.problems += redaction.compile_problems(config.redaction)
+        reader.try_opening(config.urls, timeout_s)
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     return config
 
@@ -140,6 +160,13 @@ def read_rules(config: Config) -> list[Rules | None]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def health_alone(variables: Mapping[str, str]) -> tuple[SinkURL | None, bool]:
+    """FORWARDER_HEALTH, as Config has it, whatever is wrong with other settings; nothing where it is wrong itself."""
+    reader = _Reader(variables)
+    found = reader.health("FORWARDER_HEALTH")
+    return (None, False) if reader.problems else found
 
 
 def is_strict(variables: Mapping[str, str]) -> bool:
@@ -214,6 +241,12 @@ class _Reader:
                 f"{place} is 'emf', which CloudWatch Logs alone makes metrics of; expected one of logs:// in"
                 " FORWARDER_SINKS, or json"
             )
+        for url in config.sinks if config.sample is not None else ():
+            if "sample" in url.parameters:
+                self.problems.append(f"{url.place} has sample= beside FORWARDER_SAMPLE; expected one of them")
+        if config.fallback is not None and "sample" in config.fallback.parameters:
+            self.problems.append("FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take")
+
         if config.otlp_listen and config.sinks and not any(map(sinks.may_speak_otlp, config.sinks)):
             place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(
@@ -226,6 +259,11 @@ class _Reader:
             read_rules(config)
         except ConfigError as error:
             self.problems += error.problems
+        if config.otlp_listen and config.redaction and not config.otlp_unredacted:
+            self.problems.append(
+                "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
+                " FORWARDER_OTLP_UNREDACTED=1, which says that traces and metrics may go on as they are"
+            )
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""
@@ -283,6 +321,19 @@ class _Reader:
 
         return self._read(name, {}, expected, convert, ",", "=")
 
+    def redaction(self) -> redaction.Redaction:
+        texts = [self._text(name) for name in (redaction.REDACT, redaction.EXPRESSIONS, redaction.FIELDS)]
+        found, problems = redaction.read(*texts)
+        self.problems += problems
+        return found
+
+    def sample(self, name: str) -> Sampling | None:
+        if not self._text(name):
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        return self._read(name, None, sampling.EXPECTED, sampling.parse)
+
     def sink_urls(self, name: str, most: int | None = None) -> tuple[SinkURL, ...]:
         urls = self._text(name).split()
         where = self._place(name)
@@ -294,6 +345,22 @@ class _Reader:
                 self.problems.append(f"sink {number} of {where} is sink {first} again; expected each sink once")
         places = [where if most == 1 else f"sink {number} of {where}" for number in range(1, len(urls) + 1)]
         return tuple(target for url, place in zip(urls, places, strict=True) if (target := self._sink_url(url, place)))
+
+    def health(self, name: str) -> tuple[SinkURL | None, bool]:
+        """Where our own health is told: a sink, or the log as metrics."""
+        chosen = self._text(name).lower()
+        if chosen == "emf":
+            return None, True
+        if chosen and chosen != "fallback" and ":" not in chosen:
+            self.problems.append(f"{name}: expected emf, fallback or a sink URL")
+            return None, False
+        named = "FORWARDER_FALLBACK" if chosen == "fallback" else name
+        target = next(iter(self.sink_urls(named, most=1)), None)
+        if chosen == "fallback" and not self._text(named):
+            self.problems.append(f"{name} is 'fallback'; expected FORWARDER_FALLBACK to be set as well")
+        if target is not None and "logs" not in sinks.signals_of(target):
+            self.problems.append(f"{target.place}: expected a sink that takes logs, for {name}")
+        return target, False
 
     def check_fallback(self, urls: Iterable[SinkURL], fallback: SinkURL | None) -> None:
         """What a sink cannot take must not go there again."""
@@ -325,11 +392,23 @@ class _Reader:
         return target._replace(
             types=types.kinds,
             unwanted_types=types.unwanted,
+            sample=self._sink_sample(target.parameters.get("sample"), place),
             headers=parsed,
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
             secrets=secrets,
             fill=partial(self._fill, url, place, target.name) if secrets else None,
         )
+
+    def _sink_sample(self, text: str | None, place: str) -> Sampling | None:
+        if text is None:
+            return None
+        from extension import sampling  # noqa: PLC0415 - where it is asked for
+
+        try:
+            return sampling.parse(text)
+        except ValueError as error:
+            self.problems.append(f"{place}, sample=: expected {error}, with ; written as %3B")
+            return None
 
     def _fill(self, url: str, place: str, name: str, values: Values) -> tuple[SinkURL, set[str]]:
         """The sink of a URL with its secrets, under the name that it has without them, and what must not be shown."""

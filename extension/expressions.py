@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from re2 import _re2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MEMORY_BYTES = 1 << 20  # for the states of one expression; RE2 goes on without them, slower, where they are more
 MAX_INSTRUCTIONS = 4000  # of a compiled expression: the slow way takes up to 4 us a KiB of text for each of them
@@ -58,6 +58,14 @@ class Expression:
             if last > first:
                 yield first, last
             at = max(last, first + 1)
+
+
+def any_of(texts: Sequence[str]) -> Expression | None:
+    """One expression that is in a text where any of these is, each of which compiles; None where it is too large."""
+    try:
+        return Expression("|".join(f"(?:{text})" for text in texts), only_whether=True)
+    except BadExpression:
+        return None
 
 
 def numbered(text: str) -> list[tuple[int, str]]:

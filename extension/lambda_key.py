@@ -45,7 +45,12 @@ def members(known: Mapping[str, object]) -> bytes:
 
 def extend(line: bytes, members: Mapping[str, object]) -> bytes:
     """The line of a record with more members in its key."""
-    return b"%b,%b}" % (line[:-2], lenient.dumps(members)[1:])
+    return splice(line, lenient.dumps(members)[1:-1])
+
+
+def splice(line: bytes, written: bytes) -> bytes:
+    """The same, for members that are written as JSON already, without the braces."""
+    return b"%.*b,%b}}" % (len(line) - 2, line, written)
 
 
 def without(line: bytes) -> bytes:

@@ -14,12 +14,11 @@ import os
 import random
 import sys
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
-from extension import policy, sinks
+from extension import policy, redaction, sink_url, sinks
 from extension.clock import elapsed
 from extension.config import ConfigError, read_rules
 from extension.delivery.delivery import Delivery
@@ -40,7 +39,8 @@ from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.starts import Starts
-from extension.records import KINDS
+from extension.records import HEALTH_KIND, KINDS
+from extension.version import VERSION
 
 if TYPE_CHECKING:
     import _socket
@@ -50,17 +50,27 @@ if TYPE_CHECKING:
     from extension.config import Config
     from extension.delivery.cap import Cap
     from extension.intake.decoder import Line
+    from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
+    from extension.own_health import Metrics, OwnHealth
     from extension.pipeline.join import Join
+    from extension.pipeline.redact import Redact
+    from extension.pipeline.sample import Sampler
+    from extension.pipeline.watch import Watch
     from extension.rules import Rules
+    from extension.sampling import Sampling
     from extension.signals.signals import Signals
+    from extension.sinks import SinkURL
     from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 SELDOM_LEDGER_S = 900.0  # elsewhere, while there are invocations: a host may vanish without SHUTDOWN
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
+HEALTH_BYTES = 1 << 18  # of the memory, for a sink that is told of our health alone
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
+HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
+START_S = 0.01  # after the first /next was asked for, before the line that says so
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
 
@@ -94,14 +104,23 @@ class Forwarder:
         self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
         self._join = _join(extension, config)
         self._letting_go: asyncio.TimerHandle | None = None
-        starts = Starts(traces="traceId" in config.enrich)
+        self._redact = _redact(config)
+        derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
+        is_harmless = self._redact.is_harmless if self._redact is not None else lambda _: True
+        starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
+        self._watch = _watch(extension, config)
+        self._sampler = self._make_sampler(config.sample, config.queue_bytes)
+        read = self._watch.read if self._watch is not None else None
+        steps = (but_our_own, self._filter, self._join, self._redact, read, self._sampler)
         self._pipeline = Pipeline(
             Correlate(in_order=extension.invoked, note=starts.note),
-            [step for step in (but_our_own, self._filter, self._join) if step is not None],
+            [step for step in steps if step is not None],
             itertools.count(),
-            self._signals,
+            derive,
             told=starts.of,
             phase=INIT,
+            note=self._watch.note if self._watch is not None else None,
+            rated=self._sampler.rated if self._sampler is not None else None,
         )
         self._pipeline.identify(self._function.members(), self._environment_id)
         self._fanout = self._compose(opening, rules[1:])
@@ -113,35 +132,65 @@ class Forwarder:
         self._told: dict[str, object] = {}  # by the last ledger
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
+        self._start = {"flush": mode, "because": _why(mode, extension, config, variables)}
+        self._asked = 0.0  # when the first /next was, until it is told
+        self._health = _health(config)
 
     def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
         """A queue and a loop for each sink; they share memory, disk and fallback."""
         config = self._config
-        urls = [*config.sinks, *filter(None, [config.fallback])]
-        names = _names([url.name for url in urls])
+        urls = config.urls
+        names = sinks.numbered([url.name for url in urls])
+        health = next((url for url in urls if config.health and sink_url.is_same(url, config.health)), None)
+        aside = health if health is not None and health not in (*config.sinks, config.fallback) else None
+        beside = _held_bytes(config.sample, config.queue_bytes) + HEALTH_BYTES * (aside is not None)
+        share = (config.queue_bytes - beside) // (len(urls) - (aside is not None))
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
 
+        def excluded(url: SinkURL, known: SinkURL | None = None) -> set[str]:
+            kinds = sinks.excluded_kinds(known or url, is_fallback=url is config.fallback)
+            if url is aside:
+                kinds |= {*KINDS, "other", *sinks.OF_KIND}
+            return kinds | ({HEALTH_KIND} if url is not health else set())
+
         def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
             queue = Queue(
-                config.queue_bytes // len(urls),
+                HEALTH_BYTES if urls[at] is aside else share - _held_bytes(urls[at].sample, share),
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=sinks.excluded_kinds(urls[at], is_fallback=at == len(config.sinks)),
+                excluded_kinds=excluded(urls[at]),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
-            delivery = Delivery(names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select)
+            sampler = self._make_sampler(urls[at].sample, share)
+            delivery = Delivery(
+                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
+            )
             if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
-                delivery.excluded_once_open = partial(_excluded, urls[at], is_fallback=at == len(config.sinks))
+                delivery.excluded_once_open = lambda opened: excluded(urls[at], _late(urls[at], opened))
             return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
-        deliveries = [make(at, fallback, select) for at, select in enumerate(own)]
-        return Fanout(deliveries, fallback, elapsed, progress, _cap(config))
+        return Fanout(
+            [make(at, fallback, select) for at, select in enumerate(own)],
+            fallback,
+            elapsed,
+            progress,
+            make(len(config.sinks), None) if aside is not None else None,
+            _cap(config),
+        )
+
+    def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
+        """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
+        if sampling is None or self._watch is None:
+            return None
+        from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
+
+        return Sampler(sampling, self._watch, _held_bytes(sampling, share_bytes))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -155,7 +204,10 @@ class Forwarder:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
             self._release()
             self._snapshot.may_be_taken()
+            self._asked = time.monotonic()
+            asyncio.get_running_loop().call_later(START_S, self._tell_start)
             async for event in events(self._extension):
+                self._tell_start()
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
                 except Exception as error:  # noqa: BLE001 - the next event must be asked for, whatever happened
@@ -163,6 +215,33 @@ class Forwarder:
             write(message="ledger", **self._ledger())
             for job in jobs:
                 job.cancel()
+
+    def _tell_start(self) -> None:
+        """One line, once, that says what runs here; behind the first /next, which it must not delay."""
+        asked, self._asked = self._asked, 0.0
+        if not asked:
+            return
+        began, registered = self._extension.began, self._extension.registered
+        times = {"registerMs": round((registered - began) * 1000, 1), "nextMs": round((asked - began) * 1000, 1)}
+        log("INFO", "started", version=VERSION, sinks=self._fanout.names, **self._start, **times)
+        self._tell_health("start")
+
+    # Our own health, where FORWARDER_HEALTH asks for it
+
+    def _tell_health(self, why: str) -> None:
+        if self._health is not None:
+            own, metrics = self._health
+            record = own.record(why, self._ledger(), self._fanout.unhealthy, self._fanout.fullest)
+            if metrics is not None:
+                write(**metrics.of(record, self._function, time.time_ns() // 1_000_000))
+            else:
+                [stamped] = self._pipeline.add("forwarder.health", record, "")
+                self._fanout.tell(stamped._replace(kind=HEALTH_KIND))
+
+    def _watch_health(self) -> None:
+        """Tell of a change."""
+        if self._health is not None and self._health[0].has_changed(self._ledger(), self._fanout.unhealthy):
+            self._tell_health("change")
 
     # An invocation
 
@@ -184,6 +263,7 @@ class Forwarder:
         log("DEBUG", "flush decision", hold=decision.hold, reason=decision.reason, requestId=event.request_id)
         if decision.hold and not await self._hold(event):
             self._flush_soon()
+        self._watch_health()
 
     async def _hold(self, event: Invoke) -> bool:
         """Wait until the runtime is done, then until the records are delivered; False where the former is not known."""
@@ -193,12 +273,15 @@ class Forwarder:
         if seen is not Seen.YES:
             self._policy.saw_done(seen=seen is Seen.PERHAPS_LOST)  # what was dropped once may come the next time
             return False
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
         self._release()
         until = now + policy.tail_timeout_s(event.deadline - time.time())
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
+        if self._health is not None:
+            self._health[0].held(loop.time() - now)
         return True
 
     async def _has_telemetry(self, left_s: float) -> bool:
@@ -239,15 +322,20 @@ class Forwarder:
         quiet_s = policy.quiet_s(self._config.buffer_timeout_ms / 1000)
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
-        # 3. Records of our own.
+        # 3. What is held back, or waits for the end of an invocation, waits no longer; then records of our own.
+        if self._watch is not None:
+            if event.reason in {"timeout", "failure"} and self._last is not None:
+                self._watch.fail(self._last.request_id)
+            self._watch.close()
         self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
-        if self._fanout.lossy or self._invocations.logs_dropped:
+        if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
+        self._tell_health("shutdown")
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
@@ -268,12 +356,16 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
+            if self._watch is not None and not self._snapshot.holding:
+                self._release("due")
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._flush_soon()
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
             self._tell_ledger_seldom()
+            if not self._snapshot.holding:
+                self._watch_health()
 
     def _account(self) -> None:
         """Tell the ledger, on Managed Instances in a line, where a sink takes metrics in a record."""
@@ -327,9 +419,13 @@ class Forwarder:
         if join.is_holding:
             self._let_go_soon(join)
 
-    def _release(self, when: Literal["flush", "close"] = "flush") -> None:
-        """Have the steps let go of what they hold back, before it is flushed or at the end."""
+    def _release(self, when: Literal["due", "flush", "close"] = "flush") -> None:
+        """Have steps, and samplers of sinks, let go of what they hold back: in time, for a flush, or for good."""
+        if self._watch is not None:
+            self._watch.expire()
         self._fanout.offer(self._pipeline.release(when))
+        if self._watch is not None:
+            self._fanout.settle()
 
     def _flush_soon(self) -> None:
         self._release()
@@ -345,18 +441,21 @@ class Forwarder:
         return OtlpEndpoint(listening, self._take_bodies, self._listener.saw_data, self._config.queue_bytes)
 
     def _take_bodies(self, bodies: Bodies) -> bool:
-        """Make records of what a program exported, where there is a place for all of it."""
+        """Make records of what a program exported, where there is a place for all of it. Raises Malformed."""
         kind, type_ = f"otlp-{bodies.signal}", f"otlp.{bodies.signal}"
         if not self._fanout.has_place(kind, sum(len(piece.body) + HEAD_BYTES for piece in bodies.pieces)):
             self._fanout.flush_soon()
             return False
         request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
+        pieces: list[tuple[Piece, Mapping[str, object] | None]] = [(piece, None) for piece in bodies.pieces]
+        if self._redact is not None and bodies.signal == "logs":
+            pieces = self._redact.exported(bodies.pieces, as_json=bodies.type == "application/json")
         self._fanout.offer(
             [
                 self._pipeline.carry(
-                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id
+                    kind, type_, {"contentType": bodies.type, "items": piece.items}, piece.body, request_id, members
                 )
-                for piece in bodies.pieces
+                for piece, members in pieces
             ]
         )
         return True
@@ -387,15 +486,18 @@ class Forwarder:
     def _ledger(self) -> dict[str, object]:
         """The account of every record, and of what programs exported."""
         return {
+            "version": VERSION,
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
             **({"capped": self._fanout.capped} if self._config.max_bytes_per_minute else {}),
             **(self._filter.account if self._filter is not None else {}),
             "joined": self._join.joined if self._join is not None else 0,
+            **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
             "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
+            **(self._redact.account if self._redact is not None else {}),
             "sinks": self._fanout.account(),
             **({"otlp": self._endpoint.account} if self._endpoint is not None else {}),
         }
@@ -410,22 +512,21 @@ def forward(
     """
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
-    urls = [*config.sinks, *filter(None, [config.fallback])]
+    urls = config.urls
     secrets = sinks.secrets_of(urls)
     opening = sinks.start_opening(urls, secrets)
-    rules, problems = [], []
+    rules, problems = [], redaction.compile_problems(config.redaction)
     try:
         rules = read_rules(config)
     except ConfigError as error:
-        problems = error.problems
+        problems += error.problems
     problems += sinks.wait_opened(urls, opening, until)
     if problems:
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     if secrets is not None:
-        filled = [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)]
-        config = config._replace(sinks=tuple(filled[: len(config.sinks)]), fallback=config.fallback and filled[-1])
+        config = _with_secrets(config, urls, opening)
         rules = read_rules(config)  # those of URLs that are secrets
     forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
@@ -473,12 +574,23 @@ def _cap(config: Config) -> Cap | None:
     return Cap(config.max_bytes_per_minute, elapsed)
 
 
-def _excluded(url: sinks.SinkURL, opening: Future[sinks.Sink], *, is_fallback: bool) -> set[str]:
-    """The kinds that a sink does not get whose URL, a secret, came late. Raises BadSetting for rules in it."""
+def _late(url: SinkURL, opening: Future[sinks.Sink]) -> SinkURL:
+    """What a URL that is a secret, and came late, turned out to be. Raises BadSetting for rules in it."""
     filled = sinks.known_by_now(url, opening)
-    if sinks.rules_of(filled) or filled.unwanted_types:
+    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample:
         raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
-    return sinks.excluded_kinds(filled, is_fallback=is_fallback)
+    return filled
+
+
+def _with_secrets(config: Config, urls: Sequence[SinkURL], opening: Sequence[Future[sinks.Sink]]) -> Config:
+    """The settings with what is known of their secrets by now."""
+    filled = {id(url): sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)}
+    health = next((filled[id(url)] for url in urls if config.health and sink_url.is_same(url, config.health)), None)
+    return config._replace(
+        sinks=tuple(filled[id(url)] for url in config.sinks),
+        fallback=filled[id(config.fallback)] if config.fallback else None,
+        health=health,
+    )
 
 
 def _join(extension: Extension, config: Config) -> Join | None:
@@ -493,11 +605,46 @@ def _join(extension: Extension, config: Config) -> Join | None:
     return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
 
 
-def _names(names: list[str]) -> list[str]:
-    """The names, numbered where several are alike: ledger and disk tell sinks by them."""
-    return [
-        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
-    ]
+def _redact(config: Config) -> Redact | None:
+    """The step that redacts; None, and nothing imported, where there is nothing to be redacted."""
+    if not config.redaction:
+        return None
+    from extension.pipeline.redact import Redact  # noqa: PLC0415 - see above
+    from extension.pipeline.redactor import Redactor  # noqa: PLC0415
+
+    return Redact(Redactor(*config.redaction))
+
+
+def _watch(extension: Extension, config: Config) -> Watch | None:
+    """What follows the invocations for samplers; None, and nothing imported, where there is none."""
+    if config.sample is None and all(url.sample is None for url in config.sinks):
+        return None
+    from extension.pipeline.watch import Watch  # noqa: PLC0415 - see above
+
+    return Watch(elapsed, in_order=extension.invoked)
+
+
+def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
+    """How much of so much memory is for what a sampler holds."""
+    return share_bytes // HELD_SHARE if sampling is not None else 0
+
+
+def _why(mode: str, extension: Extension, config: Config, variables: Mapping[str, str]) -> str:
+    """Where the flush mode comes from, for the log."""
+    if not extension.invoked:
+        return "there are no INVOKE events, as on Managed Instances"
+    if mode == "adaptive" and config.buffer_timeout_ms > policy.MAX_BUFFERING_S * 1000:
+        return "no invocation is held, since FORWARDER_BUFFER_TIMEOUT_MS is long"
+    return "FORWARDER_FLUSH" if variables.get("FORWARDER_FLUSH", "").strip() else "the default"
+
+
+def _health(config: Config) -> tuple[OwnHealth, Metrics | None] | None:
+    """What says how we are, and makes metrics of it where they are asked for; None where nobody asks."""
+    if config.health is None and not config.emf:
+        return None
+    from extension.own_health import Metrics, OwnHealth  # noqa: PLC0415 - see above
+
+    return OwnHealth(elapsed), Metrics() if config.emf else None
 
 
 async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:

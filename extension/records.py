@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,8 @@ PLATFORM_TYPES = tuple(
 )
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
-RECORD_OVERHEAD_BYTES = 272  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
+HEALTH_KIND = "health"  # what we say of ourselves: one sink is chosen for it, and every other leaves it out
+RECORD_OVERHEAD_BYTES = 288  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 
 def kind_of(type_: object) -> str:
@@ -42,7 +43,8 @@ class Record(NamedTuple):
     without a newline. One of BODY_KINDS carries what a program exported: behind the object there is a newline, and the
     body of its request as it came. `type` and `time` are the platform's; `request_id` names the invocation; each is
     empty where it is not known. `content` is the value of the line's key "record", for the steps of the pipeline; what
-    has passed them holds it no longer.
+    has passed them holds it no longer. `members` are what a step has to say of it in the key "lambda", until that is
+    written.
     """
 
     sequence: int
@@ -52,6 +54,7 @@ class Record(NamedTuple):
     time: str = ""
     request_id: str = ""
     content: object = None
+    members: Mapping[str, object] | None = None
 
     @property
     def size(self) -> int:
@@ -73,6 +76,10 @@ class Record(NamedTuple):
             body = orjson.dumps(said["json"]) if "json" in said else binascii.a2b_base64(said["base64"])
         return said["contentType"], body
 
+    def saying(self, **members: object) -> Record:
+        """The same record with more to say in its key "lambda", once that is written."""
+        return self._replace(members={**(self.members or {}), **members})
+
     def refused(self, sink: str, reason: str, sequence: int) -> Record:
         """The same record as the fallback gets it: the key "lambda" says which sink did not take it, and why.
 
@@ -83,27 +90,6 @@ class Record(NamedTuple):
         line = as_text(self.line) if self.kind in BODY_KINDS else self.line
         line = lambda_key.extend(line, {"refusedBy": sink, "reason": reason})
         return self._replace(sequence=sequence, line=line)
-
-
-class Marked(Record):
-    """A record on its way through the pipeline of which the key "lambda" is to say more: the members `marks`.
-
-    It stays one when a step replaces what is in it.
-    """
-
-    marks: Mapping[str, object] = {}
-
-    def _replace(self, /, **values: Any) -> Marked:
-        replaced = super()._replace(**values)
-        replaced.marks = self.marks
-        return replaced
-
-
-def mark(record: Record, **marks: object) -> Marked:
-    """The same record with more to say in its key "lambda", as `joined=3`."""
-    marked = Marked(*record)
-    marked.marks = {**(record.marks if isinstance(record, Marked) else {}), **marks}
-    return marked
 
 
 def as_text(line: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from extension import lambda_key, lenient, reading
-from extension.expressions import BadExpression, Expression, numbered
+from extension.expressions import BadExpression, Expression, any_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,13 +55,16 @@ class Field(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """The lines of one setting, by their numbers."""
+    """The lines of one setting, by their numbers. `any` is all expressions in one: most records have none of them."""
 
-    expressions: list[tuple[int, Expression]]
-    fields: list[tuple[int, Field]]
+    expressions: Sequence[tuple[int, Expression]]
+    fields: Sequence[tuple[int, Field]]
+    any: Expression | None
 
     def in_line(self, line: bytes) -> int:
         """The number of the first expression that matches somewhere in the line; 0 where none does."""
+        if self.any is not None and not self.any.is_in(line):
+            return 0
         return next((number for number, one in self.expressions if one.is_in(line)), 0)
 
     def in_fields(self, said: Sequence[dict[str, object]]) -> int:
@@ -129,18 +132,20 @@ def _parse_lines(text: str | None, name: str, problems: list[str]) -> Lines | No
     lines = numbered(text)
     if not 0 < len(lines) <= MAX_LINES:
         problems.append(f"{name}: expected an expression or a field=value a line, {MAX_LINES} lines at most")
-    found = Lines([], [])
+    expressions: list[tuple[int, Expression]] = []
+    fields: list[tuple[int, Field]] = []
     for number, line in lines[:MAX_LINES]:
         if not (field := FIELD.fullmatch(line)):
             try:
-                found.expressions.append((number, Expression(line, only_whether=True)))
+                expressions.append((number, Expression(line, only_whether=True)))
             except BadExpression as error:
                 problems.append(f"{name}, line {number}: {error}")
         elif NOT_PLAIN.isdisjoint(field[2]):
-            found.fields.append((number, Field(field[1], field[2])))
+            fields.append((number, Field(field[1], field[2])))
         else:
             problems.append(f"{name}, line {number}: {A_FIELD}")
-    return found
+    texts = [line for _, line in lines if not FIELD.fullmatch(line)]
+    return Lines(expressions, fields, any_of(texts) if len(expressions) == len(texts) > 1 else None)
 
 
 def _severity(content: object) -> int:

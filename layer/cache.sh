@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154 # cache is whoever reads this one's
-# What layer/toolchain.sh and layer/re2.sh share: things are compiled once, and kept in folders of $cache, each under a
-# name that changes with what it is made of.
+# What all have in common that compile something: it is done once and kept in folders of $cache, each under a name that
+# changes with what it is made of.
 
 fail() {
     echo "${0##*/}: $*" >&2

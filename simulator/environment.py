@@ -19,8 +19,8 @@ from simulator.apis.server import serve
 from simulator.clock import Clock
 from simulator.errors import Failed, SimulatorError
 from simulator.phases import init, invocation, invoke, reports, restore, shutdown
+from simulator.sandbox import entrypoint, preload
 from simulator.sandbox import layer as layers
-from simulator.sandbox import preload
 from simulator.sandbox.clocks import Clocks
 from simulator.sandbox.cpu import Share
 from simulator.sandbox.host import Host
@@ -49,8 +49,9 @@ class Environment:
     """Runs a function and its extensions as Lambda would. Other keyword arguments are those of Settings.
 
     `layer` is a zip or a folder, or several, merged in order. The proxies in `network` freeze with the environment.
-    With a `snapshot` (SnapStart only) it is restored from that. `sent` maps an extension to every NDJSON line that the
-    Telemetry API wrote to it; `timeline` is all that happened; `invocations` and `shutdowns` are what came out.
+    With a `snapshot` (SnapStart only) it is restored from that. `written` is every message of the function; `sent` maps
+    an extension to every NDJSON line that the Telemetry API wrote to it; `timeline` is all that happened; `invocations`
+    and `shutdowns` are what came out.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Environment:
             raise SimulatorError("a snapshot needs the init type snap-start")
         self.clock = Clock()
         self.timeline = Timeline(watch)
+        self.written: list[bytes] = []
         self.sent: dict[str, list[bytes]] = {}
         self.invocations: list[Invocation] = []
         self.shutdowns: list[Shutdown] = []
@@ -91,6 +93,7 @@ class Environment:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lambda-")))
             opt = await asyncio.to_thread(layers.unpack, self.settings.layers, folder / "opt")
+            start = await asyncio.to_thread(entrypoint.entrypoint, self.settings, opt)
             libraries = await asyncio.to_thread(self._preload, folder)
             limit = Limit(self.settings.memory_mb) if self.settings.limit_memory else None
             if limit:
@@ -104,11 +107,13 @@ class Environment:
                 settings=self.settings,
                 clock=self.clock,
                 timeline=self.timeline,
+                written=self.written,
                 sent=self.sent,
                 tasks=tasks,
                 runtime_api=runtime_api,
                 folder=folder,
                 opt=opt,
+                entrypoint=start,
                 limit=limit,
                 share=self._share,
                 preload=libraries,

@@ -26,6 +26,7 @@ class Settings:
     layers: tuple[Path, ...]
     function: Path
     handler: str = "app.handler"
+    bootstrap: str = ""  # the command that is the runtime; "": a file called bootstrap, else the one for Python
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 3.0
     memory_mb: int = 128

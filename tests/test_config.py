@@ -5,9 +5,10 @@ from urllib.parse import quote
 
 import pytest
 
-from extension.config import ConfigError, parse, read_rules
+from extension.config import ConfigError, health_alone, parse, read_rules
 from extension.records import PLATFORM_TYPES
 from extension.rules import A_FIELD, A_LEVEL
+from extension.sampling import Sampling
 from extension.sinks import start_opening, wait_opened
 
 
@@ -51,13 +52,21 @@ def test_every_setting_is_taken() -> None:
         "FORWARDER_JOIN": "traces",
         "FORWARDER_ENRICH": "TRACEID, memorySizeMB,traceId",
         "FORWARDER_SUMMARY": "json",
+        "FORWARDER_REDACT": "ipv4, Email",
+        "FORWARDER_REDACT_EXPRESSIONS": "one\n\n  two, three \n",
+        "FORWARDER_REDACT_FIELDS": "a.b, *.c\nd",
+        "FORWARDER_OTLP_UNREDACTED": "1",
+        "FORWARDER_SAMPLE": "0.1;slow=1000",
+        "FORWARDER_HEALTH": "emf",
     }
     [sink], fallback, *others = parse(values)
     assert (sink.path, sink.headers, fallback and fallback.path) == ("/a", (("A", "b"),), "/b")
     expected: list[object] = [("platform", "function"), 2000, 300_000, 100, "interval", 1.0, 2_000_000, 100_000, True]
     expected += ["127.0.0.1", 8080, 4318, "DEBUG", {"team": "shop", "stage": "a=b", "empty": ""}, ("platform.start",)]
     expected += [{"min_level": "WARN", "include": "a+", "exclude": "level=DEBUG\nb+"}]
-    assert others == [*expected, "traces", ("traceId", "memorySizeMB"), "json"]
+    expected += ["traces", ("traceId", "memorySizeMB"), "json"]
+    expected.append((("email", "ipv4"), ((1, "one"), (3, "two, three")), (("a", "b"), ("*", "c"), ("d",))))
+    assert others == [*expected, True, Sampling(0.1, 1000), None, True]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,30 @@ def test_tags_that_are_none(value: str) -> None:
     [problem] = problems(FORWARDER_TAGS=value)
     assert problem.startswith("FORWARDER_TAGS is ")
     assert problem.endswith("; expected name=value pairs, separated by commas, 1024 characters at most")
+
+
+@pytest.mark.parametrize("value", ["2", "-0.1", "nan", "1e400", "0.1;fast=1", "0.1;slow=1s"])
+def test_a_rate_that_is_none(value: str) -> None:
+    """It is one problem that names the variable, or the place of the sink, and what was expected."""
+    expected = "a rate from 0 to 1, as in 0.1, and behind it ;slow=MILLISECONDS"
+    [problem] = problems(FORWARDER_SAMPLE=value)
+    assert problem.startswith("FORWARDER_SAMPLE is ")
+    assert f"; expected {expected}" in problem
+    [problem] = problems(FORWARDER_SINKS=f"file:///a file:///b?sample={value.replace(';', '%3B')}")
+    assert problem.startswith(f"sink 2 of FORWARDER_SINKS, sample=: expected {expected}")
+    assert "s=1s" not in problem
+
+
+def test_a_sink_may_have_a_rate_of_its_own() -> None:
+    """Beside one for all it has none, and the fallback never has."""
+    urls = "file:///a file:///b?sample=0.1%3Bslow=5 file:///c?sample=1"
+    assert [url.sample for url in parse({"FORWARDER_SINKS": urls}).sinks] == [None, Sampling(0.1, 5), None]
+    assert problems(FORWARDER_SINKS="file:///a?sample=0.1", FORWARDER_SAMPLE="0.2") == [
+        "sink 1 of FORWARDER_SINKS has sample= beside FORWARDER_SAMPLE; expected one of them"
+    ]
+    assert problems(FORWARDER_SINKS="file:///a", FORWARDER_FALLBACK="file:///b?sample=0.1") == [
+        "FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take"
+    ]
 
 
 def test_sinks_are_separated_by_white_space() -> None:
@@ -187,6 +220,42 @@ def test_long_buffering_cannot_be_held_for() -> None:
     assert "FORWARDER_FLUSH" in problem
     assert parse({"FORWARDER_FLUSH": "invocation", "FORWARDER_BUFFER_TIMEOUT_MS": "100"}).buffer_timeout_ms == 100
     assert parse({"FORWARDER_FLUSH": "adaptive", "FORWARDER_BUFFER_TIMEOUT_MS": "101"}).buffer_timeout_ms == 101
+
+
+def test_health_is_told_where_it_is_asked_for() -> None:
+    """A sink of its own, one of the others, the fallback or the log; the first is one more sink to be opened."""
+    base = {"FORWARDER_SINKS": "file:///a", "FORWARDER_FALLBACK": "file:///b"}
+    told = {
+        value: parse({**base, "FORWARDER_HEALTH": value}) for value in ("file:///c", "file:///a", "fallback", "EMF")
+    }
+    paths = {value: (config.health and config.health.path, len(config.urls)) for value, config in told.items()}
+    assert paths == {"file:///c": ("/c", 3), "file:///a": ("/a", 2), "fallback": ("/b", 2), "EMF": (None, 2)}
+    assert [value for value, config in told.items() if config.emf] == ["EMF"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("fallback", "FORWARDER_HEALTH is 'fallback'; expected FORWARDER_FALLBACK to be set as well"),
+        ("file:///a file:///b", "FORWARDER_HEALTH has 2 words; expected a single sink URL"),
+        ("cloudwatch", "FORWARDER_HEALTH: expected emf, fallback or a sink URL"),
+        ("otlp+https://h?signals=traces", "FORWARDER_HEALTH: expected a sink that takes logs, for FORWARDER_HEALTH"),
+    ],
+)
+def test_a_bad_place_for_health_is_told(value: str, problem: str) -> None:
+    """What health cannot be told to is a problem, and nothing is told there then."""
+    assert problems(FORWARDER_HEALTH=value)[0].startswith(problem)
+    assert health_alone({"FORWARDER_HEALTH": value}) == (None, False)
+
+
+def test_health_is_found_among_mistakes() -> None:
+    """Where other settings are wrong, a good FORWARDER_HEALTH still holds, with the fallback if that is good."""
+    wrong = {"FORWARDER_SINKS": "gopher://x", "FORWARDER_FLUSH": "often"}
+    assert health_alone({**wrong, "FORWARDER_HEALTH": "emf"}) == (None, True)
+    target, _ = health_alone({**wrong, "FORWARDER_HEALTH": "fallback", "FORWARDER_FALLBACK": "file:///b"})
+    assert target is not None
+    assert target.path == "/b"
+    assert health_alone({**wrong, "FORWARDER_HEALTH": "fallback", "FORWARDER_FALLBACK": "gopher://b"}) == (None, False)
 
 
 def test_what_is_exported_needs_a_sink_that_takes_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from extension.expressions import MAX_INSTRUCTIONS, BadExpression, Expression, numbered
+from extension.expressions import MAX_INSTRUCTIONS, BadExpression, Expression, any_of, numbered
 
 # Of which Python and RE2 make the same.
 PARTS = st.sampled_from(["a", "b", "c", "[ab]", "[^a]", ".", "(?:ab|b)", "(a|aa)", r"\d", "^", "$", r"\bb"])
@@ -64,3 +64,22 @@ def test_bytes_are_searched_as_utf8() -> None:
 def test_lines_keep_their_numbers() -> None:
     """Each line that is not empty comes with its number, without white space around it."""
     assert numbered("\n a+ \r\n\n(b )\n") == [(2, "a+"), (4, "(b )")]
+
+
+@given(st.lists(EXPRESSIONS, min_size=2, max_size=4), TEXTS)
+@example(["a|b", "(?i)C"], "c")
+@example(["(?i)C", "(?P<n>a)", "(?P<n>b)"], "A")
+def test_any_of_several_is_in_a_text_where_one_is(expressions: list[str], text: str) -> None:
+    """All in one say what they say one by one."""
+    try:
+        single = [Expression(expression, only_whether=True) for expression in expressions]
+    except BadExpression:
+        return
+    together = any_of(expressions)
+    assert together is not None
+    assert together.is_in(text.encode()) == any(one.is_in(text.encode()) for one in single)
+
+
+def test_too_many_are_not_put_together() -> None:
+    """What is too large as one expression is asked for one by one."""
+    assert any_of(["a{900}", "b{900}"] * 3) is None

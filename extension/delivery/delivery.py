@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from extension.delivery.overflow import Overflow
     from extension.delivery.progress import Progress
     from extension.delivery.queue import Action, Queue
+    from extension.pipeline.sample import Sampler
     from extension.records import Batch, Record
     from extension.sinks import Reply, Sink
 
@@ -51,7 +52,8 @@ class Delivery:
     """Delivers to the sink that log and ledger call `name`; `fallback` takes what is handed off.
 
     `opening` is awaited once, in the background; where it fails, everything is handed off or dropped. Of what is
-    offered, `select` returns what this sink is to get; the rest is excluded.
+    offered, `select` returns what this sink is to get; `sampler` holds some of it, which is pending. The rest is
+    excluded.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Delivery:
         progress: Progress,
         fallback: Delivery | None = None,
         select: Select | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -76,6 +79,7 @@ class Delivery:
         self._progress = progress
         self._fallback = fallback
         self._select = select
+        self._sampler = sampler
         self._sending: Sending | None = None
         self._todo: list[Action] = []
         self._changed = asyncio.Event()
@@ -97,20 +101,44 @@ class Delivery:
         return self._clock() - arrival if arrival is not None else 0.0
 
     @property
+    def lossy(self) -> bool:
+        """Whether any record was dropped, or is missing of an invocation that was kept."""
+        return bool(self.queue.dropped) or (self._sampler is not None and self._sampler.left_out_of_kept > 0)
+
+    @property
     def account(self) -> dict[str, object]:
         """The ledger's entry: what became of every record."""
-        return {**self.queue.account, **(self._select.account if self._select is not None else {})}
+        account = {**self.queue.account, **(self._select.account if self._select is not None else {})}
+        if self._sampler is not None:
+            held = self._sampler.held
+            account |= {"excluded": self.queue.excluded - held, "pending": self.queue.pending + held}
+            account |= self._sampler.account
+        return account
 
     # What comes in
 
     def offer(self, chunk: Chunk) -> None:
         """Take new records."""
-        if self._select is not None:
-            selected = self._select(chunk.records)
-            self.queue.excluded += len(chunk.records) - len(selected)
-            if not selected:
-                return
-            chunk = Chunk(selected, chunk.arrived)
+        if self._select is None and self._sampler is None:
+            self._take(chunk)
+        else:
+            self._choose(chunk.records, chunk.arrived)
+
+    def settle(self) -> None:
+        """Take what the sampler held, and lets go by now."""
+        if self._sampler is not None:
+            self._choose((), self._clock())
+
+    def _choose(self, offered: Sequence[Record], arrived: float) -> None:
+        """Take what this sink is to get of what is offered, and of what the sampler held."""
+        chosen = self._select(offered) if self._select is not None else offered
+        if self._sampler is not None:
+            chosen = self._sampler.anew([record for record in chosen if self.queue.takes(record.kind)])
+        self.queue.excluded += len(offered) - len(chosen)
+        if chosen:
+            self._take(Chunk(chosen, arrived))
+
+    def _take(self, chunk: Chunk) -> None:
         self._apply(self.queue.offer(chunk))
         self._wake()
 
@@ -120,6 +148,11 @@ class Delivery:
         self._adopted += len(records)
         adopted = [record.refused(sink, reason, sequence) for sequence, record in enumerate(records, first)]
         self.offer(Chunk(adopted, self._clock()))
+
+    def take(self, record: Record) -> None:
+        """Take a record of our own that is for this sink alone: it gets a sequence of this queue."""
+        self._adopted += 1
+        self.offer(Chunk([record._replace(sequence=self._adopted - 1)], self._clock()))
 
     def flush_soon(self) -> int:
         """Have everything that is here sent, without waiting for it."""

@@ -30,7 +30,10 @@ BACKPRESSURE_PAUSE_S = 2.0  # the longest that reading waits for room; a sink th
 
 
 class Fanout:
-    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off and what is over a `cap`."""
+    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off and what is over a `cap`.
+
+    No invocation is held for the one `aside`, which gets nothing but what we say of ourselves.
+    """
 
     def __init__(
         self,
@@ -38,14 +41,21 @@ class Fanout:
         fallback: Delivery | None,
         clock: Callable[[], float],
         progress: Progress,
+        aside: Delivery | None = None,
         cap: Cap | None = None,
     ) -> None:
-        self._sinks = sinks
+        self._sinks = [*sinks, *filter(None, [aside])]
         self._cap = cap
         self._fallback = fallback
-        self._all = [*sinks, *filter(None, [fallback])]
+        self._all = [*self._sinks, *filter(None, [fallback])]
+        self._awaited = [*sinks, *filter(None, [fallback])]
         self._clock = clock
         self._progress = progress
+
+    @property
+    def names(self) -> list[str]:
+        """What log and ledger call the sinks, the fallback last."""
+        return [delivery.name for delivery in self._all]
 
     @property
     def jobs(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -74,6 +84,20 @@ class Fanout:
             log("WARN", "over FORWARDER_MAX_BYTES_PER_MINUTE", to=self._fallback.name if self._fallback else "nowhere")
         if self._fallback is not None:
             self._fallback.adopt(over, FORWARDER, OVER)
+
+    def settle(self) -> None:
+        """Have every sink take what its sampler lets go by now."""
+        for delivery in self._sinks:
+            delivery.settle()
+
+    def tell(self, record: Record) -> None:
+        """Hand on what we say of ourselves, and have it sent: one sink takes it, the others leave it out."""
+        self.offer([record])
+        if self._fallback is not None and self._fallback.queue.takes(record.kind):
+            self._fallback.take(record)
+        for delivery in self._all:
+            if delivery.queue.takes(record.kind):
+                delivery.flush_soon()
 
     def has_place(self, kind: str, size: int) -> bool:
         """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""
@@ -124,13 +148,13 @@ class Fanout:
 
     async def flush(self, until: float) -> None:
         """Have everything sent and wait for it until the loop's time `until`, as long as sinks are healthy."""
-        await asyncio.gather(*(delivery.flush(until) for delivery in self._sinks))
+        await asyncio.gather(*(one.flush(until) for one in self._awaited if one is not self._fallback))
         if self._fallback is not None:
             await self._fallback.flush(until)
 
     async def probe(self, until: float) -> None:
         """Wait a moment for the unhealthy sinks whose turn it is."""
-        due = [delivery for delivery in self._all if delivery.health.probe_due and delivery.queue.pending]
+        due = [delivery for delivery in self._awaited if delivery.health.probe_due and delivery.queue.pending]
         await asyncio.gather(*(delivery.probe(until) for delivery in due))
 
     async def shut_down(self, plan: ShutdownPlan) -> None:
@@ -158,17 +182,17 @@ class Fanout:
     @property
     def healthy(self) -> bool:
         """Whether any sink is worth waiting for."""
-        return any(delivery.health.healthy for delivery in self._all)
+        return any(delivery.health.healthy for delivery in self._awaited)
 
     @property
     def probe_due(self) -> bool:
         """Whether any unhealthy sink, for which records wait, is to be waited for a moment."""
-        return any(delivery.health.probe_due and delivery.queue.pending for delivery in self._all)
+        return any(delivery.health.probe_due and delivery.queue.pending for delivery in self._awaited)
 
     @property
     def fill_ratio(self) -> float:
         """How full the fullest queue is of a healthy sink."""
-        return max((delivery.queue.fill_ratio for delivery in self._all if delivery.health.healthy), default=0.0)
+        return max((delivery.queue.fill_ratio for delivery in self._awaited if delivery.health.healthy), default=0.0)
 
     @property
     def age_s(self) -> float:
@@ -178,7 +202,17 @@ class Fanout:
     @property
     def latency_s(self) -> float:
         """What the slowest healthy sink needs for a batch."""
-        return max((delivery.health.latency_s for delivery in self._all if delivery.health.healthy), default=0.0)
+        return max((delivery.health.latency_s for delivery in self._awaited if delivery.health.healthy), default=0.0)
+
+    @property
+    def unhealthy(self) -> list[str]:
+        """The names of the sinks that do not answer, as far as they were tried, or can never be opened."""
+        return [one.name for one in self._all if one.health.failing or one.queue.is_refused]
+
+    @property
+    def fullest(self) -> float:
+        """How full the fullest queue is of all."""
+        return max(delivery.queue.fill_ratio for delivery in self._all)
 
     @property
     def waiting_bytes(self) -> int:
@@ -192,8 +226,8 @@ class Fanout:
 
     @property
     def lossy(self) -> bool:
-        """Whether any record was dropped."""
-        return any(delivery.queue.dropped for delivery in self._all) or (self._fallback is None and bool(self.capped))
+        """Whether any record was lost."""
+        return any(delivery.lossy for delivery in self._all) or (self._fallback is None and bool(self.capped))
 
     @property
     def capped(self) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # exports is its own as well: of that traces go first, since they are what is sampled.
 EVICTION_ORDER = (
     *("extension", "platform", "total", "span", "other", "metric"),
-    *("otlp-traces", "otlp-metrics", "otlp-logs", "function"),
+    *("otlp-traces", "otlp-metrics", "otlp-logs", "health", "function"),
 )
 
 FULL_SHARE = 0.25  # of the bound in use: above it a batch is sent although nobody asked for it

@@ -67,10 +67,11 @@ class Wrong(Exception):
 
 
 class OtlpEndpoint:
-    """Takes requests on sockets that listen, and hands on what they hold. `take` says whether there was room for it.
+    """Takes requests on sockets that listen, and hands on what they hold.
 
-    `on_data` is called for each request. `max_bytes` bounds the bodies that are under way. `received` and `rejected`
-    count spans, data points and log records by signal, `refused` requests by status.
+    `take` says whether there was room for it; it may raise Malformed. `on_data` is called for each request. `max_bytes`
+    bounds the bodies that are under way. `received` and `rejected` count spans, data points and log records by signal,
+    `refused` requests by status.
     """
 
     def __init__(
@@ -132,11 +133,12 @@ class OtlpEndpoint:
         body = inflated(request.body) if encoding(request) == "gzip" else request.body
         try:
             pieces = READERS[type_](signal, body)
+            items = sum(piece.items for piece in pieces)
+            taken = not pieces or self._take(Bodies(signal, type_, pieces, items))
         except Malformed as error:
             raise Wrong(400, str(error)) from None
-        items = sum(piece.items for piece in pieces)
         self._received[signal] += items
-        if not pieces or self._take(Bodies(signal, type_, pieces, items)):
+        if taken:
             return TAKEN[type_]
         self._rejected[signal] += items
         return rejection(signal, type_, items)

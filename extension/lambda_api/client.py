@@ -59,6 +59,7 @@ class Extension:
         self.identifier = identifier
         self.function = function
         self.invoked = invoked  # False where INVOKE cannot be asked for: Managed Instances
+        self.began = self.registered = 0.0  # when our code began to run, and when it was registered, monotonic time
 
     def next_event(self) -> bytes:
         """Wait for the next event, for ever, as the process may be frozen in here for hours; its JSON."""

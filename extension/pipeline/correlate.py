@@ -38,7 +38,7 @@ class Correlate:
                 current = self._current
             else:
                 request_id = "" if fault else current
-            append(new(Record, (-1, kind, text, type_, time, request_id, content)))
+            append(new(Record, (-1, kind, text, type_, time, request_id, content, None)))
         return records
 
     def _decide(self, kind: str, type_: str, content: dict[str, Any]) -> str:

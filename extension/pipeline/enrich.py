@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from extension.lambda_key import LINE, LambdaKey, extend, members
-from extension.records import Marked, Record
+from extension.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,19 +29,13 @@ class Enrich:
         of_phase = members({"phase": phase}) if phase else b""
         new, append = tuple.__new__, stamped.append
         last, begun = None, b""
-        for (_, kind, line, type_, time, request_id, _), sequence in zip(records, self._sequence, strict=False):
+        for (_, kind, line, type_, time, request_id, _, own), sequence in zip(records, self._sequence, strict=False):
             if request_id != last:
                 last = request_id
                 begun = self._key.begun(request_id, self._told(request_id) + of_phase)
             # No call for each record: it would cost as much as all else here.
             written = LINE % (len(line) - 1, line, begun if len(line) > 2 else begun[1:], sequence)
-            append(new(Record, (sequence, kind, written, type_, time, request_id, None)))
+            if own is not None:
+                written = extend(written, own)
+            append(new(Record, (sequence, kind, written, type_, time, request_id, None, None)))
         return stamped
-
-
-def extended(stamped: list[Record], records: list[Record]) -> list[Record]:
-    """The stamped records, those that were marked with their marks."""
-    return [
-        one._replace(line=extend(one.line, record.marks)) if isinstance(record, Marked) else one
-        for one, record in zip(stamped, records, strict=True)
-    ]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from extension import lenient
 from extension.pipeline.traces import FIRST, PLAIN, PYTHON, begin, follow, takes_traceback
-from extension.records import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +26,6 @@ class Join:
     longer than `hold_s`, nor for anything behind a record of another kind, as the platform's at the end of an
     invocation. `joined` counts the records that went into another one.
     """
-
-    marks = True
 
     def __init__(self, hold_s: float, clock: Callable[[], float]) -> None:
         self.joined = 0
@@ -115,4 +112,4 @@ def together(records: Sequence[Record]) -> Record:
     texts = [str(record.content) for record in records]
     content = "".join(text if text.endswith("\n") else f"{text}\n" for text in texts[:-1]) + texts[-1]
     line = lenient.dumps({**lenient.loads(first.line), "record": content})
-    return mark(first._replace(line=line, content=content), joined=len(records))
+    return first._replace(line=line, content=content).saying(joined=len(records))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 from extension import lenient
 from extension.log import describe, log_seldom
 from extension.pipeline import phase as phases
-from extension.pipeline.enrich import Enrich, extended
+from extension.pipeline.enrich import Enrich
 from extension.records import Record
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Pipeline:
     """Makes records of lines and counts them: correlate, then `steps`, then enrich. `sequence` numbers the records.
 
     `derive` is shown the records before any is filtered; those that it makes of them are added behind. `told` is what
-    the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`. A
-    step that marks records (records.mark) has an attribute `marks` that is true.
+    the key "lambda" says of an invocation beside its request id; until the first one begins it names the `phase`.
+    `note` is shown the records before any is filtered too, and `rated` may add to those that are stamped.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Pipeline:
         *,
         told: Callable[[str], bytes] = lambda _: b"",
         phase: str = "",
+        note: Callable[[list[Record]], None] | None = None,
+        rated: Callable[[list[Record]], list[Record]] | None = None,
     ) -> None:
         self.received = 0
         self.added = 0
@@ -72,9 +74,10 @@ class Pipeline:
         self._steps = steps
         self._derive = derive
         self._holding = [step for step in steps if isinstance(step, Holding)]
-        self._marks = any(getattr(step, "marks", False) for step in steps)
         self._enrich = Enrich(sequence, told)
         self._phase = phase
+        self._note = note
+        self._rated = rated
 
     def identify(self, members: Mapping[str, object], environment_id: str) -> None:
         """Stamp what is received from here on with these members, and the name of the execution environment."""
@@ -106,6 +109,8 @@ class Pipeline:
         if any(map(FAULT, lines)):
             lines = [self._keep(line) if line.fault else line for line in lines]
         records = correlated = self._correlate(lines)
+        if self._note is not None:
+            self._note(correlated)
         for step in self._steps:
             records = self._apply(step, records)
         stamped = self._stamp(records)
@@ -131,7 +136,7 @@ class Pipeline:
 
     def _stamp(self, records: list[Record]) -> list[Record]:
         stamped = self._enrich(records, self._phase)
-        return extended(stamped, records) if self._marks else stamped
+        return stamped if self._rated is None else self._rated(stamped)
 
     def add_derived(self, derive: Callable[..., list[Record]], *of: object) -> list[Record]:
         """The records that `derive` makes; a fault in that costs them alone."""
@@ -146,14 +151,21 @@ class Pipeline:
     def add(self, type_: str, content: object, request_id: str) -> list[Record]:
         """A record of our own."""
         self.added += 1
-        now, line = _written(type_, content)
-        return self._enrich([Record(-1, "other", line, type_, now, request_id, content)])
+        return self._enrich([own_record(type_, content)._replace(request_id=request_id)])
 
-    def carry(self, kind: str, type_: str, content: object, body: bytes, request_id: str) -> Record:
-        """A record that carries what a program exported; `content` says what that is."""
+    def carry(
+        self,
+        kind: str,
+        type_: str,
+        content: object,
+        body: bytes,
+        request_id: str,
+        members: Mapping[str, object] | None = None,
+    ) -> Record:
+        """A record that carries what a program exported; `content` says what that is, `members` more in its key."""
         self.received += 1
         now, head = _written(type_, content)
-        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id)])
+        [record] = self._enrich([Record(-1, kind, head, type_, now, request_id, members=members)])
         return record._replace(line=b"%b\n%b" % (record.line, body))
 
     def _keep(self, line: Line) -> Line:
@@ -176,6 +188,12 @@ def _written(type_: str, content: object) -> tuple[str, bytes]:
     """A line of our own, behind its time."""
     now = now_iso()
     return now, lenient.dumps({"time": now, "type": type_, "record": content})
+
+
+def own_record(type_: str, content: object) -> Record:
+    """A record of our own, as a line of the platform's would be: no sequence yet, and no key "lambda"."""
+    now, line = _written(type_, content)
+    return Record(-1, "other", line, type_, now, "", content)
 
 
 def now_iso() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extension import lambda_key
 from extension.records import is_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REMEMBERED = 256  # invocations; on Managed Instances many run at a time
 
@@ -13,17 +16,22 @@ REMEMBERED = 256  # invocations; on Managed Instances many run at a time
 class Starts:
     """Members of the key "lambda", by request id: `tenantId`, and with `traces` the `traceId` of X-Ray's header.
 
+    A tenant's id that is not harmless is left out.
+
     The latter is as W3C and OpenTelemetry write it, 32 hexadecimal digits, so that it is the same in logs and spans.
     """
 
-    def __init__(self, *, traces: bool = False) -> None:
+    def __init__(self, *, traces: bool = False, is_harmless: Callable[[str], bool] = lambda _: True) -> None:
         self._traces = traces
+        self._is_harmless = is_harmless
         self._told: dict[str, bytes] = {}  # the latest are last
 
     def note(self, request_id: str, content: dict[str, Any]) -> None:
         """A platform.start has come."""
         told: dict[str, object] = {}
-        if is_request_id(tenant := content.get("tenantId")):  # as an id of a request it is short and plain
+        if is_request_id(tenant := content.get("tenantId")) and self._is_harmless(
+            tenant
+        ):  # as an id of a request it is short and plain
             told["tenantId"] = tenant
         tracing = content.get("tracing")
         if self._traces and isinstance(tracing, dict):

@@ -51,6 +51,7 @@ INSTRUMENTS = {
     "telemetry_forwarder.added": Instrument("{record}"),
     "telemetry_forwarder.filtered": Instrument("{record}"),
     "telemetry_forwarder.joined": Instrument("{record}"),
+    "telemetry_forwarder.sampled_out": Instrument("{record}"),
     "telemetry_forwarder.delivered": Instrument("{record}"),
     "telemetry_forwarder.fell_back": Instrument("{record}"),
     "telemetry_forwarder.excluded": Instrument("{record}"),

@@ -21,8 +21,8 @@ SPANS = {
     "runtimeOverhead": "aws.lambda.runtime_overhead",
     "extensionOverhead": "aws.lambda.extension_overhead",
 }
-# Of the ledger, and of each sink in it; the latter with the names of their metrics.
-TOTALS = ("received", "added", "filtered", "joined")
+# Of the ledger, and of each sink in it, with the names of their metrics.
+TOTALS = {name: name for name in ("received", "added", "filtered", "joined")} | {"sampledOut": "sampled_out"}
 SINKS = {"delivered": "delivered", "fellBack": "fell_back", "excluded": "excluded", "restored": "restored"}
 
 
@@ -98,7 +98,7 @@ def dropped(said: Event) -> Iterator[Point]:
 
 def ledger(account: Mapping[str, Any]) -> dict[tuple[str, str, str], int]:
     """The ledger's counts that only grow, by metric, sink and reason; sink and reason are empty where there is none."""
-    counts = {(f"telemetry_forwarder.{name}", "", ""): account[name] for name in TOTALS}
+    counts = {(f"telemetry_forwarder.{name}", "", ""): account[key] for key, name in TOTALS.items() if key in account}
     for sink, of_sink in account["sinks"].items():
         for key, name in SINKS.items():
             counts[f"telemetry_forwarder.{name}", sink, ""] = of_sink[key]

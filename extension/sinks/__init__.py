@@ -14,7 +14,7 @@ import re
 import time
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from urllib.parse import unquote_plus
 
 from extension.records import BODY_KINDS, KINDS
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from extension.records import Batch
     from extension.references import Secret, Values
+    from extension.sampling import Sampling
     from extension.sinks._secrets import Secrets
 
 RULES = ("min_level", "include", "exclude")  # what leaves out records by what they say, as parameters of every sink
-COMMON_PARAMETERS = frozenset({"types", *RULES})
+COMMON_PARAMETERS = frozenset({"types", "sample", *RULES})
 SIGNALS = ("logs", "traces", "metrics")  # OpenTelemetry's, as sinks that take several of them choose by signals=
 OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KINDS}  # any other kind of record is a log
 # How signals are derived for a sink, as parameters that each sink has which has signals=; the first is the usual one.
@@ -141,6 +142,8 @@ class Sink(Protocol):
 class SinkModule(Protocol):
     """What a module in this folder declares. One that calls AWS has SERVICE and OPERATIONS as well, for the build.
 
+    One with IAM_ACTIONS has `permissions`, which says of which resource each is needed for a URL.
+
     One whose PASSES_ON is true sends on, in the URL that it asks for, what of the query is not a parameter of ours.
 
     SCHEMES are those of its URLs. URL is how README writes one, with the first scheme, and SUMMARY what it is, in one
@@ -187,6 +190,7 @@ class SinkURL(NamedTuple):
     query: str = ""
     secrets: Sequence[Secret] = ()
     fill: Callable[[Values], tuple[SinkURL, set[str]]] | None = None
+    sample: Sampling | None = None
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
@@ -257,6 +261,13 @@ def rules_of(target: SinkURL) -> dict[str, str]:
     return {name: target.parameters[name] for name in RULES if name in target.parameters}
 
 
+def numbered(names: Sequence[str]) -> list[str]:
+    """The names of sinks, numbered where several are alike: ledger and disk tell sinks by them."""
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
+    ]
+
+
 def known() -> list[str]:
     """Module names of the sinks there are."""
     names = {name.partition(".")[0] for name in os.listdir(os.path.dirname(__file__))}
@@ -274,6 +285,11 @@ def module_name(scheme: str) -> str:
     if plus and over not in {"http", "https"}:
         return ""
     return "http" if name == "https" else name
+
+
+def module_of(target: SinkURL) -> Any:
+    """The SinkModule of a URL that is taken, imported, with what it declares beyond those names."""
+    return _import(module_name(target.scheme))
 
 
 def secrets_of(urls: Iterable[SinkURL]) -> Secrets | None:

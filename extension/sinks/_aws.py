@@ -40,6 +40,7 @@ from botocore.utils import get_environ_proxies
 from extension.log import describe
 from extension.sinks import HOST, BadSetting, Refused, Scope, Unavailable
 from extension.sinks._aws_errors import BUCKET_REGION, ELSEWHERE, EXPIRED, Wanted, code, translate
+from extension.version import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +192,7 @@ def client_config() -> Config:
         retries={"total_max_attempts": 1, "mode": "standard"},  # delivery retries: it knows the deadline
         parameter_validation=False,
         s3={"us_east_1_regional_endpoint": "regional"},  # the global one is out of reach of VPC interface endpoints
-        user_agent_extra="telemetry-forwarder",
+        user_agent_extra=USER_AGENT,
     )
 
 

@@ -10,6 +10,7 @@ from extension.records import Batch
 from extension.sinks import HOST, BadSetting, Refused, Scope, Throttled, Unavailable, _tls, choice
 from extension.sinks._compression import Packed, compress_gzip, compress_zstd, uncompressed
 from extension.sinks._http import MAX_BODY_S, Connection
+from extension.version import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -86,7 +87,7 @@ def open_connection(target: SinkURL) -> Connection:
 
 def request_headers(target: SinkURL, content_type: str, compression: str) -> dict[str, str]:
     """The headers of every request: ours, and the user's, which win."""
-    ours = (("Content-Type", content_type), ("User-Agent", "telemetry-forwarder"))
+    ours = (("Content-Type", content_type), ("User-Agent", USER_AGENT))
     headers = merge_headers((*ours, *target.headers))
     if compression != "none":
         headers["Content-Encoding"] = compression

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from extension.records import Batch
     from extension.sinks import Failure, SinkURL
+    from extension.sinks._iam import Place
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "firehose"
@@ -60,3 +61,8 @@ def open_sink(target: SinkURL) -> FirehoseSink:
     stream = _aws.name(target, "firehose://stream")
     pack = choice(target, "pack", ("false", "true")) == "true"
     return FirehoseSink(_aws.Client(SERVICE, f"stream {stream}", target), stream, pack=pack)
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    return dict.fromkeys(IAM_ACTIONS, place.arn(SERVICE, f"deliverystream/{target.host}"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from extension.records import Batch, Record
     from extension.sinks import SinkURL
+    from extension.sinks._iam import Place
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "kinesis"
@@ -65,6 +66,11 @@ def open_sink(target: SinkURL) -> KinesisSink:
     stream = _aws.name(target, "kinesis://stream")
     key = choice(target, "partition_key", tuple(PARTITION_KEYS))
     return KinesisSink(_aws.Client(SERVICE, f"stream {stream}", target), stream, PARTITION_KEYS[key])
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    return dict.fromkeys(IAM_ACTIONS, place.arn(SERVICE, f"stream/{target.host}"))
 
 
 def by_request(batch: Batch, record: Record) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from extension.records import Batch, Record
     from extension.sinks import SinkURL
+    from extension.sinks._iam import Place
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "logs"
@@ -99,10 +100,8 @@ class LogsSink:
 
 def open_sink(target: SinkURL) -> LogsSink:
     """Make a sink of logs://group/stream, or of logs:///group/with/slashes?stream=stream."""
-    if target.host:
-        group, stream = unquote(target.host), unquote(target.path).strip("/")
-    else:
-        group, stream = unquote(target.path).rstrip("/"), ""
+    group = group_of(target)
+    stream = unquote(target.path).strip("/") if target.host else ""
     stream = target.parameters.get("stream") or stream
     if not GROUP.fullmatch(group) or NOT_IN_A_STREAM.search(stream) or len(stream) > 512:
         raise BadSetting("expected logs://group, logs://group/stream or logs:///group/with/slashes?stream=stream")
@@ -111,6 +110,16 @@ def open_sink(target: SinkURL) -> LogsSink:
             f"{group} is this function's own log group, where its logs are already; expected another group"
         )
     return LogsSink(_aws.Client(SERVICE, f"log group {group}", target), group, stream, target.function_name)
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    return dict.fromkeys(IAM_ACTIONS, place.arn(SERVICE, f"log-group:{group_of(target)}:*"))
+
+
+def group_of(target: SinkURL) -> str:
+    """The name of the log group."""
+    return unquote(target.host) or unquote(target.path).rstrip("/")
 
 
 def days(records: Sequence[Record]) -> Iterator[list[Event]]:

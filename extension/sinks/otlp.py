@@ -36,6 +36,7 @@ from extension.sinks import (
     choice,
     parse_signals,
     signal_of,
+    signals_of,
 )
 from extension.sinks._compression import Packed
 from extension.sinks._otlp_resource import build
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from extension.records import Record
     from extension.sinks import SinkURL
+    from extension.sinks._iam import Place
     from extension.sinks._otlp_sigv4 import Signer
 
     class Encode(Protocol):
@@ -80,8 +82,9 @@ PATH = re.compile(rf"(?:/+v1/(?:{'|'.join(SIGNALS)}))*/*$")
 ABOUT = {"temporality": "metrics", "invoke_span": "traces"}  # the signal that a parameter is about
 AWS_PARAMETERS = frozenset({"region", "role"})
 KEY = b',"lambda":{'
-# Members of the key that are of one record, or of one invocation.
-OF_ONE = frozenset(("requestId", "tenantId", "traceId", "phase", "id", "joined", "refusedBy", "reason"))
+# Members of the key that are of one invocation, or of one record.
+OF_INVOCATION = ("requestId", "tenantId", "traceId", "phase", "sampleRate")
+OF_ONE = frozenset((*OF_INVOCATION, "id", "joined", "redacted", "withheld", "refusedBy", "reason"))
 
 
 class Part(NamedTuple):
@@ -240,6 +243,15 @@ class OtlpSink:
 def open_sink(target: SinkURL) -> OtlpSink:
     """Make a sink of otlp+https://host/prefix; a prefix may end in the path of a signal."""
     return OtlpSink(target)
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    if target.parameters.get("auth") != "sigv4":
+        return {}
+    group = place.arn("logs", f"log-group:{target.parameters.get('group', '*')}:*")
+    actions = dict(zip(("logs", "traces", "metrics"), zip(IAM_ACTIONS, (group, "*", "*"), strict=True), strict=True))
+    return dict(actions[signal] for signal in signals_of(target))
 
 
 def common_key(line: bytes, at: int) -> bytes:

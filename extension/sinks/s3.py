@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from extension.records import Batch
     from extension.sinks import Failure, SinkURL
+    from extension.sinks._iam import Place
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "s3"
@@ -105,6 +106,17 @@ def open_sink(target: SinkURL) -> S3Sink:
     options = _options(target)
     client = _aws.Client(SERVICE, f"bucket {target.host}", target)
     return S3Sink(client, prefix, compression, {"Bucket": target.host, **options})
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    objects = f"arn:{place.partition}:s3:::{target.host}/*"
+    found = {"s3:PutObject": objects}
+    if target.parameters.get("acl"):
+        found["s3:PutObjectAcl"] = objects
+    if key := target.parameters.get("kms_key"):
+        found["kms:GenerateDataKey"] = place.key(key)
+    return found
 
 
 def partition(batch: Batch) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from extension.records import Batch
     from extension.sinks import Failure, SinkURL
+    from extension.sinks._iam import Place
 
 # The build reads these two to leave out of botocore's data what is never called.
 SERVICE = "sqs"
@@ -33,6 +34,7 @@ SMALL_BYTES = 1 << 18  # the same of a queue made before August 2025; that it is
 TOO_LONG = "InvalidParameterValue"
 QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?")  # "CreateQueue"
 REGION = re.compile(r"(?:^|\.)sqs\.([a-z]{2,}-[a-z-]+-\d+)\.")
+ACCOUNT = re.compile(r"/(\d{12})/")
 MAX_REQUESTS = 50  # in one send, since ten records alone would be waited for too often
 
 # Of what XML 1.0 leaves out ("Char", section 2.2), a line of JSON can hold but these; as escapes they mean the same.
@@ -119,7 +121,7 @@ class SqsSink:
 
 def open_sink(target: SinkURL) -> SqsSink:
     """Make a sink of sqs://queue, or of the queue's whole URL with sqs in the place of https."""
-    queue = unquote(target.path).rstrip("/").rpartition("/")[2] or target.host
+    queue = queue_of(target)
     if not QUEUE.fullmatch(queue) or not HOST.fullmatch(target.host):
         raise BadSetting("expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue")
     url = f"https://{target.host}{target.path}" if queue != target.host else ""
@@ -127,6 +129,22 @@ def open_sink(target: SinkURL) -> SqsSink:
         target = target._replace(parameters={"region": found[1], **target.parameters})
     pack = choice(target, "pack", ("false", "true")) == "true"
     return SqsSink(_aws.Client(SERVICE, f"queue {queue}", target), queue, url, pack=pack)
+
+
+def permissions(target: SinkURL, place: Place) -> dict[str, str]:
+    """What the role needs: the resource of each of IAM's actions."""
+    found = REGION.search(target.host) if target.path.strip("/") else None
+    account = ACCOUNT.match(target.path)
+    if found and not target.parameters.get("region"):
+        place = place._replace(region=found[1])
+    if account:
+        place = place._replace(account=account[1])
+    return dict.fromkeys(IAM_ACTIONS, place.arn(SERVICE, queue_of(target)))
+
+
+def queue_of(target: SinkURL) -> str:
+    """The name of the queue."""
+    return unquote(target.path).rstrip("/").rpartition("/")[2] or target.host
 
 
 def printable(line: bytes) -> bytes:

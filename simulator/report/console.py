@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from simulator.timeline import Moment
 
 WIDTH = 200  # of one line on the console
+LINES = 20  # of what is printed at once
 _SELDOM = {"runtime.next", "extension.internal"}  # seen in --json and in the picture
 
 
@@ -29,16 +30,24 @@ def line(moment: Moment) -> str:
     head = f"{moment.at:9.3f} s  "
     if moment.what in _SELDOM:
         return ""
+    if moment.what == "telemetry.undelivered":
+        return _too_late(moment, head)
     if moment.what == "printed":
         return _printed(moment, head)
     return cut(f"{head}{moment.what:<28} {_details(moment.details)}".rstrip())
 
 
+def _too_late(moment: Moment, head: str) -> str:
+    """What nobody read any more; an extension's own last words are no loss to tell of."""
+    count, name = moment.details["ofFunction"], moment.details["name"]
+    return f"{head}{count} records of the function were not passed on to {name} before it ended" if count else ""
+
+
 def _printed(moment: Moment, head: str) -> str:
     name, count, lines = moment.details["name"], moment.details["count"], moment.details["lines"]
-    told = [cut(f"{head}{name + ' |':<28} {text.rstrip()}") for text in lines]
-    if count > len(lines):
-        told.append(f"{head}{name + ' |':<28} ... and {count - len(lines)} lines more at once")
+    told = [cut(f"{head}{name + ' |':<28} {text.rstrip()}") for text in lines[:LINES]]
+    if count > len(told):
+        told.append(f"{head}{name + ' |':<28} ... and {count - len(told)} lines more at once")
     return "\n".join(told)
 
 

@@ -6,20 +6,21 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.report import console
+from simulator.report import console, printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from simulator.environment import Environment
+    from simulator.report.verdict import Verdict
     from simulator.timeline import Moment
 
 MAX_MARKS = 3000  # in a lane; a picture with more is slow, and shows no more
 TEMPLATE = Path(__file__).with_name("picture.html")
 
 
-def draw(environment: Environment, complaints: Sequence[str]) -> str:
-    """The timeline as one self-contained HTML page."""
+def draw(environment: Environment, verdict: Verdict) -> str:
+    """The timeline, and what was found, as one self-contained HTML page."""
     moments = environment.timeline
     names = list(dict.fromkeys(one.details["name"] for one in moments.named("process.start")))
     extensions = [name for name in names if name != "runtime"]
@@ -37,7 +38,9 @@ def draw(environment: Environment, complaints: Sequence[str]) -> str:
         "duration": moments[-1].at if moments else 0,
         "lanes": [lane for lane in lanes if lane["bars"] or lane["marks"]],
         "ledger": ledger(environment),
-        "complaints": list(complaints),
+        "verdict": [*verdict.complaints, *verdict.failures, *verdict.doubts],
+        "well": not (verdict.complaints or verdict.failures),
+        "problems": list(verdict.problems),
         "story": [text for moment in moments[:MAX_MARKS] if (text := console.line(moment))],
     }
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a record may say </script>
@@ -46,7 +49,7 @@ def draw(environment: Environment, complaints: Sequence[str]) -> str:
 
 def ledger(environment: Environment) -> dict[str, Any] | None:
     """The last ledger that an extension printed, as the forwarder does, or None."""
-    found = [line for _, line in _json_lines(environment.timeline, None) if line.get("message") == "ledger"]
+    found = [line for _, _, line in printed.json_lines(environment.timeline) if line.get("message") == "ledger"]
     return found[-1] if found else None
 
 
@@ -132,8 +135,16 @@ def _named(moments: Sequence[Moment], what: str, name: str, kind: str) -> list[d
 
 
 def _printed(moments: Sequence[Moment], name: str) -> list[dict[str, Any]]:
-    return [_mark(one, "printed", f"{one.details['count']} lines") for one in moments
-            if one.what == "printed" and one.details["name"] == name]  # fmt: skip
+    return [
+        {"at": one.at, "kind": "printed", "label": f"{one.details['count']} lines", "details": _beginning(one)}
+        for one in moments
+        if one.what == "printed" and one.details["name"] == name
+    ]
+
+
+def _beginning(moment: Moment) -> str:
+    """The first lines of what was printed at once."""
+    return "\n".join(line[: console.WIDTH] for line in moment.details["lines"][: console.LINES])
 
 
 def _trouble(moments: Sequence[Moment]) -> list[dict[str, Any]]:
@@ -144,30 +155,12 @@ def _trouble(moments: Sequence[Moment]) -> list[dict[str, Any]]:
 def _logged(moments: Sequence[Moment], name: str, message: str, kind: str) -> list[dict[str, Any]]:
     return [
         {"at": at, "kind": kind, "label": message, "details": line}
-        for at, line in _json_lines(moments, name)
+        for at, _, line in printed.json_lines(moments, name)
         if line.get("message") == message
     ]
 
 
 def _deliveries(moments: Sequence[Moment], name: str) -> Iterator[dict[str, Any]]:
-    for at, line in _json_lines(moments, name):
+    for at, _, line in printed.json_lines(moments, name):
         if line.get("message") == "delivered":
             yield _bar(at - line.get("ms", 0) / 1000, at, "delivery", f"{line.get('records')} records", line)
-
-
-def _json_lines(moments: Sequence[Moment], name: str | None) -> Iterator[tuple[float, dict[str, Any]]]:
-    """The JSON objects that extensions printed, with when; of one of them, or of all."""
-    for moment in moments:
-        if (
-            moment.what != "printed"
-            or moment.details["name"] == "runtime"
-            or name not in (None, moment.details["name"])
-        ):
-            continue
-        for text in moment.details["lines"]:
-            if text.startswith("{"):
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    continue
-                yield moment.at, line

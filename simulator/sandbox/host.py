@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from simulator.clock import Clock
     from simulator.sandbox.cpu import Share
+    from simulator.sandbox.entrypoint import Entrypoint
     from simulator.sandbox.memory import Limit
     from simulator.sandbox.network import Proxy
     from simulator.sandbox.snapshot import Copy
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
 class Host:
     """Where sandboxes run, one after the other. `opt` holds the layers; `preload` are variables for every process.
 
-    `sent` and `timeline` are added to, `tasks` holds what runs beside the phases, `runtime_api` is host:port.
+    `written`, `sent` and `timeline` are added to, `tasks` holds what runs beside the phases; `runtime_api` is
+    host:port.
     """
 
     settings: Settings
     clock: Clock
     timeline: Timeline
+    written: list[bytes]
     sent: dict[str, list[bytes]]
     tasks: asyncio.TaskGroup
     runtime_api: str
     folder: Path
     opt: Path
+    entrypoint: Entrypoint
     limit: Limit | None
     share: Share | None
     preload: Mapping[str, str]

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import stat
-import sys
 import uuid
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 RUNTIME = "runtime"
 KILL_TIMEOUT_S = 2.0
-SHOWN_LINES, SHOWN_CHARACTERS = 20, 4000  # of what is printed at once, in the timeline
+# Of what is printed at once, in the timeline; what extensions print is searched for ledgers and problems.
+KEPT: dict[Kind, tuple[int, int]] = {"function": (20, 4000), "extension": (1000, 1 << 16)}  # lines, bytes of each
 
 
 class Sandbox:
@@ -40,7 +40,7 @@ class Sandbox:
         self.settings = settings = host.settings
         self.clock = host.clock
         self.timeline = host.timeline
-        self.telemetry = Stream(settings, host.clock, host.timeline, host.sent, host.tasks, host.copy)
+        self.telemetry = Stream(settings, host.clock, host.timeline, host.written, host.sent, host.tasks, host.copy)
         self.agents: dict[str, Agent] = {}
         self.runtime = Runtime()
         self.processes: dict[str, Process] = {}
@@ -111,17 +111,22 @@ class Sandbox:
             raise self.failure
 
     async def start_runtime(self) -> None:
-        """Start the function's bootstrap, or AWS's runtime client for Python."""
+        """Start the function's runtime, in the function's folder."""
         task_root = self.settings.function.resolve()
-        bootstraps = [path for path in (task_root / "bootstrap", self._host.opt / "bootstrap") if path.is_file()]
-        command = [str(bootstraps[0])] if bootstraps else [sys.executable, "-m", "awslambdaric", self.settings.handler]
+        command, execution_env, framed = self._host.entrypoint
         env = variables.for_runtime(
-            self.settings, self._host.runtime_api, self.credentials_token, self.instance_id, str(self._host.opt)
+            self.settings,
+            self._host.runtime_api,
+            self.credentials_token,
+            self.instance_id,
+            str(self._host.opt),
+            execution_env,
         )
         try:
-            log_socket = self._host.folder / "log.sock" if self.settings.managed else None
+            managed = self.settings.managed
+            log_socket = self._host.folder / "log.sock" if managed else None
             await self._start(
-                RUNTIME, command, env, task_root, "function", framed=not self.settings.managed, log_socket=log_socket
+                RUNTIME, command, env, task_root, "function", framed=framed and not managed, log_socket=log_socket
             )
         except OSError as error:
             self.fail("Runtime.InvalidEntrypoint", str(error))
@@ -150,7 +155,8 @@ class Sandbox:
         self._host.tasks.create_task(self._watch(process), name=f"watch {name}")
 
     def _printed(self, name: str, kind: Kind, printed: Printed) -> None:
-        lines = [line[:SHOWN_CHARACTERS].decode("utf-8", "replace") for line in printed.messages[:SHOWN_LINES]]
+        most, longest = KEPT[kind]
+        lines = [line[:longest].decode("utf-8", "replace") for line in printed.messages[:most]]
         self.timeline.note("printed", name=name, count=len(printed.messages), lines=lines)
         self.telemetry.printed(kind, printed)
 

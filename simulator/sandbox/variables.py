@@ -7,7 +7,6 @@ which nothing that begins with an underscore reaches an extension.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,12 +50,12 @@ def for_extension(settings: Settings, runtime_api: str, credentials_token: str) 
 
 
 def for_runtime(
-    settings: Settings, runtime_api: str, credentials_token: str, log_stream: str, opt: str
+    settings: Settings, runtime_api: str, credentials_token: str, log_stream: str, opt: str, execution_env: str
 ) -> dict[str, str]:
-    """What the runtime and the function see; `opt` is where the layers are."""
+    """What the runtime and the function see; `opt` is where layers are, `execution_env` AWS's name for the runtime."""
     given = for_extension(settings, runtime_api, credentials_token) | {
         "_HANDLER": settings.handler,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_EXECUTION_ENV": execution_env,
         "AWS_LAMBDA_INITIALIZATION_TYPE": settings.init_type,
         "AWS_LAMBDA_LOG_FORMAT": settings.log_format,
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{settings.name}",
@@ -67,6 +66,8 @@ def for_runtime(
         "LAMBDA_TASK_ROOT": str(settings.function.resolve()),
         "PYTHONPATH": f"{opt}/python",
     }
+    if not execution_env:  # Developer Guide: not defined in custom runtimes
+        del given["AWS_EXECUTION_ENV"]
     if settings.managed:
         given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         given["AWS_LAMBDA_MAX_CONCURRENCY"] = str(settings.max_concurrency)

@@ -29,6 +29,11 @@ class Record(NamedTuple):
     text: bytes
 
 
+def is_function(line: bytes) -> bool:
+    """Whether a line, as `logged` makes them, is of the function."""
+    return b',"type":"function",' in line[:60]
+
+
 def platform(type_: str, record: dict[str, Any], stamp: str) -> Record:
     """A platform record of `type_` (for example platform.start), at `stamp`."""
     line = orjson.dumps({"time": stamp, "type": type_, "record": record}) + b"\n"

@@ -46,6 +46,7 @@ class Stream:
         settings: Settings,
         clock: Clock,
         timeline: Timeline,
+        written: list[bytes],
         sent: dict[str, list[bytes]],
         tasks: asyncio.TaskGroup,
         copy: Copy | None = None,
@@ -54,6 +55,7 @@ class Stream:
         self._settings = settings
         self._clock = clock
         self._timeline = timeline
+        self._written = written
         self._sent = sent
         self._tasks = tasks
         self._copy = copy
@@ -73,6 +75,8 @@ class Stream:
 
     def printed(self, kind: Kind, printed: Printed) -> None:
         """Publish what a runtime or an extension printed."""
+        if kind == "function":
+            self._written += printed.messages
         json_format = self._settings.managed or self._settings.log_format == "JSON"
         as_json = json_format if printed.is_json is None else printed.is_json
         for record in records.logged(

@@ -120,7 +120,11 @@ class Subscriber:
         self._flight, self._held, self._lines = [], [], []
         self._queue.clear()
         if left:
-            self._timeline.note("telemetry.undelivered", name=self.name, records=len(left), bytes=sum(map(len, left)))
+            of_function = sum(records.is_function(line) for line in left)
+            size = sum(map(len, left))
+            self._timeline.note(
+                "telemetry.undelivered", name=self.name, records=len(left), ofFunction=of_function, bytes=size
+            )
         await self._destination.close()
 
     def _ripe(self) -> None:

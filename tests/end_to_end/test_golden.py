@@ -51,6 +51,7 @@ def normal(text: str) -> str:
     """Without what differs from run to run: environment, ports, durations, folders, the time of our own records."""
     text = re.sub(r'("environment": ?")[0-9a-f]{16}"', r'\1ENVIRONMENT"', text)
     text = re.sub(r'("id": ?")[0-9a-f]{16}-', r"\1ENVIRONMENT-", text)
+    text = re.sub(r'("(?:register|next)Ms": ?)[0-9.]+', r"\1MS", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     text = re.sub(r"file:///[^\" ]*/(out|fallback)\.ndjson", r"file:///\1.ndjson", text)
     return re.sub(r'("time": ?")(?!2026-11-21T03:53:22)[^"]+"', r'\1NOW"', text)

@@ -109,7 +109,8 @@ def _miscounted(run: Run) -> Iterator[str]:
         [sink] = ledger["sinks"].values()
         delivered += sink["delivered"]
         came = ledger["received"] + ledger["added"] + sink["restored"]
-        came -= ledger["filtered"] + ledger["joined"] + ledger.get("capped", 0) + sink["excluded"]
+        came -= ledger["filtered"] + ledger["joined"] + sink["excluded"]
+        came -= ledger.get("sampledOut", 0) + ledger.get("held", 0) + ledger.get("capped", 0)
         ended = sink["delivered"] + sink["fellBack"] + sum(sink["dropped"].values()) + sink["pending"]
         if came != ended:
             yield f"ledger does not balance: {came} came, {ended} ended: {ledger}"

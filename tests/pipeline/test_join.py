@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -14,9 +13,7 @@ from extension.pipeline.filter import but_our_own
 from extension.pipeline.join import MAX_BYTES, MAX_LINES, Join
 from extension.pipeline.pipeline import Pipeline
 from extension.reading import TRACEBACK
-
-if TYPE_CHECKING:
-    from extension.records import Record
+from extension.records import Record
 
 TIME = "2026-11-21T00:00:00.000Z"
 HOLD_S = 0.125
@@ -107,6 +104,34 @@ def test_only_neighbours_of_one_kind_are_joined(between: tuple[str, object]) -> 
     found = contents([*run.feed(*came), *run.pipeline.release("close")])
     assert found[0] == f"{HEAD}\n{FRAME}"
     assert len(found) == (2 if between == ("function", "plain") else 3)
+
+
+def test_lines_of_two_invocations_are_apart() -> None:
+    """Even where nothing comes between them."""
+    join = Run().join
+    came = [Record(-1, "function", b"{}", "function", TIME, request_id, FRAME) for request_id in ("r1", "r2", "r2")]
+    assert [record.request_id for record in join(came) + join.close()] == ["r1", "r2"]
+    assert join.joined == 1
+
+
+def test_records_of_unknown_types_are_not_joined() -> None:
+    """Nor are lines that are no records, whose text is theirs."""
+    run = Run()
+    records = run.feed(("brand.new", HEAD), ("brand.new", FRAME)) + run.pipeline(Decoder().feed(b"\tat a\n\tat b\n"))
+    assert [record.type for record in records] == ["brand.new"] * 2 + ["forwarder.broken"] * 2
+
+
+def test_what_it_says_stays_when_a_later_step_changes_the_record() -> None:
+    """As one does that takes secrets out of its text."""
+
+    def changes(records: list[Record]) -> list[Record]:
+        return [record._replace(line=b'{"record":1}').saying(redacted=2) for record in records]
+
+    run = Run()
+    run.pipeline = Pipeline(Correlate(in_order=True), [run.join, changes], itertools.count())
+    run.feed(*texts(HEAD, FRAME))
+    [record] = run.pipeline.release("close")
+    assert orjson.loads(record.line)["lambda"] == {"environment": "", "id": "-0", "joined": 2, "redacted": 2}
 
 
 def test_our_own_lines_do_not_part_a_trace() -> None:

@@ -188,7 +188,7 @@ def test_what_was_learned_of_a_line_goes_with_its_record() -> None:
     """Type and time stand beside the line, so that no sink parses it again; the parsed content is let go of."""
     [record] = Run().feed(line("platform.start", {"requestId": "r1"}))
     assert record[:2] == (0, "platform")
-    assert record[3:] == ("platform.start", "2026-11-21T00:00:00.000Z", "r1", None)
+    assert record[3:] == ("platform.start", "2026-11-21T00:00:00.000Z", "r1", None, None)
 
 
 def test_a_record_of_our_own_is_stamped_as_any_other() -> None:

@@ -76,6 +76,7 @@ def test_a_joined_trace_reads_as_an_exception(name: str, type_: str) -> None:
         ["INFO: all is well", "Traceback (most recent call last):"],
         ["The above exception was the direct cause of nothing"],
         ["{", "  at: 1", "}"],
+        ["a letter", "  from me to you"],
     ],
 )
 def test_what_is_no_trace_stays_apart(lines: list[str]) -> None:
@@ -89,6 +90,28 @@ def test_a_traceback_is_part_of_the_error_that_a_logger_wrote() -> None:
     for line in ("ERROR:root:not found", "[ERROR] 2026-11-21T00:00:00Z not found", "Exception in thread Thread-1:"):
         assert joined(line, *trace) == ["\n".join([line, *trace])]
     assert joined("printed", *trace) == ["printed", "\n".join(trace)]
+
+
+def test_a_traceback_behind_another_trace_is_its_own() -> None:
+    """Though that began with an error."""
+    trace = ["Traceback (most recent call last):", '  File "a.py", line 1, in <module>', "KeyError: 'x'"]
+    assert joined("ERROR:root:no", "\tat a.B.c(B.java:1)", *trace) == [
+        "ERROR:root:no\n\tat a.B.c(B.java:1)",
+        "\n".join(trace),
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['  File "a.py", line 1, in <module>', "    call()", "KeyError: 'x'"],
+        ["goroutine 1 [running]:", "main.main()", "\t/src/main.go:9 +0x1d"],
+        ["http: panic serving 127.0.0.1:5: boom", "goroutine 7 [running]:", "main.main()"],
+    ],
+)
+def test_a_trace_without_its_beginning_is_one(lines: list[str]) -> None:
+    """What was cut off a trace, or begins in its middle, goes together as far as it goes."""
+    assert joined(*lines, "after") == ["\n".join(lines), "after"]
 
 
 def test_a_line_that_ends_a_traceback_ends_it() -> None:

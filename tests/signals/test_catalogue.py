@@ -47,7 +47,9 @@ def everything() -> Iterator[Derived]:
         event("logsDropped", 600, droppedRecords=1, droppedBytes=1),
     )
     account = {"delivered": 1, "fellBack": 1, "excluded": 1, "restored": 1, "dropped": {"queue full": 1}}
-    derived.account({"received": 1, "added": 1, "filtered": 1, "joined": 1, "sinks": {"https://host": account}})
+    derived.account(
+        {"received": 1, "added": 1, "filtered": 1, "joined": 1, "sampledOut": 1, "sinks": {"https://host": account}}
+    )
     derived.shut_down()
     yield derived
     unused = Derived()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped] # it has no types of its own
+import jsonschema
 import orjson
 import pytest
 from hypothesis import given
@@ -112,6 +112,17 @@ def test_a_summary_says_all_that_is_known() -> None:
         at(312),
         "r1",
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [("TRACE", "TRACE"), ("TRACE4", "TRACE"), ("debug", "DEBUG"), ("INFO4", "INFO"), ("critical", "FATAL")],
+)
+def test_levels_are_those_of_opentelemetry(word: str, level: str) -> None:
+    """Whatever word a library has for one."""
+    summed = Summed()
+    summed.feed(start("r1", 0), wrote("r1", {"level": word, "message": "x"}), report("r1", 5))
+    assert summed.summaries[0]["levels"] == {level: 1}
 
 
 def test_what_is_not_sent_is_not_counted() -> None:

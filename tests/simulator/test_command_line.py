@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from simulator.scenario import load
+from tests.simulator import running
 from tests.support import ROOT
 from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan, write_probe
 
@@ -19,9 +21,7 @@ LIMIT_S = 30
 
 def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the command line; what it starts must have ended with it."""
-    words = [word for key, value in env.items() for word in (f"{key}={value}",)]
-    command = [sys.executable, "-m", "simulator", *map(str, arguments), *(["--env", *words] if words else [])]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S, check=False)
+    done = running.run(*arguments, **env)
     assert "PROBE_OUT" not in env or not left_running(env["PROBE_OUT"])
     return done
 
@@ -52,7 +52,7 @@ def test_well_behaved_extension_exits_with_0_and_the_story_is_told(probe: Path, 
     told = [line.split(" s ", 1)[1].split()[0] for line in done.stdout.splitlines() if " s " in line]
     wanted = ["platform.initStart", "extension.register", "platform.start", "freeze", "thaw", "shutdown"]
     assert [word for word in dict.fromkeys(told) if word in wanted] == wanted
-    assert done.stdout.endswith("The extensions behaved.\n")
+    assert "\n\nThe extensions behaved.\n" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -117,26 +117,69 @@ def test_eleven_extensions_are_one_too_many(probe: Path, plan: Plan) -> None:
     assert "Extension.LaunchError: 11 extensions, and Lambda takes 10 (TooManyExtensions)" in done.stdout
 
 
-def test_handler_that_does_not_import_is_an_error(probe: Path, plan: Plan, function: MakeFunction) -> None:
-    """There is nothing to judge, so the exit code is 2 and the error is the function's own."""
+def test_handler_that_does_not_import_exits_with_3(probe: Path, plan: Plan, function: MakeFunction) -> None:
+    """The extensions behaved, the function failed, and the error is its own."""
     folder = function("import nothing_of_that_name\n")
     done = run("--layer", probe, "--function", folder, **plan())
-    assert done.returncode == 2
-    assert "the function does not start: Runtime.ImportModuleError" in done.stderr
-    assert "No module named 'nothing_of_that_name'" in done.stderr
+    assert done.returncode == 3
+    assert "the function does not start: Runtime.ImportModuleError" in done.stdout
+    assert "No module named 'nothing_of_that_name'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("raise ValueError('no tea')", "error, ValueError: no tea"),
+        ("import os; os._exit(1)", "error, Runtime.ExitError: RequestId: "),
+        ("import time; time.sleep(9)", "timeout, Sandbox.Timedout: RequestId: "),
+    ],
+)
+def test_function_that_fails_exits_with_3(probe: Path, plan: Plan, function: MakeFunction, code: str, why: str) -> None:
+    """Each invocation that failed is named, with its error."""
+    folder = function(f"def handler(event, context):\n    {code}\n")
+    done = run("--layer", probe, "--function", folder, "--timeout", "1", **plan())
+    assert done.returncode == 3
+    failed = done.stdout.partition("The function failed:\n")[2].splitlines()
+    assert re.match(r"  - invocation 1, [-0-9a-f]{36}: ", failed[0])
+    assert why in failed[0]
+
+
+def test_function_may_fail_where_that_is_said(probe: Path, plan: Plan, function: MakeFunction) -> None:
+    """With --function-may-fail only extensions are judged."""
+    folder = function("def handler(event, context):\n    raise ValueError\n")
+    done = run("--layer", probe, "--function", folder, "--function-may-fail", **plan())
+    assert done.returncode == 0
+    assert "The function failed:\n" in done.stdout
+
+
+def test_failure_by_an_extension_is_no_failure_of_the_function(probe: Path, plan: Plan) -> None:
+    """An invocation that failed because an extension crashed exits with 1, and the function is not blamed."""
+    found = json.loads(run("--layer", probe, "--function", EXAMPLE, "--json", **plan(crash_in=1)).stdout)
+    assert found["invocations"][0]["status"] == "error"
+    assert (found["exitCode"], found["functionFailures"]) == (1, [])
+
+
+def test_help_tells_the_exit_codes() -> None:
+    """Each exit code is in --help."""
+    told = re.sub(r"\s+", " ", run("--help").stdout)
+    assert "0 all well, 1 an extension misbehaved, 2 it cannot be run like that, 3 the function failed, 4 not" in told
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("function = 'f'\ntimeout = 3", "unknown timeout (there are account_id, freeze,"),
+        ("function = 'f'\ntimeout = 3", "unknown timeout: did you mean timeout_s?"),
         ("function = 'f'\ntimeout_s = 'long'", "timeout_s = 'long' is not of type float"),
-        ("function = 'f'\n[faults]\nnext500 = [1]", "unknown faults.next500"),
+        ("function = 'f'\nqqq = 3", "unknown qqq (there are account_id, bootstrap, env,"),
+        ("function = 'f'\n[[step]]\ninvoke = {}", "unknown step: did you mean steps?"),
+        ("function = 'f'\nlayers = 'l'", "unknown layers: did you mean layer?"),
+        ("function = 'f'\n[faults]\nnext500 = [1]", "unknown faults.next500: did you mean faults.next_500?"),
         ("function = 'f'\n[faults]\nnext_500 = 1", "faults.next_500 = 1 is not a list of whole numbers"),
         ("function = 'f'\n[faults]\nafter_shutdown_s = ['5']", "after_shutdown_s = ['5'] is not a list of numbers"),
         ("function = 'f'\n[[steps]]\ninvoke = {}\nrequest_id = 1", "step 1: request_id is a string"),
-        ("function = 'f'\n[[steps]]\ninvok = {}", "step 1 is not one of init, invoke, wait_s, shutdown"),
-        ("function = 'f'\n[[steps]]\ninvoke = {}\ntime = 2", "step 1: unknown time"),
+        ("function = 'f'\n[[steps]]\ninvok = {}", "step 1: unknown invok: did you mean invoke?"),
+        ("function = 'f'\n[[steps]]\nqqq = {}", "step 1: it is not one of init, invoke, wait_s, shutdown"),
+        ("function = 'f'\n[[steps]]\ninvoke = {}\ntime = 2", "step 1: unknown time: did you mean times?"),
         ("layer = 'l'", "function is missing"),
         ("function = ", "cannot read the scenario"),
         ("function = 'f'", "no function folder at"),
@@ -148,6 +191,63 @@ def test_typo_in_a_scenario_is_named(tmp_path: Path, text: str, complaint: str) 
     assert done.returncode == 2
     assert complaint in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("max_concurrency = 2", "max_concurrency has no effect: it is for Managed Instances"),
+        ("[[steps]]\ninvoke = {}\nconcurrency = 2", "step 1: concurrency has no effect: it is for Managed Instances"),
+        ("init_type = 'lambda-managed-instances'\nlog_format = 'Text'", "log_format has no effect: on Managed"),
+        ("init_type = 'lambda-managed-instances'\nfreeze = true", "freeze has no effect: Managed Instances are never"),
+        (
+            "init_type = 'lambda-managed-instances'\n[faults]\nkill_extension = [1]",
+            "faults.kill_extension has no effect",
+        ),
+        ("freeze = false\n[faults]\nclock_jump_s = 9.0", "faults.clock_jump_s has no effect: freeze is false"),
+        ("[faults]\nburst_bytes = 9", "faults.burst_bytes has no effect: there is no burst"),
+        ("[faults]\nafter_shutdown = 9", "faults.after_shutdown has no effect: there is no after_shutdown_s"),
+    ],
+)
+def test_what_has_no_effect_in_a_scenario_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    """A word that is known, and ignored beside the others, is an error."""
+    done = run("--scenario", scenario(tmp_path, f"function = '{EXAMPLE}'\n{text}"))
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--scenario", "x.toml", "--timeout", "9", "--event", "{}"), "--event, --timeout would have no effect"),
+        (
+            ("--function", EXAMPLE, "--init-type", "lambda-managed-instances", "--log-format", "Text"),
+            "--log-format has no",
+        ),
+        (("--function", EXAMPLE, "--invocations", "0"), "--invocations 0: nothing would be run"),
+        (("--function", EXAMPLE, "--event", "{n}"), "argument --event: no JSON"),
+        (("--function", EXAMPLE, "--require"), "unrecognized arguments: --require"),
+        ((), "--function is missing"),
+        (("--function", EXAMPLE, "--env", "A=1", "secret"), "word 2 of --env is not of the form NAME=VALUE"),
+        (
+            ("--function", EXAMPLE, "--html", "/no/such/folder/x.html"),
+            "--html: cannot write /no/such/folder/x.html: No such",
+        ),
+        (("--function", EXAMPLE, "--html", "/proc/x.html"), "--html: cannot write /proc/x.html: "),
+        (("--function", EXAMPLE, "--html", "/"), "--html: cannot write /: Is a directory"),
+    ],
+)
+def test_what_cannot_be_run_exits_with_2_before_the_run(arguments: tuple[str | Path, ...], complaint: str) -> None:
+    """Options that are wrong, ignored or cannot be met are named, and nothing has begun."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_html_that_can_be_written_is_not_left_behind_by_a_run_that_is_refused(tmp_path: Path) -> None:
+    """To try whether a file can be written leaves nothing."""
+    assert run("--html", tmp_path / "x.html").returncode == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scenario_is_played_step_by_step(probe: Path, plan: Plan, tmp_path: Path) -> None:
@@ -193,15 +293,36 @@ def test_request_id_may_come_twice(probe: Path, plan: Plan, tmp_path: Path, way:
 
 
 @pytest.mark.usefixtures("layer")  # which says so where the layer has not been built
-def test_demo_shows_records_ledger_and_picture() -> None:
-    """`make demo` ends with every record that was delivered, the ledger, and where the timeline is drawn."""
-    done = run("--demo")
+def test_demo_tells_the_story_in_about_15_lines() -> None:
+    """`make demo` shows phases, some records, the ledger in words, and where the timeline is drawn."""
+    done = demo()
+    lines = done.stdout.splitlines()
     assert done.returncode == 0
-    assert "records were delivered to .work/demo.ndjson:" in done.stdout
-    assert done.stdout.count("  invocation ") >= 3
-    assert '"message": "ledger"' in done.stdout
-    assert "drawn in .work/demo.html" in done.stdout
+    assert len(lines) <= 16
+    assert sum(line.startswith("  invocation  success") for line in lines) == 3
+    assert re.search(
+        r"^\d+ records were delivered to .work/demo.ndjson, \d+ of the function", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"ledger: \d+ records came, \d+ were delivered, \d+ are its own log", done.stdout)
+    assert "drawn in .work/demo.html" in lines[-1]
     assert (ROOT / ".work" / "demo.html").stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("layer")
+def test_demo_shows_every_event_and_record_on_request() -> None:
+    """With -v (`make demo V=1`) there is everything, the ledger itself among it."""
+    done = demo("-v")
+    assert done.returncode == 0
+    assert "platform.initStart" in done.stdout
+    assert '"message": "ledger"' in done.stdout
+    assert len(done.stdout.splitlines()) > 60
+    assert "not passed on" not in done.stdout  # the forwarder's own last words are no loss
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `make demo` runs."""
+    command = [sys.executable, "-m", "simulator.demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S, check=False)
 
 
 def test_example_scenario_can_be_read() -> None:
@@ -209,15 +330,6 @@ def test_example_scenario_can_be_read() -> None:
     read = load(ROOT / "examples" / "scenario.toml")
     assert read.settings["function"] == ROOT / "examples" / "function"
     assert [next(iter(step)) for step in read.steps] == ["invoke", "wait_s", "invoke", "shutdown"]
-
-
-def test_env_file_is_read_and_words_win(probe: Path, plan: Plan, tmp_path: Path) -> None:
-    """--env-file holds K=V lines and comments; --env wins."""
-    file = tmp_path / "env"
-    file.write_text('# comment\nPROBE={"exit": 3}\nOTHER=1\n')
-    done = run("--layer", probe, "--function", EXAMPLE, "--env-file", file, "--json", **plan())
-    assert done.returncode == 0
-    assert '\\"OTHER\\"' in done.stdout
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])

@@ -233,7 +233,7 @@ def test_a_key_with_more_in_it(members: dict[str, object]) -> None:
     assert tags.items() <= attributes(of_resource.resource.attributes).items()
 
 
-@pytest.mark.parametrize("name", ["phase", "tenantId", "traceId", "joined"])
+@pytest.mark.parametrize("name", ["phase", "tenantId", "traceId", "joined", "redacted", "withheld", "sampleRate"])
 def test_what_is_of_one_invocation_has_the_same_resource(name: str) -> None:
     """A batch of many invocations is one request, whatever their keys say of each of them."""
     lines = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -77,3 +78,9 @@ def carried(*bodies: bytes, signal: str = "traces", type_: str = PROTOBUF, items
     pipeline.identify({"functionName": "demo", "region": "us-east-1"}, "e1")
     content = {"contentType": type_, "items": items}
     return [pipeline.carry(f"otlp-{signal}", f"otlp.{signal}", content, body, "r1") for body in bodies]
+
+
+def as_dict(request: Request) -> dict[str, Any]:
+    """A request as protobuf's own JSON, whose ids are base64."""
+    found: dict[str, Any] = MessageToDict(request, use_integers_for_enums=True)
+    return found

@@ -27,5 +27,5 @@ def assert_balanced(ledger: dict[str, Any]) -> None:
     for account in ledger["sinks"].values():
         ended = account["delivered"] + account["fellBack"] + sum(account["dropped"].values()) + account["pending"]
         came = ledger["received"] + ledger["added"] + account["restored"]
-        left_out = ledger["filtered"] + ledger["joined"] + ledger.get("capped", 0) + account["excluded"]
-        assert came - left_out == ended
+        left_out = ledger["filtered"] + ledger["joined"] + ledger.get("sampledOut", 0) + ledger.get("held", 0)
+        assert came - left_out - ledger.get("capped", 0) - account["excluded"] == ended

@@ -1,0 +1,52 @@
+"""Paths to fields of a record, as user.password or items.*.card. A leaf.
+
+A dot is a step into an object or an array, or a dot in a name: user.email is the member email of user, and the member
+user.email too, since many write nested names like that. `*` is any one step.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ANY = "*"
+PLAIN = re.compile(r"[\w-]+", re.ASCII)
+
+Path = tuple[str, ...]  # what is still to go
+
+
+def parse(text: str) -> Path:
+    """The steps of a path. Raises ValueError."""
+    steps = tuple(text.split("."))
+    if not all(step and (step == ANY or ANY not in step) for step in steps):
+        raise ValueError("expected names separated by dots, * for any one of them")
+    return steps
+
+
+def split(text: str) -> list[str]:
+    """The paths of a setting, separated by commas or line breaks."""
+    return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+
+
+def step(paths: Iterable[Path], name: str) -> list[Path]:
+    """What is still to go of the paths that lead through the member of this name; nothing where one ends there."""
+    found = [path[1:] for path in paths if path and path[0] in {ANY, name}]
+    if "." in name:
+        parts = name.split(".")
+        found += [path[len(parts) :] for path in paths if _begins(path, parts)]
+    return found
+
+
+def _begins(path: Path, parts: list[str]) -> bool:
+    return len(path) >= len(parts) and all(one in {ANY, part} for one, part in zip(path, parts, strict=False))
+
+
+def look(paths: Iterable[Path]) -> str:
+    r"""An expression of RE2 for what is in every line of JSON with such a field, unless it has \\u00XX in it."""
+    names = [next((one for one in reversed(path) if one != ANY), "") for path in paths]
+    if not all(map(PLAIN.fullmatch, names)):
+        return ""  # in every line: other characters may be written in several ways
+    return "|".join(names)

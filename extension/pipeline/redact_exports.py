@@ -1,0 +1,123 @@
+"""The same for log records that programs export by OTLP: bodies, attributes, and all else in them that is text.
+
+They are decoded, which nothing else here does with an export; what has no place in OTLP's messages as they are known
+here is left out, since nobody has looked at it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from extension.field_paths import step
+from extension.pipeline.redactor import FIELD, Search, Unreadable, mark
+from extension.sinks._otlp_values import IDS, serialize
+from extension.wire import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+    from extension.field_paths import Path
+    from extension.pipeline.redactor import Redactor
+
+TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
+
+
+def redact(redactor: Redactor, body: bytes, *, as_json: bool) -> tuple[bytes, int]:
+    """The body of a request to export logs, as it was encoded, and how much was replaced in it. Raises Malformed."""
+    try:
+        request = _parsed_json(body) if as_json else ExportLogsServiceRequest.FromString(body)
+        request.DiscardUnknownFields()
+        count = _Request(redactor).redact(request)
+        return serialize(request, as_json=as_json), count
+    except (DecodeError, json_format.ParseError, ValueError, TypeError, RecursionError, AttributeError):
+        raise Malformed("not a request of this signal") from None  # their texts quote it
+    except Unreadable as error:
+        raise Malformed(f"cannot be redacted: {error}") from None
+
+
+def _parsed_json(body: bytes) -> ExportLogsServiceRequest:
+    found = orjson.loads(body)
+    _with_base64(found)
+    return json_format.ParseDict(found, ExportLogsServiceRequest(), ignore_unknown_fields=True)
+
+
+def _with_base64(found: Any) -> None:
+    """Write ids as protobuf's own JSON does: OTLP's has them in hexadecimal."""
+    for value in found if isinstance(found, list) else ():
+        _with_base64(value)
+    for name, value in found.items() if isinstance(found, dict) else ():
+        if name in IDS:
+            found[name] = base64.b64encode(binascii.unhexlify(value)).decode()
+        else:
+            _with_base64(value)
+
+
+class _Request:
+    """One look through a request."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._search = Search(redactor)
+        self._fields = redactor.fields
+
+    def redact(self, request: ExportLogsServiceRequest) -> int:
+        """Replace in place; how much."""
+        for logs in request.resource_logs:
+            logs.schema_url = self._search.text(logs.schema_url)
+            self._attributes(logs.resource.attributes, ())
+            for scoped in logs.scope_logs:
+                scoped.schema_url = self._search.text(scoped.schema_url)
+                scoped.scope.name = self._search.text(scoped.scope.name)
+                scoped.scope.version = self._search.text(scoped.scope.version)
+                self._attributes(scoped.scope.attributes, ())
+                for log in scoped.log_records:
+                    self._log(log)
+        return self._search.count
+
+    def _log(self, log: LogRecord) -> None:
+        log.severity_text = self._search.text(log.severity_text)
+        log.event_name = self._search.text(log.event_name)
+        if log.HasField("body"):
+            self._value(log.body, self._fields, "")
+        self._attributes(log.attributes, self._fields)
+        if len(log.trace_id) != TRACE_ID_BYTES:  # then it is none, and may be anything
+            log.ClearField("trace_id")
+        if len(log.span_id) != SPAN_ID_BYTES:
+            log.ClearField("span_id")
+
+    def _attributes(self, attributes: Iterable[KeyValue], paths: Sequence[Path]) -> None:
+        for attribute in attributes:
+            name = attribute.key
+            attribute.key = self._search.text(name)
+            self._value(attribute.value, step(paths, name), name)
+
+    def _value(self, value: AnyValue, paths: Sequence[Path], name: str) -> None:
+        kind = value.WhichOneof("value")
+        if () in paths:
+            value.string_value, self._search.count = mark(FIELD).decode(), self._search.count + 1
+        elif kind == "array_value":
+            for number, member in enumerate(value.array_value.values):
+                self._value(member, step(paths, str(number)), name)
+        elif kind == "kvlist_value":
+            self._attributes(value.kvlist_value.values, paths)
+        elif kind not in {None, "bool_value"}:
+            self._plain(value, getattr(value, kind), paths, name)
+
+    def _plain(self, value: AnyValue, found: str | float | bytes, paths: Sequence[Path], name: str) -> None:
+        """Text, a number, or bytes, which may be text."""
+        if isinstance(found, bytes):
+            said = found.decode("utf-8", "replace")
+        else:
+            said = found if isinstance(found, str) else orjson.dumps(found).decode()
+        left = self._search.number(said) if isinstance(found, int | float) else self._search.text(said, paths, name)
+        if left != said:
+            value.string_value = left

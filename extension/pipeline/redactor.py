@@ -1,0 +1,289 @@
+"""What nobody shall read, replaced by what kind of thing it was: what presets and expressions find, and fields.
+
+A text is looked at as it is, with its escapes undone, level by level, and, where it is JSON, name by name and value by
+value. What is not replaced stays byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from extension import lenient
+from extension.expressions import Expression
+from extension.field_paths import look
+from extension.pipeline.escapes import Unescaped
+from extension.pipeline.json_tokens import string, tokens, unquoted
+from extension.presets import PRESETS, is_card
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from extension.field_paths import Path
+    from extension.pipeline.json_tokens import Token
+    from extension.presets import Spans
+
+    Span = tuple[int, int, str]  # from, to, and the name of what was found
+
+MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
+MAX_S = 0.5  # of CPU for one record, once it has many matches: each is a search of its own
+CHECKED = 64  # matches between two looks at the clock
+# What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16.
+HIDDEN = r"\\u00[02-7]|\x00"
+FIELD = "field"
+FILLER = b"\x7f"  # in place of what is replaced already
+NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
+HEADER = b"authorization: "
+USUAL = {  # what the platform writes beside the record, in which nothing can hide
+    "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
+    "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
+}
+EDGES = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")  # in an expression: what tells a line of a text from the text
+STRUCTURE = bytes.maketrans(b' \t",:{}[]', b"\n" * 9)
+HEAD = re.compile(
+    rb'\{"time":"%b","type":"(?:%b)","record":' % tuple(USUAL[part].pattern.encode() for part in ("time", "type"))
+)
+PARTS = frozenset({"time", "type", "record"})
+LITERALS = frozenset({b"true", b"false", b"null"})
+
+
+class Unreadable(Exception):
+    """It cannot be looked through; the text says why in a few words, and quotes nothing."""
+
+
+class Redactor:
+    """Replaces what `presets` and `expressions` find, and the values of `fields`.
+
+    An expression is called by its number. `clock` counts seconds of CPU.
+    """
+
+    def __init__(
+        self,
+        presets: Iterable[str],
+        expressions: Sequence[tuple[int, str]],
+        fields: Sequence[Path],
+        clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self.clock = clock
+        self.fields = fields
+        self.finders: list[tuple[str, Expression, Callable[[bytes, int, int], Spans]]] = [
+            (name, Expression(PRESETS[name].find), PRESETS[name].narrow) for name in presets
+        ]
+        self.finders += [(f"expression-{number}", Expression(text), _whole) for number, text in expressions]
+        self._own = [Expression("(?m)" + text, only_whether=True) for _, text in expressions]
+        self._can_glance = not any(EDGES.search(text) for _, text in expressions)
+        looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
+        self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)
+        self.has_cards = "card" in [name for name, _, _ in self.finders]
+        names = "|".join([*(name for name, _, _ in self.finders), FIELD])
+        self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
+
+    def suspects(self, line: bytes, content: object = None) -> bool:
+        """Whether there may be anything in a line; `content` is the value of its key "record", as far as it is known.
+
+        Presets know what to look for in a line that is quoted, expressions do not. These look at all strings at once, a
+        line break around each, by which an expression finds no less; what is quoted twice is left to a closer look.
+        """
+        if self._presets.is_in(line):
+            return True
+        if not self._own:
+            return False
+        plain = _said(line, content)
+        if b"\\" in plain or not self._can_glance:
+            return True
+        shapes = {plain, plain.replace(b'"', b"\n"), plain.translate(STRUCTURE)}
+        return any(one.is_in(shape) for one in self._own for shape in shapes)
+
+    def clears(self, text: bytes) -> bool:
+        """Whether there is nothing in a plain text, whatever is written in it as an escape."""
+        if self._presets.is_in(text):
+            return False
+        return not self._own or (b"\\" not in text and not any(one.is_in(text) for one in self._own))
+
+    def line(self, line: bytes) -> tuple[bytes, int]:
+        """A line of the platform's, and how much was replaced in it. Raises Unreadable."""
+        if line.count(b",") > lenient.MAX_COMMAS:
+            raise Unreadable("too many values")  # it was not even parsed
+        search = Search(self)
+        return search.json(line, [("record", *path) for path in self.fields], 0, is_line=True), search.count
+
+    def text(self, text: str) -> tuple[str, int]:
+        """Plain text, and how much was replaced in it. Raises Unreadable."""
+        search = Search(self)
+        return search.text(text), search.count
+
+
+class Search:
+    """One look through a record. `count` is how much was replaced so far."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.count = 0
+        self._of = redactor
+        self._until = redactor.clock() + MAX_S
+
+    def text(self, text: str, paths: Sequence[Path] = (), name: str = "") -> str:
+        """What is left of the value of a member of this name; `paths` lead on into the JSON that it may be."""
+        encoded = text.encode("utf-8", "surrogatepass")
+        found = self._text(encoded, paths, name, 0)
+        return text if found is encoded else found.decode("utf-8", "surrogatepass")
+
+    def number(self, written: str) -> str:
+        """What is left of a number."""
+        return self._number(written.encode()).decode()
+
+    def json(self, text: bytes, paths: Sequence[Path], depth: int, *, is_line: bool = False) -> bytes:
+        """What is left of valid JSON, valid too."""
+        parts: list[bytes] = []
+        done = 0
+        for token in tokens(text, paths):
+            written = text[token.start : token.end]
+            if is_line and token.depth == 1 and _is_platforms(token, written):
+                continue
+            left = self._token(written, token, depth)
+            if left is not written:
+                parts += (text[done : token.start], left)
+                done = token.end
+        return b"".join([*parts, text[done:]]) if parts else text
+
+    def _token(self, written: bytes, token: Token, depth: int) -> bytes:
+        """What is left of a name or a value; the same object where nothing was replaced."""
+        if token.is_field:
+            return self._field(written)
+        if written[:1] != b'"':
+            left = written if written in LITERALS else self._number(written)
+            return written if left is written else b'"%b"' % left
+        said = string(written).encode("utf-8", "surrogatepass")
+        left = self._text(said, token.paths, "" if token.is_name else token.name, depth)
+        return written if left is said else lenient.dumps(left.decode("utf-8", "surrogatepass"))
+
+    def _field(self, written: bytes) -> bytes:
+        left = b'"%b"' % mark(FIELD)
+        if written == left:
+            return written
+        self.count += 1
+        return left
+
+    def _number(self, written: bytes) -> bytes:
+        """A number as it is written; 4.1e+15 may be a card too."""
+        left = self._text(written, (), "", 0)
+        if left is written and self._of.has_cards and is_card(_digits(written)):
+            self.count += 1
+            return mark("card")
+        return left
+
+    def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
+        if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
+            return text
+        if text.lstrip()[:1] in {b"{", b"["} and _is_json(text):
+            if depth == MAX_DEPTH:
+                raise Unreadable("nested too deeply")
+            text = self.json(text, paths, depth + 1)
+        spans = self._spans(text, 0)
+        if NAMED.fullmatch(name):
+            behind = self._spans(HEADER + text, 0)
+            spans += [(start - len(HEADER), end - len(HEADER), what) for start, end, what in behind]
+            spans = _merged([span for span in spans if span[0] >= 0])
+        return self._replaced(text, spans) if spans else text
+
+    def _replaced(self, text: bytes, spans: Sequence[Span]) -> bytes:
+        parts: list[bytes] = []
+        done = 0
+        for start, end, what in spans:
+            parts += (text[done:start], mark(what))
+            done = end
+        self.count += len(spans)
+        return b"".join([*parts, text[done:]])
+
+    def _spans(self, text: bytes, depth: int) -> list[Span]:
+        """What is found in a text, in order, none overlapping another: first without its escapes, then as it is."""
+        found = [(*mark.span(), "") for mark in self._of.marks.finditer(text)]
+        if b"\\" in text or b"\0" in text:
+            found += self._hidden(text, depth)
+        plain = _filled(text, found) if found else text
+        for name, expression, narrow in self._of.finders:
+            for number, (start, end) in enumerate(expression.spans(plain), 1):
+                if number % CHECKED == 0 and self._of.clock() > self._until:
+                    raise Unreadable("too many matches")
+                found += [(*span, name) for span in narrow(plain, start, end)]
+        return [span for span in _merged(found) if span[2]]
+
+    def _hidden(self, text: bytes, depth: int) -> Iterator[Span]:
+        inside = Unescaped(text)
+        if inside.changed:
+            if depth == MAX_DEPTH:
+                raise Unreadable("nested too deeply")
+            for start, end, what in self._spans(inside.text, depth + 1):
+                yield (*inside.span(start, end), what)
+
+
+def _said(line: bytes, content: object) -> bytes:
+    """What the strings in a line say, a line break around each; without what the platform writes before the record."""
+    head = HEAD.match(line)
+    rest = line[head.end() : -1] if head else line
+    # A text is the record, all of it, where there are no quotes but its own; what is parsed need not be parsed again.
+    if type(content) is str and head and rest.count(b'"') == 2 + content.count('"'):
+        return content.encode("utf-8", "surrogatepass")
+    return unquoted(rest)
+
+
+def is_usual(part: str, text: str) -> bool:
+    """Whether the time or the type of a line, `part`, is as the platform writes it."""
+    return bool(USUAL[part].fullmatch(text))
+
+
+def _is_platforms(token: Token, written: bytes) -> bool:
+    """Whether a token of the outermost object is what the platform writes beside the record."""
+    if token.is_name:
+        return token.name in PARTS
+    return token.name in USUAL and is_usual(token.name, string(written) if written[:1] == b'"' else "")
+
+
+def _is_json(text: bytes) -> bool:
+    """Whether it is an object or an array. Raises Unreadable where that cannot be known."""
+    if text.count(b",") > lenient.MAX_COMMAS:
+        raise Unreadable("too many values")
+    try:
+        lenient.loads(text.strip())
+    except RecursionError:
+        raise Unreadable("nested too deeply") from None
+    except ValueError:
+        return False
+    return True
+
+
+def _digits(number: bytes) -> str:
+    """The digits of a number that is whole; else nothing."""
+    try:
+        value = float(number)
+        return f"{abs(value):.0f}" if value.is_integer() and abs(value) < 1e20 else ""
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """Those that overlap as one, called what the first is called."""
+    merged: list[Span] = []
+    for start, end, what in sorted(spans, key=lambda span: span[:2]):
+        if merged and start < merged[-1][1]:
+            before = merged[-1]
+            merged[-1] = (before[0], max(end, before[1]), before[2] or what)
+        else:
+            merged.append((start, end, what))
+    return merged
+
+
+def _filled(text: bytes, spans: Iterable[Span]) -> bytes:
+    filled = bytearray(text)
+    for start, end, _ in spans:
+        filled[start:end] = FILLER * (end - start)
+    return bytes(filled)
+
+
+def _whole(_text: bytes, start: int, end: int) -> Spans:
+    yield start, end
+
+
+def mark(what: str) -> bytes:
+    """What is in the place of something of that kind."""
+    return b"[redacted:%b]" % what.encode()

@@ -1,0 +1,1 @@
+"""What `check` says, through the command itself."""

@@ -1,0 +1,251 @@
+"""What `check` says of settings that are good, and of the command itself."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extension import sinks
+from extension.sinks._iam import Place
+from tests.support import ROOT
+from tests.support import sink_contract as contract
+from tests.support.checking import check, frozen
+from tests.support.fault_server import FaultServer
+from tests.support.secret_urls import LAWFUL, MISTAKEN, shown
+from tests.support.strict_aws import CREDENTIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.fake_lambda import FakeLambda
+
+NAMED = {"AWS_LAMBDA_FUNCTION_NAME": "orders", "AWS_REGION": "eu-west-1"}
+ROLE = "arn:aws:iam::210987654321:role/forwarder"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0aa1bb2c-0000-4000-8000-123456789abc"
+
+
+@pytest.fixture
+def destinations(tmp_path: Path) -> Iterator[dict[str, contract.Destination]]:
+    with contract.open_destinations(tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("scheme", contract.names())
+def test_a_probe_arrives_at_every_sink(scheme: str, destinations: dict[str, contract.Destination], layer: Path) -> None:
+    """The binary sends one record, of type forwarder.probe, times it, and says what was left there."""
+    url, environment = contract.sink_urls(destinations)[scheme]
+    ended = check("--send", "--json", variables={**NAMED, **environment, "FORWARDER_SINKS": url}, command=frozen(layer))
+    assert (ended.status, ended.complained) == (0, "")
+    [line] = destinations[scheme].lines()
+    assert json.loads(line)["type"] == "forwarder.probe"
+    [sink] = ended.report["sinks"]
+    assert sink["probe"]["left"] == sinks.module_of(contract_target(url)).PROBE
+    assert 0 < sink["probe"]["ms"] < 60_000
+
+
+def contract_target(url: str) -> sinks.SinkURL:
+    return sinks.SinkURL(url, url.partition(":")[0], "", "", {})
+
+
+def test_nothing_is_sent_unless_asked(tmp_path: Path) -> None:
+    """Without --send no destination hears of it."""
+    with FaultServer() as server:
+        variables = {"FORWARDER_SINKS": f"{server.url}/ file://{tmp_path}/out", "FORWARDER_FALLBACK": f"{server.url}/f"}
+        assert check(variables=variables).status == 0
+        assert server.requests == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_says_what_would_happen() -> None:
+    """Which records go where, when, in how much memory, and which do not go, is said in words."""
+    ended = check(
+        variables={
+            "FORWARDER_SINKS": "otlp+https://collector:4318?signals=logs,traces loki+https://loki.example?types=function",
+            "FORWARDER_FALLBACK": "s3://bucket/raw",
+            "FORWARDER_TYPES": "function,platform,-platform.start",
+            "FORWARDER_MIN_LEVEL": "WARN",
+            "FORWARDER_EXCLUDE": "Pa55w0rd",
+            "FORWARDER_FLUSH": "invocation",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_REGION": "eu-west-1",
+        }
+    )
+    assert ended.status == 0
+    for text in (
+        "otlp+https://collector:4318 (sink 1 of FORWARDER_SINKS): OpenTelemetry logs, metrics and traces, protobuf",
+        "records of platform and function, and traces made of the platform's (signals=logs,traces)",
+        "loki+https://loki.example (sink 2 of FORWARDER_SINKS): lines in streams of Grafana Loki",
+        "records of function (types=function)",
+        "s3://bucket (FORWARDER_FALLBACK): objects that Athena reads: what another sink refuses",
+        "Each invocation is held until its records are delivered",
+        "25 ms",
+        "up to 32 MiB of the function's memory",
+        "Records of extension are not sent: FORWARDER_TYPES leaves them out.",
+        "platform.start are not sent: FORWARDER_TYPES leaves them out.",
+        "as far as FORWARDER_MIN_LEVEL and FORWARDER_EXCLUDE let it through",
+        "Lines of more than 262144 bytes are not sent to loki+https://loki.example; they go to the fallback.",
+        '"s3:PutObject"',
+        "Nothing is wrong.",
+    ):
+        assert text in ended.printed
+    assert "Pa55w0rd" not in ended.printed
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"FORWARDER_SINKS": "http://intake.example/"}, "records go there in the clear, over http"),
+        ({"FORWARDER_SINKS": "datadog+https://http-intake.logs.datadoghq.com"}, "no token: FORWARDER_HEADERS"),
+        ({"FORWARDER_SINKS": "https://h/?compresion=none"}, "parameter 1 of its query goes on to the intake; or is it"),
+        ({"FORWARDER_SINKS": "file:///tmp/out"}, "/tmp is lost with the environment"),  # noqa: S108 - what is printed
+        ({"FORWARDER_SINKS": "discard://", "FORWARDER_HEADERS": "A: b"}, "FORWARDER_HEADERS is for sinks over HTTP"),
+        ({"FORWARDER_SINKS": "discard://", "FORWARDER_LISTEN_HOST": "127.0.0.1"}, "does not reach the loopback"),
+        (
+            {
+                "FORWARDER_SINKS": "discard://",
+                "FORWARDER_QUEUE_BYTES": "134217728",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            },
+            "half of the function's 128 MB",
+        ),
+    ],
+)
+def test_what_is_odd_is_told_and_is_no_mistake(variables: dict[str, str], said: str) -> None:
+    """Settings that work and are hardly meant are warned of; the status stays 0."""
+    ended = check("--json", variables=variables)
+    assert ended.status == 0
+    assert any(said in line for line in ended.report["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("url", "statements"),
+    [
+        ("s3://bucket/raw", {"arn:aws:s3:::bucket/*": ["s3:PutObject"]}),
+        (
+            f"s3://bucket?acl=bucket-owner-full-control&kms_key={KEY}",
+            {"arn:aws:s3:::bucket/*": ["s3:PutObject", "s3:PutObjectAcl"], KEY: ["kms:GenerateDataKey"]},
+        ),
+        (
+            "firehose://stream",
+            {"arn:aws:firehose:eu-west-1:123456789012:deliverystream/stream": ["firehose:PutRecordBatch"]},
+        ),
+        (
+            "kinesis://stream?region=us-gov-west-1",
+            {"arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/stream": ["kinesis:PutRecords"]},
+        ),
+        (
+            "sqs://sqs.eu-central-1.amazonaws.com/210987654321/queue",
+            {"arn:aws:sqs:eu-central-1:210987654321:queue": ["sqs:SendMessage", "sqs:GetQueueUrl"]},
+        ),
+        (
+            "logs:///team/logs",
+            {
+                "arn:aws:logs:eu-west-1:123456789012:log-group:/team/logs:*": [
+                    "logs:PutLogEvents",
+                    "logs:CreateLogStream",
+                ]
+            },
+        ),
+        (
+            "otlp+https://logs.eu-west-1.amazonaws.com?auth=sigv4&signals=logs&group=g&stream=s",
+            {"arn:aws:logs:eu-west-1:123456789012:log-group:g:*": ["logs:PutLogEvents"]},
+        ),
+        (
+            "otlp+https://xray.eu-west-1.amazonaws.com?auth=sigv4&signals=traces",
+            {"*": ["xray:PutTraceSegments"]},
+        ),
+        ("otlp+https://collector:4318", {}),
+    ],
+)
+def test_the_policy_names_what_is_called(url: str, statements: dict[str, list[str]]) -> None:
+    """Actions are those of the sink, resources those of its URL, region and account."""
+    report = check("--json", "--account", "123456789012", variables={**CREDENTIALS, "FORWARDER_SINKS": url}).report
+    found = {one["Resource"]: one["Action"] for one in report["policy"].get("Statement", ())}
+    assert found == statements
+
+
+def test_a_role_has_a_policy_of_its_own() -> None:
+    """With role=, the function may assume it, and what the destination asks for belongs to that role."""
+    variables = {**CREDENTIALS, "FORWARDER_SINKS": f"kinesis://stream?role={ROLE}"}
+    report = check("--json", variables=variables).report
+    assert report["policy"]["Statement"] == [{"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": ROLE}]
+    [statement] = report["rolePolicies"][ROLE]["Statement"]
+    assert statement["Resource"] == "arn:aws:kinesis:eu-west-1:210987654321:stream/stream"
+
+
+@pytest.mark.parametrize("name", [name for name in sinks.known() if name != "otlp"])
+def test_every_sink_says_what_it_is_permitted(name: str) -> None:
+    """A sink with IAM_ACTIONS names the resource of each, for the URL that the documentation has."""
+    module = sinks.module_of(contract_target(f"{name}:"))
+    target = sinks.SinkURL(name, name, "name", "/group", {})
+    found = module.permissions(target, Place("aws", "eu-west-1", "*")) if module.IAM_ACTIONS else {}
+    assert found.keys() == set(module.IAM_ACTIONS)
+    assert all(resource.startswith("arn:aws:") for resource in found.values())
+
+
+def test_no_secret_is_printed() -> None:
+    """Nothing of a URL that may be a secret is in what is printed, whether the URL is good or not."""
+    variables = {**CREDENTIALS, "FORWARDER_HEADERS": "Api-Key: Pa55w0rd"}
+    good = check(variables={**variables, "FORWARDER_SINKS": " ".join(LAWFUL)})
+    assert good.status == 0
+    bad = check("--json", variables={**variables, "FORWARDER_SINKS": " ".join(MISTAKEN)})
+    assert bad.status == 1
+    assert shown(good.printed + good.complained + bad.printed + bad.complained) == []
+
+
+def test_health_is_explained(tmp_path: Path) -> None:
+    """A sink that is told of our health alone is one more that is probed."""
+    variables = {"FORWARDER_SINKS": "discard://", "FORWARDER_HEALTH": f"file://{tmp_path}/h"}
+    report = check("--send", "--json", variables=variables).report
+    assert report["sinks"][1]["what"] == (
+        "a file, to try things out: records forwarder.health, which say how the forwarder is, and nothing else"
+    )
+    assert "forwarder.probe" in (tmp_path / "h").read_text()
+
+
+def test_the_version_is_one() -> None:
+    """The report says the version of pyproject.toml."""
+    report = check("--json", variables={"FORWARDER_SINKS": "discard://"}).report
+    assert report["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--colour",),
+        ("--function", "Orders"),
+        ("--timeout", "soon"),
+        ("--env-file", "/nonexistent"),
+        ("--env-file", "a", "--template", "b"),
+    ],
+)
+def test_a_command_that_cannot_be_done(arguments: tuple[str, ...]) -> None:
+    """What is wrong with the command is told on stderr, and the status is 2."""
+    ended = check(*arguments, variables={"FORWARDER_SINKS": "discard://"})
+    assert (ended.status, ended.printed) == (2, "")
+    assert ended.complained.startswith("telemetry-forwarder check: ")
+
+
+def test_help_says_all_there_is() -> None:
+    """Options and statuses are in --help."""
+    ended = check("--help")
+    assert ended.status == 0
+    assert all(word in ended.printed for word in ("--env-file", "--template", "--send", "--json", "Exit status"))
+
+
+async def test_an_extension_may_be_called_check(lambda_: FakeLambda, tmp_path: Path, layer: Path) -> None:
+    """Within Lambda `check` is a file's name like any other: it registers, and forwards."""
+    (layer / "extensions" / "check").unlink(missing_ok=True)
+    (layer / "extensions" / "check").symlink_to("telemetry-forwarder")
+    lambda_._executable = layer / "extensions" / "check"
+    try:
+        await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/out")
+        await lambda_.ready()
+        assert lambda_.requests[0].headers["lambda-extension-name"] == "check"
+        assert await lambda_.shut_down() == 0
+    finally:
+        (layer / "extensions" / "check").unlink()

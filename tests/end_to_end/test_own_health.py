@@ -1,0 +1,264 @@
+"""The layer as it ships: what it says of itself, to its log at the start and by FORWARDER_HEALTH."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from tests.support import ROOT
+from tests.support.emf import SCHEMA
+from tests.support.fake_lambda import Answer as ApiAnswer
+from tests.support.fault_server import Answer, FaultServer
+from tests.support.forwarding import assert_balanced, delivered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.fake_lambda import FakeLambda
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+SECRET = "Pa55w0rd"
+
+
+def health(path: Path) -> list[dict[str, Any]]:
+    """The records of our own health in a file, without the rest of it."""
+    records = delivered(path) if path.exists() else []
+    return [record for record in records if record["type"] == "forwarder.health"]
+
+
+def metrics(lambda_: FakeLambda) -> list[dict[str, Any]]:
+    return [line for line in lambda_.log if line["message"] == "health"]
+
+
+async def wait_for(lambda_: FakeLambda, message: str) -> None:
+    async with asyncio.timeout(20):
+        while not any(line["message"] == message for line in lambda_.log):
+            await asyncio.sleep(0.01)
+
+
+async def test_one_line_says_what_runs(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """Version, sinks, flush mode with its reason, and milliseconds are in one line, without any invocation."""
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a file://{tmp_path}/b",
+        FORWARDER_FALLBACK=f"file://{tmp_path}/c",
+        FORWARDER_FLUSH="interval",
+    )
+    await lambda_.subscribe()
+    await wait_for(lambda_, "started")
+    assert lambda_.is_parked
+    assert await lambda_.shut_down() == 0
+    line, ledger = lambda_.log
+    assert 0 < line.pop("registerMs") < line.pop("nextMs")
+    names = ["file:// (1)", "file:// (2)", "file:// (3)"]
+    told = {"version": VERSION, "sinks": names, "flush": "interval", "because": "FORWARDER_FLUSH"}
+    assert line == {"forwarder": True, "level": "INFO", "message": "started", **told}
+    assert ledger["version"] == VERSION
+
+
+async def test_the_line_comes_before_the_first_event_is_handled(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A SHUTDOWN that waits already leaves neither the line out nor prints it twice."""
+    event = {"eventType": "SHUTDOWN", "deadlineMs": 0, "shutdownReason": "spindown"}
+    lambda_.answers["next"] = [ApiAnswer(200, json.dumps(event).encode())]
+    await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/a")
+    assert lambda_.process is not None
+    assert await lambda_.process.wait() == 0
+    assert lambda_._reading is not None
+    await lambda_._reading
+    assert [line["message"] for line in lambda_.log] == ["started", "ledger"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode", "because"),
+    [
+        ({}, "adaptive", "the default"),
+        (
+            {"FORWARDER_BUFFER_TIMEOUT_MS": "3000"},
+            "adaptive",
+            "no invocation is held, since FORWARDER_BUFFER_TIMEOUT_MS is long",
+        ),
+        (
+            {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"},
+            "interval",
+            "there are no INVOKE events, as on Managed Instances",
+        ),
+    ],
+)
+async def test_the_line_says_why(
+    lambda_: FakeLambda, tmp_path: Path, variables: dict[str, str], mode: str, because: str
+) -> None:
+    """The reason for the flush mode is the one that counts."""
+    await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/a", **variables)
+    await wait_for(lambda_, "started")
+    [line] = [line for line in lambda_.log if line["message"] == "started"]
+    assert (line["flush"], line["because"]) == (mode, because)
+
+
+async def test_requests_say_the_version(lambda_: FakeLambda) -> None:
+    """An intake sees in User-Agent which version sends."""
+    with FaultServer() as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/in")
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert {request.headers["user-agent"] for request in server.requests} == {f"telemetry-forwarder/{VERSION}"}
+
+
+async def test_a_sink_of_its_own_is_told_how_it_is(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """At start and at SHUTDOWN a record goes to that sink and to no other, which has all else; the ledger balances."""
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a", FORWARDER_HEALTH=f"file://{tmp_path}/h", FORWARDER_FLUSH="invocation"
+    )
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    assert await lambda_.shut_down() == 0
+    assert health(tmp_path / "a") == []
+    first, last = (record["record"] for record in delivered(tmp_path / "h"))
+    assert (first["why"], first["version"], first["delivered"], first["problems"]) == ("start", VERSION, 0, [])
+    assert (last["why"], last["delivered"], last["dropped"], last["unhealthy"]) == ("shutdown", 4, 0, [])
+    assert 0 < last["tailLastMs"] <= last["tailMaxMs"] <= last["addedMs"]
+    assert "one" in [record["record"] for record in delivered(tmp_path / "a")]
+    assert_balanced(lambda_.ledger)
+
+
+@pytest.mark.parametrize("chosen", ["fallback", "a sink"])
+async def test_a_sink_that_is_there_anyway_is_told(lambda_: FakeLambda, tmp_path: Path, chosen: str) -> None:
+    """The fallback, or one of the sinks, gets the records beside all else, and is there once."""
+    url = "fallback" if chosen == "fallback" else f"file://{tmp_path}/a"
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a", FORWARDER_FALLBACK=f"file://{tmp_path}/b", FORWARDER_HEALTH=url
+    )
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    assert await lambda_.shut_down() == 0
+    told, other = ("b", "a") if chosen == "fallback" else ("a", "b")
+    assert [record["record"]["why"] for record in health(tmp_path / told)] == ["start", "shutdown"]
+    assert health(tmp_path / other) == []
+    assert len(lambda_.ledger["sinks"]) == 2
+
+
+async def test_a_sink_that_fails_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """While a sink refuses everything, health says so once, however many invocations there are meanwhile."""
+    with FaultServer(otherwise=Answer(403)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{server.url}/{SECRET}",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+            FORWARDER_FLUSH="invocation",
+        )
+        await lambda_.subscribe()
+        for number in range(1, 6):
+            await lambda_.invoke(f"r{number}", "one")
+        assert await lambda_.shut_down() == 0
+    told = [record["record"] for record in health(tmp_path / "h")]
+    assert [record["why"] for record in told] == ["start", "change", "shutdown"]
+    assert [record["unhealthy"] for record in told] == [[], [f"http://{server.host}"], [f"http://{server.host}"]]
+    assert SECRET not in (tmp_path / "h").read_text()
+
+
+async def test_a_sink_of_health_that_is_dead_holds_nothing(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """Where nobody takes what is said of ourselves, all else is delivered as ever, and it is counted."""
+    with FaultServer(otherwise=Answer(500)) as server:
+        await lambda_.start(FORWARDER_SINKS=f"file://{tmp_path}/a", FORWARDER_HEALTH=f"{server.url}/h")
+        await lambda_.subscribe()
+        async with asyncio.timeout(20):
+            await lambda_.invoke("r1", "one", timeout_s=60.0)
+        assert "one" in [record["record"] for record in delivered(tmp_path / "a")]
+        assert await lambda_.shut_down() == 0
+    assert_balanced(lambda_.ledger)
+    told = lambda_.ledger["sinks"][f"http://{server.host}"]
+    assert sum(told["dropped"].values()) == 2
+
+
+async def test_emf_is_what_cloudwatch_reads(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """Lines of the log are metrics by AWS's schema; what they count adds up over them."""
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a",
+        FORWARDER_HEALTH="emf",
+        FORWARDER_FLUSH="invocation",
+        FORWARDER_LOG_LEVEL="ERROR",
+    )
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    assert await lambda_.shut_down() == 0
+    lines = metrics(lambda_)
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+        [directive] = line["_aws"]["CloudWatchMetrics"]
+        assert all(isinstance(line[metric["Name"]], int | float) for metric in directive["Metrics"])
+        assert all(isinstance(line[name], str) for names in directive["Dimensions"] for name in names)
+    assert [line["why"] for line in lines] == ["start", "shutdown"]
+    assert [line["Starts"] for line in lines] == [1, 0]
+    assert sum(line["Delivered"] for line in lines) == 3
+    assert {(line["FunctionName"], line["Version"]) for line in lines} == {("orders", VERSION)}
+    assert "_aws" not in (tmp_path / "a").read_text()
+
+
+@pytest.mark.parametrize("on_error", ["open", "strict"])
+async def test_bad_settings_are_told_to_a_good_sink(lambda_: FakeLambda, tmp_path: Path, on_error: str) -> None:
+    """A typo forwards nothing, and yet the sink of FORWARDER_HEALTH learns of it, with the problems of the log."""
+    lambda_.answers["error"] = [ApiAnswer(202)]
+    await lambda_.start(
+        FORWARDER_SINK=f"file://{tmp_path}/{SECRET}",
+        FORWARDER_SINKS=f"s3://user:{SECRET}@bucket/x",
+        FORWARDER_HEALTH=f"file://{tmp_path}/h",
+        FORWARDER_ON_ERROR=on_error,
+    )
+    if on_error == "open":
+        async with asyncio.timeout(20):
+            while not health(tmp_path / "h"):
+                await asyncio.sleep(0.01)
+        await lambda_.invoke("r1")
+        assert await lambda_.shut_down() == 0
+    else:
+        assert lambda_.process is not None
+        assert await lambda_.process.wait() == 1
+    [record] = health(tmp_path / "h")
+    [line] = lambda_.log
+    assert record["record"]["problems"] == line["problems"]
+    assert (record["record"]["why"], record["record"]["version"]) == ("bad settings", VERSION)
+    assert record["lambda"]["functionName"] == "orders"
+    assert SECRET not in json.dumps(record)
+
+
+async def test_bad_settings_are_told_as_metrics(lambda_: FakeLambda) -> None:
+    """With emf the log has a metric that counts what is wrong."""
+    await lambda_.start(FORWARDER_SINKS="gopher://x", FORWARDER_FLUSH="often", FORWARDER_HEALTH="emf")
+    assert await lambda_.shut_down() == 0
+    [line] = metrics(lambda_)
+    jsonschema.validate(line, SCHEMA)
+    assert (line["BadSettings"], len(line["problems"]), line["Starts"]) == (2, 2, 1)
+
+
+async def test_bad_settings_are_told_once_the_sink_answers(lambda_: FakeLambda) -> None:
+    """A sink that fails at first gets the record a moment later, beside the invocations."""
+    with FaultServer([Answer(503), Answer(503)]) as server:
+        await lambda_.start(FORWARDER_FLUSH="often", FORWARDER_HEALTH=f"{server.url}/h")
+        await lambda_.invoke("r1")
+        *_, last = await asyncio.to_thread(server.wait_for, 3, 20.0)
+        assert await lambda_.shut_down() == 0
+    assert json.loads(last.text)["record"]["problems"] == lambda_.log[0]["problems"]
+
+
+async def test_no_sinks_are_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """That FORWARDER_SINKS is not set is told as well."""
+    await lambda_.start(FORWARDER_HEALTH=f"file://{tmp_path}/h")
+    async with asyncio.timeout(20):
+        while not health(tmp_path / "h"):
+            await asyncio.sleep(0.01)
+    assert await lambda_.shut_down() == 0
+    [record] = health(tmp_path / "h")
+    assert record["record"]["problems"] == ["FORWARDER_SINKS is not set"]
+
+
+async def test_health_that_cannot_be_told_is_no_trouble(lambda_: FakeLambda) -> None:
+    """Where FORWARDER_HEALTH is wrong itself, or its sink refuses the record, the function is left alone."""
+    with FaultServer(otherwise=Answer(403)) as server:
+        await lambda_.start(FORWARDER_FLUSH="often", FORWARDER_HEALTH=f"{server.url}/{SECRET}")
+        await wait_for(lambda_, "health is not told")
+        await lambda_.invoke("r1")
+        assert await lambda_.shut_down() == 0
+    assert SECRET not in json.dumps(lambda_.log)

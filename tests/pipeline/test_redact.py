@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import uuid
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extension import field_paths, redaction
+from extension.intake.decoder import Decoder
+from extension.pipeline.correlate import Correlate
+from extension.pipeline.pipeline import Pipeline
+from extension.pipeline.redact import Redact
+from extension.pipeline.redactor import Redactor, Unreadable
+from extension.presets import PRESETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from extension.records import Record
+
+TIME = "2026-11-21T03:53:22.117Z"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+SECRETS = [
+    "anna@example.com",
+    "4111111111111111",
+    "5105-1051-0510-5100",
+    JWT,
+    "AKIAIOSFODNN7EXAMPLE",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "hunter-31337",
+]
+OWN = [(1, r"hunter-\d+"), (2, r"^[pq]{40}$")]
+EVERYTHING = Redactor(PRESETS, OWN, [field_paths.parse("user.password")])
+PRESETS_ALONE = Redactor(PRESETS, [], [])
+
+
+class Run:
+    """A pipeline that redacts, fed with lines."""
+
+    def __init__(
+        self, redactor: Redactor = EVERYTHING, steps: Callable[[Redact], list[Any]] = lambda step: [step]
+    ) -> None:
+        self.redact = Redact(redactor)
+        self.pipeline = Pipeline(Correlate(in_order=True), steps(self.redact), itertools.count())
+        self.pipeline.identify({"functionName": "orders"}, "e1")
+
+    def feed(self, *lines: bytes) -> list[Record]:
+        decoder = Decoder()
+        return self.pipeline([decoded for line in lines for decoded in decoder.feed(line + b"\n")])
+
+    def one(self, line: bytes) -> Any:
+        """What has become of a line, which the ledger still has as one."""
+        [record] = self.feed(line)
+        assert b"\n" not in record.line
+        return orjson.loads(record.line)
+
+    def content(self, content: object) -> Any:
+        return self.one(line(content))["record"]
+
+
+def line(content: object, type_: str = "function") -> bytes:
+    return orjson.dumps({"time": TIME, "type": type_, "record": content})
+
+
+# Whatever is planted, wherever and however it is written
+
+
+def written(draw: st.DrawFn, value: object) -> str:
+    """JSON of a value, each character of its strings written in one of the ways that JSON has for it."""
+    if isinstance(value, dict):
+        members = [f"{written(draw, name)}:{written(draw, member)}" for name, member in value.items()]
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(written(draw, member) for member in value) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    rate = draw(st.sampled_from([0.0, 0.1, 1.0]))
+    choose = Random(draw(st.integers(0, 9)))  # noqa: S311 - how a test writes JSON
+    return '"' + "".join(character(one, choose.random() < rate, choose) for one in value) + '"'
+
+
+def character(one: str, escaped: bool, choose: Random) -> str:
+    if one == "/" and escaped and choose.random() < 0.5:
+        return "\\/"
+    if escaped and ord(one) < 0x10000:
+        return choose.choice(["\\u%04x", "\\u%04X"]) % ord(one)
+    return json.dumps(one, ensure_ascii=False)[1:-1]
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=6
+)
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[bytes, str]:
+    """A line with a secret somewhere in it, and the secret."""
+    secret = draw(st.sampled_from(SECRETS))
+    before, after = draw(st.tuples(st.text(max_size=5), st.text(max_size=5)))
+    gap = draw(st.sampled_from([" ", "\n", '"', "\t", " (", "; "]))
+    value: Any = f"{before}{gap}{secret}{gap.strip() or ' '}{after}"
+    for _ in range(draw(st.integers(0, 5))):
+        beside = draw(VALUES)
+        match draw(st.integers(0, 4)):
+            case 0:
+                value = {draw(st.text()): beside, draw(st.text()): value}
+            case 1:
+                value = [beside, value]
+            case 2 if isinstance(value, str):
+                value = {value: beside}
+            case 3:
+                value = written(draw, value)
+            case 4:
+                value = f"{draw(st.text())} {written(draw, value)}"
+    return f'{{"time":"{TIME}","type":"function","record":{written(draw, value)}}}'.encode(), secret
+
+
+def readings(text: str) -> Iterator[str]:
+    """A text, and what it says with its escapes undone, level by level."""
+    yield text
+    while (plain := re.sub(r'\\(?:u([0-9A-Fa-f]{4})|(["\\/]))', said, text)) != text:
+        text = plain
+        yield text
+
+
+def said(escape: re.Match[str]) -> str:
+    return escape[2] or chr(int(escape[1], 16))
+
+
+@given(planted())
+def test_a_secret_is_in_nothing_that_leaves(case: tuple[bytes, str]) -> None:
+    """Planted in any name or value, in JSON within JSON, escaped in any way, it is in no reading of the line."""
+    line, secret = case
+    run = Run()
+    [record] = run.feed(line)
+    orjson.loads(record.line)
+    assert [text for text in readings(record.line.decode()) if secret in text] == []
+    assert (run.redact.redacted, run.redact.withheld) == (1, {})
+
+
+@given(planted())
+def test_what_is_redacted_stays_as_it_is(case: tuple[bytes, str]) -> None:
+    """A line that was redacted once is not changed by being redacted again."""
+    once, count = EVERYTHING.line(case[0])
+    assert count > 0
+    assert EVERYTHING.line(once) == (once, 0)
+
+
+@given(planted())
+def test_what_is_cleared_at_a_glance_has_nothing_in_it(case: tuple[bytes, str]) -> None:
+    """Of no line with a secret does the first look say that there is none, with expressions and without."""
+    content = orjson.loads(case[0])["record"]
+    for redactor in (EVERYTHING, PRESETS_ALONE):
+        count = redactor.line(case[0])[1]
+        assert redactor.suspects(case[0], content) or not count
+
+
+@given(VALUES, st.sampled_from([EVERYTHING, PRESETS_ALONE]))
+def test_what_has_no_secret_is_kept_byte_for_byte(content: object, redactor: Redactor) -> None:
+    """A line in which nothing is found is the line that came, whatever it is."""
+    text = json.dumps({"time": TIME, "type": "function", "record": content}, indent=1).encode()
+    assert redactor.line(text) == (text, 0)
+
+
+def test_around_a_secret_every_byte_is_kept() -> None:
+    """Numbers of any size, names that come twice, white space and escapes stay as they came beside what is replaced."""
+    came = (
+        b'{ "time":"%b", "type":"function","record": {"n":1.0,"n":1e400,"big":123456789012345678901234567890,'
+        b'"u":"\\u00e9\\/","mail":"a@example.com", "half":"\\ud800", "t":[true , null]},"new":[1e3]}' % TIME.encode()
+    )
+    left, count = EVERYTHING.line(came)
+    assert (left, count) == (came.replace(b"a@example.com", b"[redacted:email]"), 1)
+
+
+# What presets, expressions and fields find
+
+
+@pytest.mark.parametrize(
+    ("came", "left"),
+    [
+        ({"card": 4111111111111111}, {"card": "[redacted:card]"}),
+        ({"card": 4.111111111111111e15}, {"card": "[redacted:card]"}),
+        ("4111 1111 1111 1111", "[redacted:card]"),
+        ("4111 1111 1111 1112", "4111 1111 1111 1112"),
+        ("0.4111111111111111", "0.4111111111111111"),
+        ("id_4111111111111111", "id_4111111111111111"),
+        ("12 4111 1111 1111 1111 12/27 123", "12 [redacted:card] 12/27 123"),
+        (
+            {"headers": {"Authorization": "Basic dXNlcjpwYXNz"}},
+            {"headers": {"Authorization": "Basic [redacted:bearer]"}},
+        ),
+        ({"Authorization": ["token abcdef0123456789"]}, {"Authorization": ["token [redacted:bearer]"]}),
+        ({"authorizationToken": "abcdef0123456789"}, {"authorizationToken": "[redacted:bearer]"}),
+        ("GET /?X-Amz-Signature=" + "0f" * 32, "GET /?X-Amz-Signature=[redacted:bearer]"),
+        ("a Bearer of news", "a Bearer of news"),
+        ("mail=anna%40example.com&x=1", "mail=[redacted:email]&x=1"),
+        ("token " + "IQoJb3JpZ2lu" + "aB3/" * 60 + "==", "token [redacted:aws-key]"),
+        ("from 10.0.0.7:443, version 10.0.0.7", "from [redacted:ipv4]:443, version 10.0.0.7"),
+        ("p" * 40, "[redacted:expression-2]"),
+        ({"p" * 40: "q" * 41}, {"[redacted:expression-2]": "q" * 41}),
+        ('{"x":"%s"}' % ("q" * 40), '{"x":"[redacted:expression-2]"}'),
+    ],
+    ids=str,
+)
+def test_what_is_found(came: object, left: object) -> None:
+    """Presets and expressions replace what they are about, in text and in JSON, and not what is like it."""
+    assert Run().content(came) == left
+
+
+@pytest.mark.parametrize(
+    ("path", "came", "left"),
+    [
+        ("user.password", {"user": {"password": {"a": [1]}, "n": 1}}, {"user": {"password": "*", "n": 1}}),
+        ("user.password", {"user.password": 1, "password": 2}, {"user.password": "*", "password": 2}),
+        ("items.*.pin", {"items": [{"pin": 1}, {"pin": None}, 3]}, {"items": [{"pin": "*"}, {"pin": "*"}, 3]}),
+        ("items.1", {"items": ["a", "b"]}, {"items": ["a", "*"]}),
+        ("*", {"a": 1, "b": {"c": 2}}, {"a": "*", "b": "*"}),
+        ("*.b.*", {"a": {"b": {"c": 1}}}, {"a": {"b": {"c": "*"}}}),
+        ("body.pin", {"body": '{"pin": 1, "x": 1.0}'}, {"body": '{"pin": "*", "x": 1.0}'}),
+        ("pin", '{"pin":1}', '{"pin":"*"}'),
+        ("pin", 'said {"pin":1}', 'said {"pin":1}'),
+        ("p\u00efn.a b", {"p\u00efn": {"a b": 1}}, {"p\u00efn": {"a b": "*"}}),
+        ("record.a", {"a": 1}, {"a": 1}),
+    ],
+)
+def test_fields(path: str, came: object, left: object) -> None:
+    """The value at a path becomes a string, whatever it was, in JSON and in text that is JSON; the rest stays."""
+    run = Run(Redactor([], [], [field_paths.parse(path)]))
+    expected = json.loads(json.dumps(left).replace("*", "[redacted:field]"))
+    assert run.content(came) == expected
+
+
+def test_names_in_a_record_are_as_in_a_line() -> None:
+    """A path is about the record alone: time, type and record of the line are never replaced."""
+    run = Run(Redactor([], [(1, "time|type|record|20..|function")], [("time",), ("type",)]))
+    assert list(run.one(line({"time": 1, "type": "2026"}))) == ["time", "type", "record", "lambda"]
+    assert run.one(line("x"))["time"] == TIME
+
+
+def test_request_ids_are_no_cards() -> None:
+    """Ids as Lambda makes them pass untouched, in platform records and in what functions print."""
+    draw = Random(7)  # noqa: S311 - ids for a test
+    ids = [str(uuid.UUID(int=draw.getrandbits(128), version=4)) for _ in range(20_000)]
+    run = Run(PRESETS_ALONE)
+    records = run.feed(*(line({"requestId": one, "status": "success"}, "platform.runtimeDone") for one in ids))
+    assert [record.request_id for record in records] == ids
+    assert run.redact.redacted == 0
+
+
+def test_a_request_id_that_is_a_secret_is_in_no_key() -> None:
+    """What calls itself a request id, and is what a preset looks for, is stamped on no record."""
+    run = Run()
+    start = line({"requestId": "anna@example.com"}, "platform.start")
+    records = run.feed(start, line("hello"), line("again"))
+    assert [b"anna" in record.line or record.request_id for record in records] == ["", "", ""]
+
+
+def test_the_type_of_a_record_is_looked_at_too() -> None:
+    """A type that nobody knows may be anything, in the line and in what is learned of it."""
+    [record] = Run().feed(line("x", "hunter-31337"))
+    assert record.type == "[redacted:expression-1]"
+    assert b"hunter" not in record.line
+
+
+@pytest.mark.parametrize("redactor", [EVERYTHING, PRESETS_ALONE])
+def test_broken_lines_are_redacted(redactor: Redactor) -> None:
+    """The text of a line that is no record, or a part of one, is looked at with its escapes undone."""
+    texts = [b"mail anna@example.com", b'{"record":"anna\\u0040example.com 411111', "anna@example.com".encode("utf-16")]
+    run = Run(redactor)
+    assert [record.line for record in run.feed(*texts) if b"xample" in record.line] == []
+    assert run.redact.redacted == 3
+
+
+def test_half_of_a_secret_at_a_cut_does_not_pass() -> None:
+    """Of a line that was too long, what is next to the cut goes with it: it may be the first half of a secret."""
+    decoder = Decoder(max_line=1000)
+    run = Run()
+    lines = decoder.feed(b"x" * 900 + b" the card is 4111 1111 1111 " + b"1" * 5000 + b"\n")
+    [record] = run.pipeline([one._replace(text=one.text[:927], cut=5000) for one in lines])
+    assert orjson.loads(record.line)["record"] == "x" * 900 + "... (5000 bytes cut)" or b"4111" not in record.line
+
+
+# What cannot be looked through
+
+
+def nested(value: object, depth: int) -> str:
+    text = json.dumps(value)
+    for _ in range(depth):
+        text = json.dumps({"a": text})
+    return text
+
+
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (nested("anna@example.com", 10), "nested too deeply"),
+        ("\\u005c" + "u005c" * 12 + "u0040", "nested too deeply"),
+        (["anna@example.com", *[1] * 40_000], "too many values"),
+        (json.dumps(["anna@example.com", *[1] * 40_000]), "too many values"),
+        ('{"mail":"anna@example.com","a":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+    ],
+    ids=["quoted", "escaped", "values", "values in text", "brackets"],
+)
+def test_what_cannot_be_looked_through_does_not_pass(came: object, reason: str) -> None:
+    """Its place is taken by a record that says why, with its time, type and request id; the ledger counts it."""
+    run = Run()
+    [record] = run.feed(line({"requestId": "a1a32258-dddc-4daa-950a-fe632b74be91"}, "platform.start"), line(came))[1:]
+    left = orjson.loads(record.line)
+    assert (left["time"], left["type"], left["record"]) == (TIME, "function", f"[withheld: {reason}]")
+    assert (left["lambda"]["withheld"], left["lambda"]["requestId"][:8]) == (reason, "a1a32258")
+    assert run.redact.withheld == {reason: 1}
+
+
+def test_a_line_of_very_many_values_passes_where_nothing_is_suspected() -> None:
+    """What presets see nothing of at a glance is not withheld, however dense it is."""
+    came = line([1] * 40_000)
+    [record] = Run(PRESETS_ALONE).feed(came)
+    assert record.line.startswith(came[:-1])
+
+
+def test_too_many_matches_are_withheld_and_not_waited_for() -> None:
+    """A text in which each of very many matches costs a search is given up once its time is over."""
+    seconds = itertools.count()
+    redactor = Redactor([], [(1, "a")], [], clock=lambda: float(next(seconds)))
+    assert Run(redactor).content("ab" * 63) == "[redacted:expression-1]b" * 63
+    assert Run(redactor).content("ab" * 64) == "[withheld: too many matches]"
+
+
+class Faulty(Redactor):
+    """Has a fault."""
+
+    def line(self, line: bytes) -> tuple[bytes, int]:
+        raise KeyError(line)
+
+
+def test_a_fault_of_ours_lets_nothing_pass(capfd: pytest.CaptureFixture[str]) -> None:
+    """A record that cannot be redacted for a fault of ours is withheld alone, and the log tells nothing of it."""
+    run = Run(Faulty(PRESETS, [], []))
+    records = run.feed(line("anna@example.com"), line("hello"))
+    assert [orjson.loads(record.line)["record"] for record in records] == ["[withheld: internal error]", "hello"]
+    assert "anna" not in capfd.readouterr().err
+
+
+def test_derived_signals_see_what_is_left() -> None:
+    """What metrics and spans are made of is redacted, and counted once."""
+    seen: list[Record] = []
+
+    def watch(records: list[Record]) -> list[Record]:
+        seen.extend(records)
+        return []
+
+    redact = Redact(EVERYTHING)
+    pipeline = Pipeline(Correlate(in_order=True), [redact], itertools.count(), redact.before(watch))
+    lines = [line({"errorType": "AKIAIOSFODNN7EXAMPLE"}, "platform.report"), line("hunter-31337")]
+    pipeline([decoded for one in lines for decoded in Decoder().feed(one + b"\n")])
+    assert [record.content for record in seen] == [{"errorType": "[redacted:aws-key]"}]
+    assert redact.redacted == 2
+
+
+# Settings
+
+
+def test_the_presets_that_can_be_named_are_those_there_are() -> None:
+    """The setting knows each preset, and no other, without importing one."""
+    assert set(redaction.PRESETS) == set(PRESETS)
+
+
+def test_each_preset_is_found_in_whatever_it_finds() -> None:
+    """What finds a secret compiles, and so does what looks for one at a glance."""
+    for name in PRESETS:
+        assert Redactor([name], [], []).line(line("nothing"))[1] == 0
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.", ".a", "a..b", "a*", "*a.b", "**"])
+def test_paths_that_are_none(text: str) -> None:
+    """A path has a name or a lone star in each of its steps."""
+    with pytest.raises(ValueError, match="expected names separated by dots"):
+        field_paths.parse(text)
+
+
+def test_a_redactor_says_why_and_not_of_what() -> None:
+    """The error of a line that cannot be looked through quotes nothing of it."""
+    with pytest.raises(Unreadable) as caught:
+        EVERYTHING.line(line(nested("anna@example.com", 10)))
+    assert "anna" not in str(caught.value)
