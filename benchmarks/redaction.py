@@ -131,7 +131,7 @@ def worst() -> dict[str, float]:
             line = record(text).line
             start = time.thread_time()
             try:
-                suspected = redactor.suspects(line, text)
+                suspected = redactor.suspects(line)
                 became = f"{redactor.line(line)[1]} replaced" if suspected else "nothing found"
             except Unreadable as error:
                 became = f"withheld: {error}"

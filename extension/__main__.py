@@ -115,15 +115,9 @@ def _start(extension: client.Extension) -> int:
     return 0
 
 
-def _forward(extension: client.Extension, config: Config, listening: _socket.socket, until: float) -> None:
-    from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
-
-    lifecycle.forward(extension, config, listening, os.environ, until)
-
-
 def _tell(extension: client.Extension, problems: list[str]) -> Telling | None:
     """Say so where FORWARDER_HEALTH asks for it, beside the first /next; without it nothing is imported."""
-    if not os.environ.get("FORWARDER_HEALTH"):
+    if not os.environ.get("FORWARDER_HEALTH") and not os.environ.get("FORWARDER_CONFIG"):
         return None
     from extension import alone  # noqa: PLC0415 - see above
 
@@ -132,6 +126,12 @@ def _tell(extension: client.Extension, problems: list[str]) -> Telling | None:
     except Exception as error:  # noqa: BLE001 - what else is to be done with bad settings must be done
         _say("ERROR", "health is not told", error)
         return None
+
+
+def _forward(extension: client.Extension, config: Config, listening: _socket.socket, until: float) -> None:
+    from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
+
+    lifecycle.forward(extension, config, listening, os.environ, until)
 
 
 def _subscribe(extension: client.Extension, asked: Subscription, until: float) -> _socket.socket | None:

@@ -246,7 +246,6 @@ class _Reader:
                 self.problems.append(f"{url.place} has sample= beside FORWARDER_SAMPLE; expected one of them")
         if config.fallback is not None and "sample" in config.fallback.parameters:
             self.problems.append("FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take")
-
         if config.otlp_listen and config.sinks and not any(map(sinks.may_speak_otlp, config.sinks)):
             place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(

@@ -148,8 +148,8 @@ class Forwarder:
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
 
-        def excluded(url: SinkURL, known: SinkURL | None = None) -> set[str]:
-            kinds = sinks.excluded_kinds(known or url, is_fallback=url is config.fallback)
+        def excluded(url: SinkURL, filled: SinkURL) -> set[str]:
+            kinds = sinks.excluded_kinds(filled, is_fallback=url is config.fallback)
             if url is aside:
                 kinds |= {*KINDS, "other", *sinks.OF_KIND}
             return kinds | ({HEALTH_KIND} if url is not health else set())
@@ -160,7 +160,7 @@ class Forwarder:
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=excluded(urls[at]),
+                excluded_kinds=excluded(urls[at], urls[at]),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)
@@ -170,7 +170,7 @@ class Forwarder:
                 names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
             )
             if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
-                delivery.excluded_once_open = lambda opened: excluded(urls[at], _late(urls[at], opened))
+                delivery.excluded_once_open = lambda opening: excluded(urls[at], _late(urls[at], opening))
             return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
@@ -363,9 +363,9 @@ class Forwarder:
             if elapsed() >= ledger_due and not self._snapshot.holding:
                 ledger_due = elapsed() + LEDGER_INTERVAL_S  # one, however many were missed in a freeze
                 self._account()
-            self._tell_ledger_seldom()
             if not self._snapshot.holding:
                 self._watch_health()
+            self._tell_ledger_seldom()
 
     def _account(self) -> None:
         """Tell the ledger, on Managed Instances in a line, where a sink takes metrics in a record."""
@@ -526,7 +526,7 @@ def forward(
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     if secrets is not None:
-        config = _with_secrets(config, urls, opening)
+        config = _filled(config, [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)])
         rules = read_rules(config)  # those of URLs that are secrets
     forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
@@ -534,6 +534,20 @@ def forward(
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
+
+
+def _filled(config: Config, urls: Sequence[SinkURL]) -> Config:
+    """The settings with what the URLs of all sinks are by now."""
+    health = [
+        url
+        for url, was in zip(urls, config.urls, strict=True)
+        if config.health and sink_url.is_same(was, config.health)
+    ]
+    return config._replace(
+        sinks=tuple(urls[: len(config.sinks)]),
+        fallback=urls[-1] if config.fallback is not None else None,
+        health=health[0] if health else None,
+    )
 
 
 def _filter(
@@ -575,22 +589,11 @@ def _cap(config: Config) -> Cap | None:
 
 
 def _late(url: SinkURL, opening: Future[sinks.Sink]) -> SinkURL:
-    """What a URL that is a secret, and came late, turned out to be. Raises BadSetting for rules in it."""
+    """What a URL that is a secret says, which came late. Raises BadSetting for rules in it."""
     filled = sinks.known_by_now(url, opening)
-    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample:
+    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample is not None:
         raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
     return filled
-
-
-def _with_secrets(config: Config, urls: Sequence[SinkURL], opening: Sequence[Future[sinks.Sink]]) -> Config:
-    """The settings with what is known of their secrets by now."""
-    filled = {id(url): sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)}
-    health = next((filled[id(url)] for url in urls if config.health and sink_url.is_same(url, config.health)), None)
-    return config._replace(
-        sinks=tuple(filled[id(url)] for url in config.sinks),
-        fallback=filled[id(config.fallback)] if config.fallback else None,
-        health=health,
-    )
 
 
 def _join(extension: Extension, config: Config) -> Join | None:

@@ -76,15 +76,6 @@ class Fanout:
             for delivery in self._sinks:
                 delivery.offer(chunk)
 
-    def _set_aside(self, cap: Cap, over: Sequence[Record]) -> None:
-        """What no sink gets goes to the fallback, once, or is counted alone."""
-        if not over:
-            return
-        if cap.begins():
-            log("WARN", "over FORWARDER_MAX_BYTES_PER_MINUTE", to=self._fallback.name if self._fallback else "nowhere")
-        if self._fallback is not None:
-            self._fallback.adopt(over, FORWARDER, OVER)
-
     def settle(self) -> None:
         """Have every sink take what its sampler lets go by now."""
         for delivery in self._sinks:
@@ -98,6 +89,15 @@ class Fanout:
         for delivery in self._all:
             if delivery.queue.takes(record.kind):
                 delivery.flush_soon()
+
+    def _set_aside(self, cap: Cap, over: Sequence[Record]) -> None:
+        """What no sink gets goes to the fallback, once, or is counted alone."""
+        if not over:
+            return
+        if cap.begins():
+            log("WARN", "over FORWARDER_MAX_BYTES_PER_MINUTE", to=self._fallback.name if self._fallback else "nowhere")
+        if self._fallback is not None:
+            self._fallback.adopt(over, FORWARDER, OVER)
 
     def has_place(self, kind: str, size: int) -> bool:
         """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""

@@ -53,11 +53,18 @@ class Redact:
         return found
 
     def before(self, derive: Step) -> Step:
-        """What shows `derive` the platform's records, of which it makes others, as anyone may see them."""
+        """What shows `derive` the platform's records as anyone may see them: it makes others of what they say.
+
+        Of all other records it counts lines, bytes and levels alone; these are shown as they are.
+        """
 
         def derived(records: list[Record]) -> list[Record]:
-            shown = [record for record in records if record.kind == "platform"]
-            return derive([self._redacted(record) if self._suspects(record) else record for record in shown])
+            return derive(
+                [
+                    self._redacted(record) if record.kind == "platform" and self._suspects(record) else record
+                    for record in records
+                ]
+            )
 
         return derived
 
@@ -70,10 +77,10 @@ class Redact:
         return [(piece._replace(body=body), {"redacted": count} if count else None) for piece, body, count in found]
 
     def _suspects(self, record: Record) -> bool:
-        if not self.is_harmless(record.request_id):
+        if record.type == BROKEN_TYPE:  # whose text may have been cut in the middle of a secret
             return True
         try:
-            return self._redactor.suspects(record.line, record.content)
+            return not self.is_harmless(record.request_id) or self._redactor.suspects(record.line)
         except Exception:  # noqa: BLE001 - then it is looked at more closely, where the same fault is told
             return True
 
@@ -81,7 +88,10 @@ class Redact:
         """Whether an id of a request or a tenant, which the record need not be the one to name, may be shown."""
         if request_id in self._harmless:
             return True
-        if not UUID.fullmatch(request_id) and self._redactor.text(request_id)[1]:
+        try:
+            if not UUID.fullmatch(request_id) and self._redactor.text(request_id)[1]:
+                return False
+        except Exception:  # noqa: BLE001 - what cannot be looked at is not shown
             return False
         if len(self._harmless) > REMEMBERED:
             self._harmless = {""}

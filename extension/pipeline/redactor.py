@@ -14,21 +14,21 @@ from extension import lenient
 from extension.expressions import Expression
 from extension.field_paths import look
 from extension.pipeline.escapes import Unescaped
-from extension.pipeline.json_tokens import string, tokens, unquoted
+from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
 from extension.presets import PRESETS, is_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from extension.field_paths import Path
-    from extension.pipeline.json_tokens import Token
     from extension.presets import Spans
 
     Span = tuple[int, int, str]  # from, to, and the name of what was found
 
 MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
-MAX_S = 0.5  # of CPU for one record, once it has many matches: each is a search of its own
-CHECKED = 64  # matches between two looks at the clock
+MAX_ESCAPES = 1 << 16  # in a text: where each came from takes 250 bytes
+MAX_S = 0.5  # of CPU for one record: each match is a search of its own, and so is each string
+CHECKED = 64  # of both, between two looks at the clock
 # What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16.
 HIDDEN = r"\\u00[02-7]|\x00"
 FIELD = "field"
@@ -79,8 +79,8 @@ class Redactor:
         names = "|".join([*(name for name, _, _ in self.finders), FIELD])
         self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
 
-    def suspects(self, line: bytes, content: object = None) -> bool:
-        """Whether there may be anything in a line; `content` is the value of its key "record", as far as it is known.
+    def suspects(self, line: bytes) -> bool:
+        """Whether there may be anything in a line.
 
         Presets know what to look for in a line that is quoted, expressions do not. These look at all strings at once, a
         line break around each, by which an expression finds no less; what is quoted twice is left to a closer look.
@@ -89,7 +89,7 @@ class Redactor:
             return True
         if not self._own:
             return False
-        plain = _said(line, content)
+        plain = _said(line)
         if b"\\" in plain or not self._can_glance:
             return True
         shapes = {plain, plain.replace(b'"', b"\n"), plain.translate(STRUCTURE)}
@@ -106,6 +106,10 @@ class Redactor:
         if line.count(b",") > lenient.MAX_COMMAS:
             raise Unreadable("too many values")  # it was not even parsed
         search = Search(self)
+        head = HEAD.match(line)
+        if head and STRING.fullmatch(line, head.end(), len(line) - 1):  # a text, and nothing behind it
+            token = Token(head.end(), len(line) - 1, False, "record", 1, self.fields)
+            return b"%b%b}" % (head[0], search.value(line[token.start : token.end], token)), search.count
         return search.json(line, [("record", *path) for path in self.fields], 0, is_line=True), search.count
 
     def text(self, text: str) -> tuple[str, int]:
@@ -120,10 +124,12 @@ class Search:
     def __init__(self, redactor: Redactor) -> None:
         self.count = 0
         self._of = redactor
+        self._done = 0
         self._until = redactor.clock() + MAX_S
 
     def text(self, text: str, paths: Sequence[Path] = (), name: str = "") -> str:
         """What is left of the value of a member of this name; `paths` lead on into the JSON that it may be."""
+        self._go_on()
         encoded = text.encode("utf-8", "surrogatepass")
         found = self._text(encoded, paths, name, 0)
         return text if found is encoded else found.decode("utf-8", "surrogatepass")
@@ -137,16 +143,17 @@ class Search:
         parts: list[bytes] = []
         done = 0
         for token in tokens(text, paths):
+            self._go_on()
             written = text[token.start : token.end]
             if is_line and token.depth == 1 and _is_platforms(token, written):
                 continue
-            left = self._token(written, token, depth)
+            left = self.value(written, token, depth)
             if left is not written:
                 parts += (text[done : token.start], left)
                 done = token.end
         return b"".join([*parts, text[done:]]) if parts else text
 
-    def _token(self, written: bytes, token: Token, depth: int) -> bytes:
+    def value(self, written: bytes, token: Token, depth: int = 0) -> bytes:
         """What is left of a name or a value; the same object where nothing was replaced."""
         if token.is_field:
             return self._field(written)
@@ -202,13 +209,20 @@ class Search:
             found += self._hidden(text, depth)
         plain = _filled(text, found) if found else text
         for name, expression, narrow in self._of.finders:
-            for number, (start, end) in enumerate(expression.spans(plain), 1):
-                if number % CHECKED == 0 and self._of.clock() > self._until:
-                    raise Unreadable("too many matches")
+            for start, end in expression.spans(plain):
+                self._go_on()
                 found += [(*span, name) for span in narrow(plain, start, end)]
         return [span for span in _merged(found) if span[2]]
 
+    def _go_on(self) -> None:
+        """Note another string, or another match. Raises Unreadable once there is no more time."""
+        self._done += 1
+        if self._done % CHECKED == 0 and self._of.clock() > self._until:
+            raise Unreadable("too many matches")
+
     def _hidden(self, text: bytes, depth: int) -> Iterator[Span]:
+        if text.count(b"\\") + text.count(b"\0") > MAX_ESCAPES:
+            raise Unreadable("too many escapes")
         inside = Unescaped(text)
         if inside.changed:
             if depth == MAX_DEPTH:
@@ -217,14 +231,11 @@ class Search:
                 yield (*inside.span(start, end), what)
 
 
-def _said(line: bytes, content: object) -> bytes:
+def _said(line: bytes) -> bytes:
     """What the strings in a line say, a line break around each; without what the platform writes before the record."""
     head = HEAD.match(line)
     rest = line[head.end() : -1] if head else line
-    # A text is the record, all of it, where there are no quotes but its own; what is parsed need not be parsed again.
-    if type(content) is str and head and rest.count(b'"') == 2 + content.count('"'):
-        return content.encode("utf-8", "surrogatepass")
-    return unquoted(rest)
+    return string(rest).encode("utf-8", "surrogatepass") if STRING.fullmatch(rest) else unquoted(rest)
 
 
 def is_usual(part: str, text: str) -> bool:

@@ -188,9 +188,9 @@ class SinkURL(NamedTuple):
     function_name: str = "unknown"
     place: str = "the sink"
     query: str = ""
+    sample: Sampling | None = None
     secrets: Sequence[Secret] = ()
     fill: Callable[[Values], tuple[SinkURL, set[str]]] | None = None
-    sample: Sampling | None = None
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
