@@ -321,7 +321,7 @@ class _Reader:
         return self._read(name, {}, expected, convert, ",", "=")
 
     def redaction(self) -> redaction.Redaction:
-        texts = [self._text(name) for name in (redaction.REDACT, redaction.EXPRESSIONS, redaction.FIELDS)]
+        texts = [self._text(redaction.REDACT, ","), self._text(redaction.EXPRESSIONS), self._text(redaction.FIELDS)]
         found, problems = redaction.read(*texts)
         self.problems += problems
         return found

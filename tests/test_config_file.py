@@ -36,6 +36,9 @@ min_level = "WARN"
 include = "a+"
 exclude = ["level=DEBUG", "b+"]
 join = "traces"
+redact = ["email", "jwt"]
+redact_fields = ["a.b", "c"]
+sample = "0.1;slow=1000"
 enrich = ["traceId", "memorySizeMB"]
 
 [headers]
@@ -67,6 +70,9 @@ VARIABLES = {
     "FORWARDER_INCLUDE": "a+",
     "FORWARDER_EXCLUDE": "level=DEBUG\nb+",
     "FORWARDER_JOIN": "traces",
+    "FORWARDER_REDACT": "email,jwt",
+    "FORWARDER_REDACT_FIELDS": "a.b\nc",
+    "FORWARDER_SAMPLE": "0.1;slow=1000",
     "FORWARDER_ENRICH": "traceId,memorySizeMB",
     "FORWARDER_HEADERS": "Api-Key: x: y",
     "FORWARDER_TAGS": "team=shop,stage=prod",

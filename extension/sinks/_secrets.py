@@ -100,8 +100,11 @@ class Secrets:
             except (BadSetting, Unavailable) as error:  # the variables, not the service
                 found.update(dict.fromkeys(secrets, BadReference(str(error))))
                 continue
-            for at in range(0, len(secrets), most):
-                _fetch_some(client, secrets[at : at + most], found, until)
+            try:
+                for at in range(0, len(secrets), most):
+                    _fetch_some(client, secrets[at : at + most], found, until)
+            finally:
+                client.close()  # the next time is far away
 
     def _client(self, service: str, region: str) -> _aws.Client:
         if (service, region) not in self._clients:
