@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import alone, config, log, sinks
+from extension import alone, config, log, redaction, sinks
 from extension.check import explain, permissions, probe, sources, template
 from extension.lambda_api.function import Function, identify
 from extension.version import VERSION
@@ -151,11 +151,13 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
 
 
 def _bad_rules(settings: Config) -> list[str]:
+    """What is wrong with rules and expressions, which are read only once there is time for it."""
+    problems = redaction.compile_problems(settings.redaction)
     try:
         config.read_rules(settings)
     except config.ConfigError as error:
-        return error.problems
-    return []
+        problems += error.problems
+    return problems
 
 
 def _region(source: sources.Source) -> str:
