@@ -134,7 +134,7 @@ def odd(config: Config, variables: Mapping[str, str]) -> Iterator[str]:
             yield f"{url.name}: /tmp is lost with the environment"
         yield from _strays(url)
     over_http = any("headers" in sinks.module_of(url).PARAMETERS for url in config.urls)
-    if variables.get("FORWARDER_HEADERS", "").strip() and not over_http:
+    if variables.get("FORWARDER_HEADERS", "").strip() and config.sinks and not over_http:
         yield "FORWARDER_HEADERS is for sinks over HTTP, and there is none"
     if LOCAL.fullmatch(config.listen_host):
         yield "FORWARDER_LISTEN_HOST: the platform does not reach the loopback address"
