@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import alone, config, log, sinks
+from extension import alone, config, log, redaction, sinks
 from extension.check import explain, permissions, probe, sources, template
 from extension.lambda_api.function import Function, identify
 from extension.version import VERSION
@@ -122,8 +122,8 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         problems = error.problems
     if problems:
         known = explain.settings_named(problems)
-        told = [(problem, explain.hint(problem, known)) for problem in problems]
-        return Report(BAD_SETTINGS, source.what, told, (), source.notes)
+        hinted = [(problem, explain.hint(problem, known)) for problem in problems]
+        return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
     names = sinks.numbered([url.name for url in settings.urls])
     opened: dict[str, Sink] = {}
     failed: list[tuple[str, str]] = []
@@ -137,25 +137,31 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
         failed += _send(shown, settings.urls, opened, source, timeout_s)
+    told = settings._replace(  # what of them is known without reading a secret
+        sinks=tuple(url for url in settings.sinks if url.scheme),
+        fallback=settings.fallback if settings.fallback and settings.fallback.scheme else None,
+    )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
         SINK_FAILS if failed else GOOD,
         source.what,
         failed,
-        list(explain.odd(settings, variables)),
+        list(explain.odd(told, variables)),
         source.notes,
         shown,
         list(explain.of_all(settings, limits)),
-        permissions.needed(settings.urls, _region(source), account, source.stand_ins),
+        permissions.needed(told.urls, _region(source), account, source.stand_ins),
     )
 
 
 def _bad_rules(settings: Config) -> list[str]:
+    """What is wrong with rules and expressions, which are read only once there is time for it."""
+    problems = redaction.compile_problems(settings.redaction)
     try:
         config.read_rules(settings)
     except config.ConfigError as error:
-        return error.problems
-    return []
+        problems += error.problems
+    return problems
 
 
 def _region(source: sources.Source) -> str:
@@ -163,7 +169,8 @@ def _region(source: sources.Source) -> str:
 
 
 def _describe(name: str, url: SinkURL, settings: Config) -> dict[str, Any]:
-    return {"name": name, "place": url.place, "what": explain.of_sink(url, settings)}
+    what = explain.of_sink(url, settings) if url.scheme else "a sink whose URL is a secret"
+    return {"name": name, "place": url.place, "what": what}
 
 
 def _send(
@@ -186,7 +193,7 @@ def _send(
         else:
             batch = alone.batch_of_one(PROBE_TYPE, {"version": VERSION}, function)
             answer = probe.send(opened[entry["name"]], batch, timeout_s)
-            left = sinks.module_of(url).PROBE
+            left = sinks.module_of(url).PROBE if url.scheme else "one record"
             entry["probe"] = {"sent": True, "left": left if answer.taken else "", **answer._asdict()}
             if not answer.taken:
                 failed.append((f"{url.place} does not take the probe: {answer.reason}", answer.remedy))

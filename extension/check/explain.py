@@ -82,6 +82,7 @@ def of_all(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
     if config.otlp_listen:
         yield f"What the function exports to localhost:{config.otlp_listen} goes to the OTLP sinks as it is."
     yield from _not_sent(config, limits)
+    yield from _changed(config)
     if config.emf:
         yield "How the forwarder is goes to its log as metrics of CloudWatch, namespace TelemetryForwarder."
     elif config.health is not None:
@@ -97,11 +98,29 @@ def _not_sent(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
     if config.rules:
         names = [PREFIX + name.upper() for name in config.rules]
         yield f"What the function and extensions print is sent as far as {_listed(names)} let it through."
+    if config.sample is not None:
+        slow = f", and of those that take more than {config.sample.slow_ms} ms" if config.sample.slow_ms else ""
+        share = f"{config.sample.rate * 100:g} %"
+        yield f"Records of {share} of the invocations are sent{slow}; FORWARDER_SAMPLE leaves out the others."
     yield "Lines of the forwarder's own log are not sent."
     for name, limit in limits.items():
         if limit.record_bytes < limit.bytes:
             where = "go to the fallback" if config.fallback is not None else "are dropped, and counted"
             yield f"Lines of more than {limit.record_bytes} bytes are not sent to {name}; they {where}."
+
+
+def _changed(config: Config) -> Iterator[str]:
+    """What is sent in another form than it was printed in."""
+    if config.redaction:
+        presets, expressions, fields = config.redaction
+        counted = f"{len(presets)} presets, {len(expressions)} expressions and {len(fields)} fields"
+        yield f"Before a record is queued, {counted} are replaced in it."
+    if config.join == "traces":
+        yield "Lines of a stack trace are sent as one record."
+    if config.enrich:
+        yield f"The key lambda of each record says {_listed(config.enrich)} as well."
+    if config.summary != "none":
+        yield "Each invocation is summed up in a record forwarder.invocation."
 
 
 def odd(config: Config, variables: Mapping[str, str]) -> Iterator[str]:
@@ -115,7 +134,7 @@ def odd(config: Config, variables: Mapping[str, str]) -> Iterator[str]:
             yield f"{url.name}: /tmp is lost with the environment"
         yield from _strays(url)
     over_http = any("headers" in sinks.module_of(url).PARAMETERS for url in config.urls)
-    if variables.get("FORWARDER_HEADERS", "").strip() and not over_http:
+    if variables.get("FORWARDER_HEADERS", "").strip() and config.sinks and not over_http:
         yield "FORWARDER_HEADERS is for sinks over HTTP, and there is none"
     if LOCAL.fullmatch(config.listen_host):
         yield "FORWARDER_LISTEN_HOST: the platform does not reach the loopback address"

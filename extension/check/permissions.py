@@ -23,6 +23,12 @@ ENCRYPTED = {
 }
 
 
+SECRETS = (
+    "secretsmanager:GetSecretValue or ssm:GetParameter on the secrets that it refers to, and kms:Decrypt where a key of"
+    " your own encrypts them"
+)
+
+
 class Policies(NamedTuple):
     """A policy for the function's own role, by ARN those for other roles, and what to look at beside; JSON objects."""
 
@@ -46,6 +52,8 @@ def needed(urls: Iterable[SinkURL], region: str, account: str, stand_ins: Mappin
             _add(wanted.setdefault(role, {}), action, resource)
         if found and (note := ENCRYPTED.get(url.scheme)):
             notes[f"{url.name}: {note}"] = None
+        if url.secrets:
+            notes[f"{url.name}: {SECRETS}"] = None
         if "s3:PutObject" in found:
             notes[f"{url.name}: narrow the resource to your prefix, which is not printed here"] = None
     own, *others = (_policy(statements, stand_ins) for statements in wanted.values())

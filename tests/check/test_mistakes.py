@@ -125,6 +125,17 @@ MISTAKES = {
     "an expression": Mistake(
         {"FORWARDER_EXCLUDE": f"good\n(unclosed{SECRET}"}, ("FORWARDER_EXCLUDE, line 2", "missing )")
     ),
+    "a rate": Mistake({"FORWARDER_SAMPLE": "10%"}, ("FORWARDER_SAMPLE", "expected")),
+    "a rate of one sink": Mistake(
+        {"FORWARDER_SINKS": "https://host/?sample=2"}, ("sink 1 of FORWARDER_SINKS", "sample=")
+    ),
+    "what to redact": Mistake({"FORWARDER_REDACT": "email,passport"}, ("FORWARDER_REDACT: preset 2", "some of")),
+    "an expression of redaction": Mistake(
+        {"FORWARDER_REDACT_EXPRESSIONS": f"[unclosed{SECRET}"}, ("FORWARDER_REDACT_EXPRESSIONS: expression 1",)
+    ),
+    "what to join": Mistake({"FORWARDER_JOIN": "java"}, ("FORWARDER_JOIN is 'java'", "one of none, traces")),
+    "what to add": Mistake({"FORWARDER_ENRICH": "colour"}, ("FORWARDER_ENRICH is 'colour'", "some of traceId")),
+    "metrics for no one": Mistake({"FORWARDER_SUMMARY": "emf"}, ("FORWARDER_SUMMARY is 'emf'", "one of logs://")),
     "a rule of the fallback": Mistake(
         {"FORWARDER_FALLBACK": "s3://bucket?min_level=WARN"}, ("FORWARDER_FALLBACK: expected none of min_level=",)
     ),
