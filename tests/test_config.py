@@ -471,7 +471,7 @@ def test_a_sink_with_rules_is_the_same_destination() -> None:
 
 
 def test_redaction_and_unredacted_exports() -> None:
-    """Exports of traces and metrics, which are not redacted, need a word of consent beside redaction, and nothing else."""
+    """Exported traces and metrics, which are not redacted, need a word of consent beside redaction."""
     together = {"FORWARDER_SINKS": "otlp+https://host", "FORWARDER_OTLP_LISTEN": "4318", "FORWARDER_REDACT": "email"}
     [problem] = problems(**together)
     assert problem.startswith("FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted")
