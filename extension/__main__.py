@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from extension.alone import Telling
     from extension.config import Config
+    from extension.subscription import Subscription
 
 INIT_S = 3.0  # for all of ours before the first /next; all extensions and the runtime have 10 s together
 RETRY_S = 0.1
@@ -68,11 +69,18 @@ def _register(name: str) -> client.Extension:
 
 
 def _start(extension: client.Extension) -> int:
-    """Read the settings, listen, subscribe, and only then import the rest; the runtime starts beside us by now."""
+    """Listen and subscribe, and only then read all settings and import the rest; the runtime starts beside us by now.
+
+    Where the environment does not say plainly what to subscribe to, the settings are read first.
+    """
     until = time.monotonic() + INIT_S
     gc.disable()  # what is imported stays: to look through it for garbage costs a tenth of the start
-    from extension import config as settings  # noqa: PLC0415 - see above
-    from extension import log  # noqa: PLC0415
+    from extension import subscription  # noqa: PLC0415 - see above
+
+    plain = subscription.read(os.environ)
+    listening = _subscribe(extension, plain, until) if plain is not None else None
+    from extension import config as settings  # noqa: PLC0415 - re, urllib and typing: 10 ms
+    from extension import log  # noqa: PLC0415 - after register
 
     problems = ["not subscribed to telemetry"]
     try:
@@ -83,13 +91,10 @@ def _start(extension: client.Extension) -> int:
             log.log(
                 "WARN", "FORWARDER_SINKS is not set; nothing is forwarded", expected="sink URLs separated by spaces"
             )
-        elif (listening := _subscribe(extension, config, until)) is not None:
-            from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
-
-            try:
-                lifecycle.forward(extension, config, listening, os.environ, until)
-            finally:
-                listening.close()  # where nobody reads it any more
+        elif plain is None:
+            listening = _subscribe(extension, config.subscription, until)
+        if listening is not None:
+            _forward(extension, config, listening, until)
             return 0
     except settings.ConfigError as error:
         problems = error.problems
@@ -100,6 +105,9 @@ def _start(extension: client.Extension) -> int:
             if telling is not None:
                 telling.finish()
             return 1
+    finally:
+        if listening is not None:
+            listening.close()  # where nobody reads it any more
     telling = _tell(extension, problems)
     _idle(extension)
     if telling is not None:
@@ -109,7 +117,7 @@ def _start(extension: client.Extension) -> int:
 
 def _tell(extension: client.Extension, problems: list[str]) -> Telling | None:
     """Say so where FORWARDER_HEALTH asks for it, beside the first /next; without it nothing is imported."""
-    if not os.environ.get("FORWARDER_HEALTH"):
+    if not os.environ.get("FORWARDER_HEALTH") and not os.environ.get("FORWARDER_CONFIG"):
         return None
     from extension import alone  # noqa: PLC0415 - see above
 
@@ -120,17 +128,20 @@ def _tell(extension: client.Extension, problems: list[str]) -> Telling | None:
         return None
 
 
-def _subscribe(extension: client.Extension, config: Config, until: float) -> _socket.socket | None:
+def _forward(extension: client.Extension, config: Config, listening: _socket.socket, until: float) -> None:
+    from extension import lifecycle  # noqa: PLC0415 - asyncio, orjson and the chosen sinks
+
+    lifecycle.forward(extension, config, listening, os.environ, until)
+
+
+def _subscribe(extension: client.Extension, asked: Subscription, until: float) -> _socket.socket | None:
     """A socket that listens, and to which the platform has agreed to send; None where there is no telemetry."""
     from extension import log  # noqa: PLC0415 - after register
 
-    listening = _listen(config.listen_host, config.listen_port, until)
-    # platform events are needed for request ids and the end of invocations even where they are not delivered
-    types = sorted({*config.types, "platform"})
-    buffering = (config.buffer_max_items, config.buffer_max_bytes, config.buffer_timeout_ms)
+    listening = _listen(asked.host, asked.port, until)
     for tries_left in (1, 0):
         try:
-            version = extension.subscribe(listening.getsockname()[1], types, *buffering, until)
+            version = extension.subscribe(listening.getsockname()[1], asked.types, *asked.buffering, until)
         except Exception as error:  # noqa: BLE001 - whatever it is, the function must not notice
             if tries_left and time.monotonic() + RETRY_S < until:
                 _say("WARN", "cannot subscribe, trying again", error)
@@ -149,8 +160,6 @@ def _subscribe(extension: client.Extension, config: Config, until: float) -> _so
 
 def _listen(host: str, port: int, until: float) -> _socket.socket:
     """Listen there, or on another port of the same host. Raises ConfigError where the host is none of this machine."""
-    from extension import config as settings  # noqa: PLC0415 - after register
-
     listening = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
     listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
@@ -162,6 +171,8 @@ def _listen(host: str, port: int, until: float) -> _socket.socket:
             _say("WARN", f"FORWARDER_LISTEN_PORT {port} of {host} is not free, taking another", error)
     except (OSError, ValueError):  # ValueError for what is no name at all
         listening.close()
+        from extension import config as settings  # noqa: PLC0415 - read by now, or this is an odd machine
+
         shown = f"is {host!r}" if settings.HARMLESS.fullmatch(host) else "is something else"
         expected = "an address of this machine, or a name of one"
         raise settings.ConfigError([f"FORWARDER_LISTEN_HOST {shown}; expected {expected}"]) from None

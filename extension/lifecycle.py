@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from extension.config import Config
+    from extension.delivery.cap import Cap
     from extension.intake.decoder import Line
     from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
@@ -61,8 +62,10 @@ if TYPE_CHECKING:
     from extension.sampling import Sampling
     from extension.signals.signals import Signals
     from extension.sinks import SinkURL
+    from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
+SELDOM_LEDGER_S = 900.0  # elsewhere, while there are invocations: a host may vanish without SHUTDOWN
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
 HEALTH_BYTES = 1 << 18  # of the memory, for a sink that is told of our health alone
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
@@ -74,7 +77,8 @@ SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for
 class Forwarder:
     """Everything put together for one execution environment.
 
-    `opening` are the sinks, the fallback last; `rules` are those for all sinks, then each sink's own.
+    `opening` are the sinks, the fallback last; `rules` are those for all sinks, then each sink's own; `secrets` are
+    what sinks refer to.
     """
 
     def __init__(
@@ -84,7 +88,9 @@ class Forwarder:
         opening: Sequence[Future[sinks.Sink]],
         rules: Sequence[Rules | None],
         variables: Mapping[str, str],
+        secrets: Secrets | None = None,
     ) -> None:
+        self._secrets = secrets
         self._extension = extension
         self._config = config
         self._function = functions.identify(extension.function, variables)._replace(
@@ -122,6 +128,8 @@ class Forwarder:
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
         self._told_lost = False
+        self._ledger_due = elapsed() + SELDOM_LEDGER_S
+        self._told: dict[str, object] = {}  # by the last ledger
         mode = config.flush if extension.invoked else "interval"
         self._policy = policy.Policy(mode, config.flush_interval_s, elapsed, config.buffer_timeout_ms / 1000)
         self._start = {"flush": mode, "because": _why(mode, extension, config, variables)}
@@ -140,8 +148,8 @@ class Forwarder:
         disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
         folder = default_folder(self._extension.name)
 
-        def excluded(url: SinkURL) -> set[str]:
-            kinds = sinks.excluded_kinds(url, is_fallback=url is config.fallback)
+        def excluded(url: SinkURL, filled: SinkURL) -> set[str]:
+            kinds = sinks.excluded_kinds(filled, is_fallback=url is config.fallback)
             if url is aside:
                 kinds |= {*KINDS, "other", *sinks.OF_KIND}
             return kinds | ({HEALTH_KIND} if url is not health else set())
@@ -152,15 +160,18 @@ class Forwarder:
                 sinks.Limits(),
                 disk,
                 lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=excluded(urls[at]),
+                excluded_kinds=excluded(urls[at], urls[at]),
                 has_fallback=fallback is not None,
             )
             health = Health(elapsed, random.uniform)
             overflow = Overflow(folder, names[at])
             sampler = self._make_sampler(urls[at].sample, share)
-            return Delivery(
+            delivery = Delivery(
                 names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
             )
+            if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
+                delivery.excluded_once_open = lambda opening: excluded(urls[at], _late(urls[at], opening))
+            return delivery
 
         fallback = make(len(urls) - 1, None) if config.fallback else None
         own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
@@ -170,6 +181,7 @@ class Forwarder:
             elapsed,
             progress,
             make(len(config.sinks), None) if aside is not None else None,
+            _cap(config),
         )
 
     def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
@@ -242,6 +254,7 @@ class Forwarder:
         self._invocations.invoked(event.request_id)
         self._take(self._snapshot.restored())
         self._learn(event.function_arn)
+        self._tell_ledger_seldom()
         self._fanout.retry_now()
         state = self._state()
         if self._policy.is_due(state):
@@ -352,14 +365,31 @@ class Forwarder:
                 self._account()
             if not self._snapshot.holding:
                 self._watch_health()
+            self._tell_ledger_seldom()
 
     def _account(self) -> None:
-        """Tell the ledger, where environments live long in a line, where a sink takes metrics in a record."""
+        """Tell the ledger, on Managed Instances in a line, where a sink takes metrics in a record."""
         self._release()  # what is held back has no place in it
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
         if not self._extension.invoked:
-            write(message="ledger", **self._ledger())
+            self._tell_ledger()
+
+    def _tell_ledger_seldom(self) -> None:
+        """Print the ledger where it is time: at the first invocation behind a freeze, or while one runs."""
+        if self._extension.invoked and elapsed() >= self._ledger_due and not self._snapshot.holding:
+            self._ledger_due = elapsed() + SELDOM_LEDGER_S
+            self._release()  # as above
+            self._tell_ledger()
+
+    def _tell_ledger(self) -> None:
+        """Print the ledger, unless the last one said the same."""
+        ledger = self._ledger()
+        # Each line of ours comes round, and is filtered.
+        told = {**ledger, "received": self._pipeline.received - self._pipeline.filtered, "filtered": 0}
+        if told != self._told:
+            self._told = told
+            write(message="ledger", **ledger)
 
     def _receive(self, lines: list[Line]) -> None:
         self._take(self._snapshot.take(lines))
@@ -438,6 +468,8 @@ class Forwarder:
         if self._signals is not None:
             self._signals.renew(self._environment_id)
             self._signals.account(self._ledger())  # what was counted before is not this environment's
+        if self._secrets is not None:
+            self._secrets.forget()
         self._fanout.renew()
 
     def _state(self) -> policy.State:
@@ -458,6 +490,7 @@ class Forwarder:
             "received": self._pipeline.received,
             "added": self._pipeline.added,
             "filtered": self._pipeline.filtered,
+            **({"capped": self._fanout.capped} if self._config.max_bytes_per_minute else {}),
             **(self._filter.account if self._filter is not None else {}),
             "joined": self._join.joined if self._join is not None else 0,
             **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
@@ -480,7 +513,8 @@ def forward(
     sys.setswitchinterval(SWITCH_S)
     logging.lastResort = None  # libraries log through it to stderr, and may quote what they send
     urls = config.urls
-    opening = sinks.start_opening(urls)
+    secrets = sinks.secrets_of(urls)
+    opening = sinks.start_opening(urls, secrets)
     rules, problems = [], redaction.compile_problems(config.redaction)
     try:
         rules = read_rules(config)
@@ -491,12 +525,29 @@ def forward(
         raise ConfigError(problems)
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
-    forwarder = Forwarder(extension, config, opening, rules, variables)
+    if secrets is not None:
+        config = _filled(config, [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)])
+        rules = read_rules(config)  # those of URLs that are secrets
+    forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
     gc.enable()
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
+
+
+def _filled(config: Config, urls: Sequence[SinkURL]) -> Config:
+    """The settings with what the URLs of all sinks are by now."""
+    health = [
+        url
+        for url, was in zip(urls, config.urls, strict=True)
+        if config.health and sink_url.is_same(was, config.health)
+    ]
+    return config._replace(
+        sinks=tuple(urls[: len(config.sinks)]),
+        fallback=urls[-1] if config.fallback is not None else None,
+        health=health[0] if health else None,
+    )
 
 
 def _filter(
@@ -526,6 +577,23 @@ def _signals(
         in_order=extension.invoked,
         initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
     )
+
+
+def _cap(config: Config) -> Cap | None:
+    """The bound on what sinks get in a minute; None, and nothing imported, where there is none."""
+    if not config.max_bytes_per_minute:
+        return None
+    from extension.delivery.cap import Cap  # noqa: PLC0415 - see above
+
+    return Cap(config.max_bytes_per_minute, elapsed)
+
+
+def _late(url: SinkURL, opening: Future[sinks.Sink]) -> SinkURL:
+    """What a URL that is a secret says, which came late. Raises BadSetting for rules in it."""
+    filled = sinks.known_by_now(url, opening)
+    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample is not None:
+        raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
+    return filled
 
 
 def _join(extension: Extension, config: Config) -> Join | None:

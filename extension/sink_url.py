@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from extension import sinks
+from extension import references, sinks
 from extension.records import KINDS, PLATFORM_TYPES
 
 SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # what separates most lists, but not this one
@@ -43,6 +43,30 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
         place=place,
         query=parts.query,
     )
+
+
+def take_apart_unfilled(url: str, text: str, place: str) -> sinks.SinkURL:
+    """What a URL with references says, given its `text` with numbers for them. Raises BadSetting.
+
+    One that begins with a reference says nothing, and is called by its place; a host with a reference is not shown.
+    """
+    if url.startswith("${"):
+        return sinks.SinkURL(place, scheme="", host="", path=text, parameters={}, place=place)
+    target = take_apart(text, place)
+    return target._replace(name=f"{target.scheme}://") if references.are_in(_authority(url)) else target
+
+
+def hidden_parts(target: sinks.SinkURL, url: str) -> set[str]:
+    """What came from the references of a URL, now filled, in the forms in which a message may have it."""
+    host = {target.host, target.host.rpartition(":")[0]}
+    if url.startswith("${"):
+        return {*host, target.path, *target.path.split("/"), *target.parameters.values()} - {"/"}
+    return host if references.are_in(_authority(url)) else set()
+
+
+def _authority(url: str) -> str:
+    """Where the host of a URL with references stands, as far as it can be told."""
+    return re.split("[/?#](?![^{]*})", url.partition("://")[2], maxsplit=1)[0]
 
 
 def is_same(one: sinks.SinkURL, other: sinks.SinkURL) -> bool:

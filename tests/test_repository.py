@@ -46,7 +46,7 @@ def test_nothing_imports_a_test_module(path: Path) -> None:
         assert [name for name in wanted if not name.startswith("tests.support")] == []
 
 
-@pytest.mark.parametrize("name", ["__main__", "lambda_api/client", "lambda_api/__init__", "__init__"])
+@pytest.mark.parametrize("name", ["__main__", "lambda_api/client", "lambda_api/__init__", "__init__", "subscription"])
 def test_the_path_to_register_imports_nothing_heavy(name: str) -> None:
     """What is imported before register is built in or ours: everything else would delay the user's cold start."""
     assert imports(ast.parse((ROOT / "extension" / f"{name}.py").read_text()).body) <= BEFORE_REGISTER

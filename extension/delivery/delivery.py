@@ -13,7 +13,7 @@ from extension.log import describe, log, log_seldom
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.delivery.health import Health
@@ -72,6 +72,7 @@ class Delivery:
         self.name = name
         self.queue = queue
         self.health = health
+        self.excluded_once_open: Callable[[Future[Sink]], Collection[str]] | None = None  # where not known before
         self._overflow = overflow
         self._opening = opening
         self._clock = clock
@@ -377,6 +378,8 @@ class Delivery:
         is_late = not self._opening.done()
         try:
             sink = await asyncio.wrap_future(self._opening)
+            if self.excluded_once_open is not None:
+                self._apply(self.queue.exclude(self.excluded_once_open(self._opening)))
         except Exception as error:  # noqa: BLE001 - trouble of one sink is that sink's
             log("ERROR", "sink cannot be opened; it gets nothing", sink=self.name, reason=describe(error))
             self._apply(self.queue.refuse("the sink cannot be opened"))

@@ -10,11 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from extension.delivery.chunk import Chunk
+from extension.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
+    from extension.delivery.cap import Cap
     from extension.delivery.delivery import Delivery
     from extension.delivery.progress import Progress
     from extension.policy import ShutdownPlan
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 ROOM_SHARE = 0.25  # of a healthy sink's memory is free, or nothing is read
 GROWTH = 16  # how many times its size a short line may take in memory
 MIN_READ, MAX_READ = 4096, 65_536  # bytes
+FORWARDER, OVER = "telemetry-forwarder", "over FORWARDER_MAX_BYTES_PER_MINUTE"  # who refused a record, and why
 BACKPRESSURE_PAUSE_S = 2.0  # the longest that reading waits for room; a sink that took nothing meanwhile is unhealthy
 
 
 class Fanout:
-    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off.
+    """Deliveries to the `sinks`, and to the `fallback`, which gets only what they hand off and what is over a `cap`.
 
     No invocation is held for the one `aside`, which gets nothing but what we say of ourselves.
     """
@@ -39,8 +42,10 @@ class Fanout:
         clock: Callable[[], float],
         progress: Progress,
         aside: Delivery | None = None,
+        cap: Cap | None = None,
     ) -> None:
         self._sinks = [*sinks, *filter(None, [aside])]
+        self._cap = cap
         self._fallback = fallback
         self._all = [*self._sinks, *filter(None, [fallback])]
         self._awaited = [*sinks, *filter(None, [fallback])]
@@ -62,7 +67,10 @@ class Fanout:
         await self._progress.until(lambda: all(delivery.is_ready for delivery in self._all), until)
 
     def offer(self, records: Sequence[Record]) -> None:
-        """Hand records to every sink."""
+        """Hand records to every sink, as far as there is no cap."""
+        if self._cap is not None:
+            records, over = self._cap.divide(records)
+            self._set_aside(self._cap, over)
         if records:
             chunk = Chunk(records, self._clock())
             for delivery in self._sinks:
@@ -81,6 +89,15 @@ class Fanout:
         for delivery in self._all:
             if delivery.queue.takes(record.kind):
                 delivery.flush_soon()
+
+    def _set_aside(self, cap: Cap, over: Sequence[Record]) -> None:
+        """What no sink gets goes to the fallback, once, or is counted alone."""
+        if not over:
+            return
+        if cap.begins():
+            log("WARN", "over FORWARDER_MAX_BYTES_PER_MINUTE", to=self._fallback.name if self._fallback else "nowhere")
+        if self._fallback is not None:
+            self._fallback.adopt(over, FORWARDER, OVER)
 
     def has_place(self, kind: str, size: int) -> bool:
         """Whether a record of this kind and size, memory in bytes, has a sink, and a place in the queue of one."""
@@ -210,7 +227,12 @@ class Fanout:
     @property
     def lossy(self) -> bool:
         """Whether any record was lost."""
-        return any(delivery.lossy for delivery in self._all)
+        return any(delivery.lossy for delivery in self._all) or (self._fallback is None and bool(self.capped))
+
+    @property
+    def capped(self) -> int:
+        """Records that were over the cap."""
+        return self._cap.capped if self._cap is not None else 0
 
     def account(self) -> dict[str, object]:
         """What became of every record, by sink."""

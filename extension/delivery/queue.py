@@ -218,6 +218,18 @@ class Queue:
         self.limits = limits
         self._size = BatchSize(limits)
 
+    def exclude(self, kinds: Collection[str]) -> list[Action]:
+        """What the sink does not take is known only now; what waits of it already goes as if it had never come."""
+        self._excluded_kinds = frozenset(kinds)
+        arrived = self._waiting[0].arrived if self._waiting else 0.0
+        waiting = self._pop(self._count, self.memory, 0)
+        kept = [record for record in waiting if record.kind not in self._excluded_kinds]
+        gone = [record for record in waiting if record.kind in self._excluded_kinds]
+        self.excluded += len(gone)
+        self.memory -= size_of(gone)
+        self._put_back(kept, arrived)
+        return self._ended(gone)
+
     def refuse(self, reason: str) -> list[Action]:
         """The sink will never take anything: hand off or drop what waits, now and from here on."""
         self._refusal = reason
@@ -373,6 +385,9 @@ class Queue:
         assert file is not None
         self.memory -= file.memory
         self._drop(file.records - len(records), "not readable on disk")
+        taken = [record for record in records if record.kind not in self._excluded_kinds]  # which may be new
+        self.excluded += len(records) - len(taken)
+        records = taken
         if not records:
             self._disk.release(file.size)
             return [Forget(file)]

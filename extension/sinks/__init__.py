@@ -20,11 +20,13 @@ from urllib.parse import unquote_plus
 from extension.records import BODY_KINDS, KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.records import Batch
+    from extension.references import Secret, Values
     from extension.sampling import Sampling
+    from extension.sinks._secrets import Secrets
 
 RULES = ("min_level", "include", "exclude")  # what leaves out records by what they say, as parameters of every sink
 COMMON_PARAMETERS = frozenset({"types", "sample", *RULES})
@@ -40,6 +42,14 @@ HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 class BadSetting(ValueError):
     """What a setting asks for cannot be done. The text says what was expected, and quotes nothing that was given."""
+
+
+class BadSettings(BadSetting):
+    """As BadSetting, but `problems` are several, and each says its place itself."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class Limits(NamedTuple):
@@ -162,6 +172,9 @@ class SinkURL(NamedTuple):
     `name` is what log and ledger call it, its scheme and host, for its path may be a token. `place` is where it stands,
     as in "sink 2 of FORWARDER_SINKS". `types` are kinds of records, `unwanted_types` those of the platform that are
     left out nevertheless. `query` is as it stands in the URL; `load` leaves what an intake gets of it.
+
+    Where URL or headers refer to `secrets`, numbers stand in for them, and a URL that begins with one has no scheme;
+    `fill` gives what it is with their values, and what of it must not be shown, or raises BadSettings.
     """
 
     name: str
@@ -176,6 +189,8 @@ class SinkURL(NamedTuple):
     place: str = "the sink"
     query: str = ""
     sample: Sampling | None = None
+    secrets: Sequence[Secret] = ()
+    fill: Callable[[Values], tuple[SinkURL, set[str]]] | None = None
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
@@ -215,6 +230,11 @@ def signals_of(target: SinkURL) -> tuple[str, ...]:
 def speaks_otlp(target: SinkURL) -> bool:
     """Whether a sink takes what programs export by OTLP, as they exported it."""
     return target.scheme.startswith("otlp+")
+
+
+def may_speak_otlp(target: SinkURL) -> bool:
+    """Whether a sink takes what programs export, or may do so: a URL that is a secret is not known yet."""
+    return speaks_otlp(target) or not target.scheme
 
 
 def temporality_of(target: SinkURL) -> str:
@@ -272,8 +292,22 @@ def module_of(target: SinkURL) -> Any:
     return _import(module_name(target.scheme))
 
 
-def load(target: SinkURL) -> Sink:
+def secrets_of(urls: Iterable[SinkURL]) -> Secrets | None:
+    """The secrets that sinks refer to, not yet fetched; None, and nothing imported, where there are none."""
+    wanted = [secret for url in urls for secret in url.secrets]
+    if not wanted:
+        return None
+    from extension.sinks._secrets import Secrets  # noqa: PLC0415 - see above
+
+    return Secrets(wanted)
+
+
+def load(target: SinkURL, secrets: Secrets | None = None) -> Sink:
     """Import the one module that the target needs and open its sink. Raises BadSetting."""
+    if target.fill is not None and secrets is not None:
+        from extension.sinks._secrets import SecretSink  # noqa: PLC0415 - as above
+
+        return SecretSink(target, secrets)
     module = _import(module_name(target.scheme))
     if target.scheme not in module.SCHEMES:
         raise unknown_scheme(module.SCHEMES)
@@ -307,17 +341,18 @@ def unknown_scheme(expected: Iterable[str]) -> BadSetting:
     return BadSetting(f"expected a sink URL that begins with one of {', '.join(f'{scheme}://' for scheme in expected)}")
 
 
-def start_opening(urls: Iterable[SinkURL]) -> list[Future[Sink]]:
+def start_opening(urls: Sequence[SinkURL], secrets: Secrets | None = None) -> list[Future[Sink]]:
     """Open all sinks, each in a thread of its own: what takes long in one, such as credentials, delays no other."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 10 ms that the subscription need not wait for
 
     threads = ThreadPoolExecutor(MAX_OPENING, "open")
-    opening = []
-    for url in urls:
+    secrets = secrets or secrets_of(urls)
+    opening: dict[int, Future[Sink]] = {}
+    for at in sorted(range(len(urls)), key=lambda at: bool(urls[at].secrets)):  # what waits for secrets may wait long
         with suppress(Exception):  # which load raises again
-            _import(module_name(url.scheme))  # here, so that no thread waits for another's imports
-        opening.append(threads.submit(load, url))
-    return opening
+            _import(module_name(urls[at].scheme))  # here, so that no thread waits for another's imports
+        opening[at] = threads.submit(load, urls[at], secrets)
+    return [opening[at] for at in range(len(urls))]
 
 
 def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until: float) -> list[str]:
@@ -325,8 +360,22 @@ def wait_opened(urls: Iterable[SinkURL], opening: Sequence[Future[Sink]], until:
     from concurrent.futures import wait  # noqa: PLC0415 - as above
 
     wait(opening, max(0.0, until - time.monotonic()))
-    failed = [(url, one.exception()) for url, one in zip(urls, opening, strict=True) if one.done()]
-    return [f"{url.place}: {error}" for url, error in failed if isinstance(error, BadSetting)]
+    problems: list[str] = []
+    for url, one in zip(urls, opening, strict=True):
+        error = one.exception() if one.done() else None
+        if isinstance(error, BadSettings):
+            problems += error.problems
+        elif isinstance(error, BadSetting):
+            problems.append(f"{url.place}: {error}")
+    return list(dict.fromkeys(problems))
+
+
+def known_by_now(url: SinkURL, opening: Future[Sink]) -> SinkURL:
+    """What is known of a sink: with its secrets where they are there."""
+    if url.fill is None or not opening.done() or opening.exception() is not None:
+        return url
+    filled: SinkURL = getattr(opening.result(), "target", url)
+    return filled
 
 
 def _import(name: str) -> SinkModule:

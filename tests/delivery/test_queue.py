@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extension.delivery.chunk import Chunk
-from extension.delivery.disk import Disk
-from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Send, View
+from extension.delivery.disk import Disk, File
+from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Reload, Send, View
 from extension.records import RECORD_OVERHEAD_BYTES, Batch, Record
 from extension.sinks import Limits, Outcome, Reply
 
@@ -115,3 +115,18 @@ def test_batches_keep_to_both_limits_and_to_the_order(lengths: list[int], most: 
         made.sent(batch, Reply(Outcome.TAKEN))
     assert sent == list(range(len(lengths)))
     assert made.memory == 0
+
+
+def test_what_is_excluded_late_goes_as_if_it_had_never_come() -> None:
+    """Where only an open sink says what it takes, what waits of the rest is excluded: in memory, on disk and later."""
+    made = queue(10_000)
+    offer(made, record(0, "platform"), record(1), record(2, "platform"), record(3))
+    made.restore([File("f", -2, 2, 20, 2 * record(0).size, 0.0)])
+    made.exclude({"platform"})
+    [action] = [action for action in made.plan(View(ready=False, reload=True)) if isinstance(action, Reload)]
+    made.reloaded([record(-2, "platform"), record(-1)])
+    offer(made, record(4, "platform"))
+    assert action.file.name == "f"
+    assert (made.excluded, made.pending) == (4, 3)
+    assert [one.sequence for one in send(made).records] == [-1, 1, 3]
+    assert made.memory == 3 * record(0).size

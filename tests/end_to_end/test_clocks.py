@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.environment import Environment
 from simulator.faults import Faults
+from tests.support.forwarding import assert_balanced
 from tests.support.probe_layer import EXAMPLE
 
 if TYPE_CHECKING:
@@ -37,3 +39,26 @@ async def test_an_invocation_every_ten_minutes_is_held(layer: Path, tmp_path: Pa
             if f"invocation {number} begins" not in path.read_text():
                 late.append(number)
     assert late == []
+
+
+async def test_an_environment_that_lives_long_tells_its_ledger(layer: Path, tmp_path: Path) -> None:
+    """Each quarter of an hour, freezes included, an invocation has it printed, and it balances: there may be no end."""
+    async with Environment(
+        layer=layer,
+        function=EXAMPLE,
+        env={"FORWARDER_SINKS": f"file://{tmp_path}/out.ndjson", "TMPDIR": str(tmp_path)},
+        faults=Faults(clock_jump_s=500.0),
+    ) as environment:
+        for number in range(5):
+            await environment.invoke({"n": number})
+        told = ledgers(environment)
+    assert len(told) == 2
+    assert told[0]["received"] < told[1]["received"]
+    for ledger in told:
+        assert_balanced(ledger)
+
+
+def ledgers(environment: Environment) -> list[dict[str, Any]]:
+    printed = [line for moment in environment.timeline.named("printed") for line in moment.details["lines"]]
+    lines = [json.loads(line) for line in printed if line.startswith('{"forwarder":true')]
+    return [line for line in lines if line["message"] == "ledger"]

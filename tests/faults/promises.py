@@ -110,7 +110,7 @@ def _miscounted(run: Run) -> Iterator[str]:
         delivered += sink["delivered"]
         came = ledger["received"] + ledger["added"] + sink["restored"]
         came -= ledger["filtered"] + ledger["joined"] + sink["excluded"]
-        came -= ledger.get("sampledOut", 0) + ledger.get("held", 0)
+        came -= ledger.get("sampledOut", 0) + ledger.get("held", 0) + ledger.get("capped", 0)
         ended = sink["delivered"] + sink["fellBack"] + sum(sink["dropped"].values()) + sink["pending"]
         if came != ended:
             yield f"ledger does not balance: {came} came, {ended} ended: {ledger}"
@@ -133,7 +133,12 @@ def _miscounted(run: Run) -> Iterator[str]:
 
 
 def last_ledgers(environment: Environment) -> list[dict[str, Any]]:
-    """The last ledger of each life."""
-    printed = [line for moment in environment.timeline.named("printed") for line in moment.details["lines"]]
-    lines = [json.loads(line) for line in printed if line.startswith('{"forwarder":true')]
-    return [line for line in lines if line["message"] == "ledger"]
+    """The last ledger of each life; one that is long has several."""
+    lives: list[list[dict[str, Any]]] = [[]]
+    for moment in environment.timeline:
+        if moment.what == "process.start" and moment.details["name"] == NAME:
+            lives.append([])
+        elif moment.what == "printed":
+            lines = [json.loads(line) for line in moment.details["lines"] if line.startswith('{"forwarder":true')]
+            lives[-1] += [line for line in lines if line["message"] == "ledger"]
+    return [life[-1] for life in lives if life]

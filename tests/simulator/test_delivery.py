@@ -41,7 +41,17 @@ def courier(tmp_path: Path) -> Path:
 
 def require(layer: Path, function: Path, **plan: Any) -> dict[str, Any]:
     """Two invocations, delivery required, and what came out."""
-    arguments = ("--layer", layer, "--function", function, "--invocations", "2", "--require-delivery")
+    arguments = (
+        "--layer",
+        layer,
+        "--function",
+        function,
+        "--invocations",
+        "2",
+        "--timeout",
+        "20",
+        "--require-delivery",
+    )
     return document(*arguments, COURIER=json.dumps(plan))
 
 

@@ -27,5 +27,6 @@ def assert_balanced(ledger: dict[str, Any]) -> None:
     for account in ledger["sinks"].values():
         ended = account["delivered"] + account["fellBack"] + sum(account["dropped"].values()) + account["pending"]
         came = ledger["received"] + ledger["added"] + account["restored"]
-        left_out = ledger["filtered"] + ledger["joined"] + ledger.get("sampledOut", 0) + ledger.get("held", 0)
-        assert came - left_out - account["excluded"] == ended
+        left_out = ledger["filtered"] + ledger["joined"] + account["excluded"]
+        left_out += sum(ledger.get(name, 0) for name in ("capped", "sampledOut", "held"))
+        assert came - left_out == ended
