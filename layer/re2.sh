@@ -50,8 +50,8 @@ compile() { # by relative paths, because they are written down in what is built
     echo '{ global: PyInit__re2; local: *; };' >exported
     "$zig_program" c++ -target "$target" -shared -s -Wl,--gc-sections -Wl,--version-script=exported objects/*.o \
         -o "$module" || return
-    # What CPython has is found when it loads this, and nothing else may be missing.
-    missing=$(readelf -W --dyn-syms "$module" | awk '$7 == "UND" && $8 ~ /^_Z/ { print $8 }')
+    # What CPython has is found when it loads this; of C++ nothing may be missing, but for what is asked for if it is there.
+    missing=$(readelf -W --dyn-syms "$module" | awk '$5 == "GLOBAL" && $7 == "UND" && $8 ~ /^_Z/ { print $8 }')
     [ -z "$missing" ] || { echo "not in what was compiled: $missing" && return 1; }
 }
 
@@ -65,6 +65,8 @@ version=$(sed -n 's/^re2 \([0-9.]*\).*/\1/p' requirements/re2-sources.txt)
 python=$(sed -n 's/^python[0-9.]* \([0-9.]*\).*/\1/p' "$toolchain/sources.txt")
 final=$({ cat requirements/re2-sources.txt requirements/re2.txt requirements/toolchain.txt layer/re2.sh &&
     echo "$python"; } | named "re2-$version-$arch")
+layer/tools.sh flock:util-linux
+exec 9>"$cache/re2.lock" && flock 9 # builds at the same time wait for the first one's
 if ! whole "$final"; then
     layer/tools.sh readelf:binutils patch:patch xz:xz-utils sha256sum:coreutils
     start_making RE2 600
