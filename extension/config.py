@@ -251,6 +251,11 @@ class _Reader:
             self.problems.append(
                 f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
             )
+        if config.otlp_listen and config.redaction and not config.otlp_unredacted:
+            self.problems.append(
+                "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
+                " FORWARDER_OTLP_UNREDACTED=1, which says that traces and metrics may go on as they are"
+            )
 
     def try_rules(self, config: Config) -> None:
         """What else is wrong, in rules. It imports what reads them: too slow where all is well."""
@@ -258,11 +263,6 @@ class _Reader:
             read_rules(config)
         except ConfigError as error:
             self.problems += error.problems
-        if config.otlp_listen and config.redaction and not config.otlp_unredacted:
-            self.problems.append(
-                "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
-                " FORWARDER_OTLP_UNREDACTED=1, which says that traces and metrics may go on as they are"
-            )
 
     def try_opening(self, urls: Sequence[SinkURL], timeout_s: float) -> None:
         """What else is wrong, in the sinks themselves. It imports them: too slow where all is well."""

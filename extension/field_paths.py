@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ANY = "*"
+MAX_LOOK = 1000  # characters of names in one expression
 PLAIN = re.compile(r"[\w-]+", re.ASCII)
 
 Path = tuple[str, ...]  # what is still to go
@@ -47,6 +48,6 @@ def _begins(path: Path, parts: list[str]) -> bool:
 def look(paths: Iterable[Path]) -> str:
     r"""An expression of RE2 for what is in every line of JSON with such a field, unless it has \\u00XX in it."""
     names = [next((one for one in reversed(path) if one != ANY), "") for path in paths]
-    if not all(map(PLAIN.fullmatch, names)):
+    if not all(map(PLAIN.fullmatch, names)) or sum(map(len, names)) > MAX_LOOK:
         return ""  # in every line: other characters may be written in several ways
     return "|".join(names)

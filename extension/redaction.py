@@ -15,6 +15,9 @@ PRESETS = ("email", "card", "jwt", "aws-key", "ipv4", "bearer")
 REDACT, EXPRESSIONS, FIELDS = "FORWARDER_REDACT", "FORWARDER_REDACT_EXPRESSIONS", "FORWARDER_REDACT_FIELDS"
 
 
+AT_LINES = "(?m)"  # before an expression: its anchors match at line breaks too, where strings are looked at together
+
+
 class Redaction(NamedTuple):
     """What is to be replaced. Where nothing is, it is false."""
 
@@ -56,7 +59,7 @@ def compile_problems(redaction: Redaction) -> list[str]:
     for number, text in redaction.expressions:
         try:
             Expression(text)
-            Expression(text, only_whether=True)
+            Expression(AT_LINES + text, only_whether=True)
         except BadExpression as error:
             problems.append(f"{EXPRESSIONS}: expression {number} is none that can be used; {error}")
     return problems

@@ -463,3 +463,11 @@ def test_a_sink_with_rules_is_the_same_destination() -> None:
     """A fallback that is also a sink is refused, whatever rules the sink has."""
     [problem, *_] = problems(FORWARDER_SINKS="s3://b/p?min_level=WARN", FORWARDER_FALLBACK="s3://b/p")
     assert problem.endswith("is sink 1 of FORWARDER_SINKS again; expected another sink")
+
+
+def test_redaction_and_unredacted_exports() -> None:
+    """Exported traces and metrics, which are not redacted, need a word of consent beside redaction."""
+    together = {"FORWARDER_SINKS": "otlp+https://host", "FORWARDER_OTLP_LISTEN": "4318", "FORWARDER_REDACT": "email"}
+    [problem] = problems(**together)
+    assert problem.startswith("FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted")
+    assert parse({**together, "FORWARDER_OTLP_UNREDACTED": "1"}).otlp_unredacted

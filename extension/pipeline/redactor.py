@@ -16,6 +16,7 @@ from extension.field_paths import look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
 from extension.presets import PRESETS, is_card
+from extension.redaction import AT_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,7 +72,7 @@ class Redactor:
             (name, Expression(PRESETS[name].find), PRESETS[name].narrow) for name in presets
         ]
         self.finders += [(f"expression-{number}", Expression(text), _whole) for number, text in expressions]
-        self._own = [Expression("(?m)" + text, only_whether=True) for _, text in expressions]
+        self._own = [Expression(AT_LINES + text, only_whether=True) for _, text in expressions]
         self._can_glance = not any(EDGES.search(text) for _, text in expressions)
         looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
         self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)

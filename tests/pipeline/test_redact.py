@@ -237,6 +237,15 @@ def test_fields(path: str, came: object, left: object) -> None:
     assert run.content(came) == expected
 
 
+def test_very_many_fields() -> None:
+    """However many paths there are, each is replaced."""
+    paths = [f"customer.field{number}" for number in range(2000)]
+    run = Run(Redactor([], [], [field_paths.parse(path) for path in paths]))
+    assert run.content({"customer": {"field1999": 1, "field2000": 1}}) == {
+        "customer": {"field1999": "[redacted:field]", "field2000": 1}
+    }
+
+
 def test_names_in_a_record_are_as_in_a_line() -> None:
     """A path is about the record alone: time, type and record of the line are never replaced."""
     run = Run(Redactor([], [(1, "time|type|record|20..|function")], [("time",), ("type",)]))
