@@ -88,19 +88,20 @@ class Redactor:
         """
         if self._presets.is_in(line):
             return True
-        if not self._own:
-            return False
-        plain = _said(line)
-        if b"\\" in plain or not self._can_glance:
-            return True
-        shapes = {plain, plain.replace(b'"', b"\n"), plain.translate(STRUCTURE)}
-        return any(one.is_in(shape) for one in self._own for shape in shapes)
+        return bool(self._own) and not self._is_free(_said(line))
 
     def clears(self, text: bytes) -> bool:
         """Whether there is nothing in a plain text, whatever is written in it as an escape."""
         if self._presets.is_in(text):
             return False
-        return not self._own or (b"\\" not in text and not any(one.is_in(text) for one in self._own))
+        return not self._own or self._is_free(text)
+
+    def _is_free(self, text: bytes) -> bool:
+        """Whether expressions find nothing in a text, nor in a string or a number of it where it is JSON."""
+        if b"\\" in text or not self._can_glance:
+            return False
+        shapes = {text, text.replace(b'"', b"\n"), text.translate(STRUCTURE)}
+        return not any(one.is_in(shape) for one in self._own for shape in shapes)
 
     def line(self, line: bytes) -> tuple[bytes, int]:
         """A line of the platform's, and how much was replaced in it. Raises Unreadable."""

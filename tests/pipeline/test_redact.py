@@ -202,6 +202,7 @@ def test_around_a_secret_every_byte_is_kept() -> None:
         ("a Bearer of news", "a Bearer of news"),
         ("mail=anna%40example.com&x=1", "mail=[redacted:email]&x=1"),
         ("token " + "IQoJb3JpZ2lu" + "aB3/" * 60 + "==", "token [redacted:aws-key]"),
+        ("on 127.0.0.1:80 and 0.0.0.0", "on 127.0.0.1:80 and 0.0.0.0"),
         ("from 10.0.0.7:443, version 10.0.0.7", "from [redacted:ipv4]:443, version 10.0.0.7"),
         ("p" * 40, "[redacted:expression-2]"),
         ({"p" * 40: "q" * 41}, {"[redacted:expression-2]": "q" * 41}),
@@ -212,6 +213,28 @@ def test_around_a_secret_every_byte_is_kept() -> None:
 def test_what_is_found(came: object, left: object) -> None:
     """Presets and expressions replace what they are about, in text and in JSON, and not what is like it."""
     assert Run().content(came) == left
+
+
+@pytest.mark.parametrize("expression", ["^hunter2$", r"\Ahunter2\z", "hunter2"])
+@pytest.mark.parametrize(
+    "came", ['{"x":"%s"}', '{"x": %s}', {"x": "%s"}, {"%s": 1}, "%s", {"x": '{"y":"%s"}'}, "a\n%s"]
+)
+def test_an_expression_meets_each_string_alone(expression: str, came: object) -> None:
+    """Its anchors are the ends of a string, whatever stands around that, and at a glance no less is found."""
+    secret = "31337" if came == '{"x": %s}' else "hunter2"
+    text = line(came).replace(b"%s", secret.encode())
+    redactor = Redactor([], [(1, expression.replace("hunter2", secret))], [])
+    count = redactor.line(text)[1]
+    assert redactor.suspects(text) or not count
+    assert count == int(came != "a\n%s" or expression == "hunter2")
+
+
+def test_marks_are_not_looked_into() -> None:
+    """An expression that is in a mark replaces nothing of it."""
+    redactor = Redactor(["email"], [(1, "mail")], [])
+    once, count = redactor.line(line("mail anna@example.com"))
+    assert (orjson.loads(once)["record"], count) == ("[redacted:expression-1] [redacted:email]", 2)
+    assert redactor.line(once) == (once, 0)
 
 
 @pytest.mark.parametrize(
