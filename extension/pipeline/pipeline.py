@@ -122,14 +122,16 @@ class Pipeline:
     def _apply(self, step: Step, records: list[Record]) -> list[Record]:
         """What a step makes of records; one that it fails on goes on as the text of its line.
 
-        So no fault costs a record that was held back, which nobody could hand to the pipeline again.
+        So no fault costs a record that was held back, which nobody could hand to the pipeline again. A step through
+        which no text may pass unseen has a method `withhold`, which makes of that record what goes on.
         """
         try:
             kept = step(records)
         except Exception as error:  # noqa: BLE001 - one record must not cost the others
             if len(records) > 1:
                 return [one for record in records for one in self._apply(step, [record])]
-            return [self._broken(record, f"internal error: {type(error).__name__}") for record in records]
+            instead = getattr(step, "withhold", self._broken)
+            return [instead(record, f"internal error: {type(error).__name__}") for record in records]
         if step not in self._holding:
             self.filtered += len(records) - len(kept)
         return kept

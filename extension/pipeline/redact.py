@@ -52,6 +52,12 @@ class Redact:
                 self._count(after.members)
         return found
 
+    def withhold(self, record: Record, reason: str) -> Record:
+        """What goes on in place of a record that this step failed on, counted."""
+        withheld = _withheld(record, reason)
+        self._count(withheld.members or {})
+        return withheld
+
     def before(self, derive: Step) -> Step:
         """What shows `derive` the platform's records as anyone may see them: it makes others of what they say.
 

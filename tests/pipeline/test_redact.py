@@ -394,6 +394,22 @@ def test_a_fault_of_ours_lets_nothing_pass(
     assert "anna" not in capfd.readouterr().err
 
 
+class Fallen(Redact):
+    """Fails as a whole."""
+
+    def __call__(self, records: list[Record]) -> list[Record]:
+        raise RuntimeError(records[0].line)
+
+
+def test_a_step_that_fails_as_a_whole_lets_nothing_pass() -> None:
+    """Whatever goes wrong in it, the pipeline has no other way past it."""
+    redact = Fallen(EVERYTHING)
+    pipeline = Pipeline(Correlate(in_order=True), [redact], itertools.count())
+    records = pipeline(Decoder().feed(line("anna@example.com") + b"\n" + line("hello") + b"\n"))
+    assert [orjson.loads(one.line)["record"] for one in records] == ["[withheld: internal error: RuntimeError]"] * 2
+    assert redact.account == {"redacted": 0, "withheld": {"internal error: RuntimeError": 2}}
+
+
 def test_a_request_id_that_cannot_be_looked_at_is_not_shown() -> None:
     """With such a fault, an id that is no UUID is in no key."""
     start = line({"requestId": "anna@example.com"}, "platform.start")
