@@ -196,6 +196,13 @@ def tail_dollars(invocations: float, tail_ms: float, memory_mb: int) -> float:
     return invocations * tail_ms / 1000 * memory_mb / 1024 * LAMBDA_GB_S
 
 
+def month_of_300(text_bytes: int) -> list[list[str]]:
+    """What a month of them costs, by sink and by the time between two flushes."""
+    lines_s = 10 * 1_000_000 / MONTH_S
+    loads = [load_of(300, lines_s, interval_s, text_bytes) for interval_s in (20.0, 300.0)]
+    return [[name, *(f"{ask(load).dollars:,.0f}" for load in loads)] for name, ask in SINKS.items()]
+
+
 def retries(environments: int, outage_s: float, *, jitter: bool, seed: int = 7) -> tuple[Counter[int], float]:
     """Requests of a fleet in each second, from the beginning of an outage; and when the last one was answered again.
 
@@ -242,11 +249,10 @@ def main() -> None:
     print(f"A line is {load.line_bytes} bytes as NDJSON, its text {load.text_bytes}.\n")
     print(table(["environments", "lines/s each", "sink", "requests/s", "of its limit", "US$ a month"], rows))
     month = 300 * 1_000_000.0  # invocations of 300 functions
-    load = Load(300, 1.0, options.interval, 0, 0.0, options.text)._replace(lines_s=10 * month / 300 / MONTH_S)
-    print("\n300 functions of 128 MB, a million invocations a month each, 10 lines each:")
-    print(f"CloudWatch Logs by Lambda US$ {by_cloudwatch(load).dollars:,.0f}")
+    print("\n300 functions of 128 MB, a million invocations a month each in one environment, 10 lines each; US$:\n")
+    print(table(["sink", "a flush in 20 s", "a flush in 300 s"], month_of_300(options.text)))
     print(
-        f"held {options.tail:g} ms each (sparse) US$ {tail_dollars(month, options.tail, 128):,.0f}; overlapped, nothing"
+        f"\nheld {options.tail:g} ms each (sparse) US$ {tail_dollars(month, options.tail, 128):,.0f}; overlapped none"
     )
     outages = []
     for jitter in (True, False):

@@ -13,6 +13,7 @@ from benchmarks.scale import (
     Load,
     by_cloudwatch,
     load_of,
+    month_of_300,
     retries,
     sample,
     tail_dollars,
@@ -54,6 +55,12 @@ def test_lines_are_the_forwarder_s_own() -> None:
     load = load_of(10, 1.0, 20.0, 210)
     assert load.line_bytes == pytest.approx(len(sample(1, 210)[0].line), abs=10)
     assert load.gzip_bytes < load.line_bytes / 2
+
+
+def test_a_longer_interval_costs_no_more() -> None:
+    """Fewer and larger requests, by sink, in what README quotes; lines may compress a little less by chance."""
+    for _, short, long in month_of_300(210):
+        assert float(long.replace(",", "")) <= float(short.replace(",", "")) * 1.02
 
 
 def test_holding_is_billed_by_memory_and_time() -> None:
