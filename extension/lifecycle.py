@@ -1,4 +1,4 @@
-"""The life of the forwarder from the first event to SHUTDOWN. The only module that knows all the others.
+"""The life of the forwarder from the first event to SHUTDOWN. With composition the only module that knows all others.
 
 Whatever fails in here, the loop of events goes on: an extension that exits, or that does not ask for the next event,
 fails the user's invocation.
@@ -11,7 +11,6 @@ import gc
 import itertools
 import logging
 import os
-import random
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,56 +19,37 @@ import uvloop
 
 from extension import policy, redaction, sink_url, sinks
 from extension.clock import elapsed
+from extension.composition import make_fanout, make_steps
 from extension.config import ConfigError, read_rules
-from extension.delivery.delivery import Delivery
-from extension.delivery.disk import Disk
-from extension.delivery.fanout import Fanout
-from extension.delivery.health import Health
-from extension.delivery.overflow import Overflow, default_folder
-from extension.delivery.progress import Progress
-from extension.delivery.queue import Queue
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
 from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
 from extension.log import describe, log, write
-from extension.pipeline.correlate import Correlate
-from extension.pipeline.filter import Filter, but_our_own
-from extension.pipeline.phase import INIT
-from extension.pipeline.pipeline import Pipeline
-from extension.pipeline.starts import Starts
-from extension.records import HEALTH_KIND, KINDS
+from extension.records import HEALTH_KIND
 from extension.version import VERSION
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.config import Config
-    from extension.delivery.cap import Cap
     from extension.intake.decoder import Line
     from extension.intake.otlp_body import Piece
     from extension.intake.otlp_endpoint import Bodies, OtlpEndpoint
     from extension.lambda_api.client import Extension
     from extension.own_health import Metrics, OwnHealth
     from extension.pipeline.join import Join
-    from extension.pipeline.redact import Redact
-    from extension.pipeline.sample import Sampler
-    from extension.pipeline.watch import Watch
     from extension.rules import Rules
-    from extension.sampling import Sampling
-    from extension.signals.signals import Signals
     from extension.sinks import SinkURL
     from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
 SELDOM_LEDGER_S = 900.0  # elsewhere, while there are invocations: a host may vanish without SHUTDOWN
 EARLY_S = 0.1  # before the first /next, at most, to read what has come before a snapshot is taken
-HEALTH_BYTES = 1 << 18  # of the memory, for a sink that is told of our health alone
 HEAD_BYTES = 2048  # about what a record takes beside the body that it carries
-HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
 START_S = 0.01  # after the first /next was asked for, before the line that says so
 SWITCH_S = 0.0005  # a tenth of the default: how long threads that send wait for the interpreter while records pour in
 
@@ -100,30 +80,15 @@ class Forwarder:
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
         self._invocations = Invocations()
-        self._signals = _signals(extension, config, self._function.name, self._environment_id, variables)
-        self._filter = _filter(set(KINDS) - set(config.types), config.unwanted_types, rules[0])
-        self._join = _join(extension, config)
-        self._letting_go: asyncio.TimerHandle | None = None
-        self._redact = _redact(config)
-        derive = self._redact.before(self._signals) if self._redact and self._signals else self._signals
-        is_harmless = self._redact.is_harmless if self._redact is not None else lambda _: True
-        starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
-        self._watch = _watch(extension, config)
-        self._sampler = self._make_sampler(config.sample, config.queue_bytes)
-        read = self._watch.read if self._watch is not None else None
-        steps = (but_our_own, self._filter, self._join, self._redact, read, self._sampler)
-        self._pipeline = Pipeline(
-            Correlate(in_order=extension.invoked, note=starts.note),
-            [step for step in steps if step is not None],
-            itertools.count(),
-            derive,
-            told=starts.of,
-            phase=INIT,
-            note=self._watch.note if self._watch is not None else None,
-            rated=self._sampler.rated if self._sampler is not None else None,
+        kind = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
+        self._steps = make_steps(
+            config, rules[0], self._function.name, self._environment_id, kind, in_order=extension.invoked
         )
+        self._pipeline, self._signals = self._steps.pipeline, self._steps.signals
+        self._letting_go: asyncio.TimerHandle | None = None
         self._pipeline.identify(self._function.members(), self._environment_id)
-        self._fanout = self._compose(opening, rules[1:])
+        self._batches = itertools.count()
+        self._fanout = make_fanout(config, opening, rules[1:], extension.name, self._steps.watch, self._next_batch)
         self._listener = Listener(self._receive, self._fanout.room, self._note_connections)
         self._endpoint = self._listen_for_exports()
         self._connection_s = policy.CONNECTION_S  # left to wait for the platform to connect
@@ -135,62 +100,6 @@ class Forwarder:
         self._start = {"flush": mode, "because": _why(mode, extension, config, variables)}
         self._asked = 0.0  # when the first /next was, until it is told
         self._health = _health(config)
-
-    def _compose(self, opening: Sequence[Future[sinks.Sink]], rules: Sequence[Rules | None]) -> Fanout:
-        """A queue and a loop for each sink; they share memory, disk and fallback."""
-        config = self._config
-        urls = config.urls
-        names = sinks.numbered([url.name for url in urls])
-        health = next((url for url in urls if config.health and sink_url.is_same(url, config.health)), None)
-        aside = health if health is not None and health not in (*config.sinks, config.fallback) else None
-        beside = _held_bytes(config.sample, config.queue_bytes) + HEALTH_BYTES * (aside is not None)
-        share = (config.queue_bytes - beside) // (len(urls) - (aside is not None))
-        disk, progress, batches = Disk(config.queue_bytes), Progress(), itertools.count()
-        folder = default_folder(self._extension.name)
-
-        def excluded(url: SinkURL, filled: SinkURL) -> set[str]:
-            kinds = sinks.excluded_kinds(filled, is_fallback=url is config.fallback)
-            if url is aside:
-                kinds |= {*KINDS, "other", *sinks.OF_KIND}
-            return kinds | ({HEALTH_KIND} if url is not health else set())
-
-        def make(at: int, fallback: Delivery | None, select: Filter | None = None) -> Delivery:
-            queue = Queue(
-                HEALTH_BYTES if urls[at] is aside else share - _held_bytes(urls[at].sample, share),
-                sinks.Limits(),
-                disk,
-                lambda: f"{self._environment_id}-{next(batches)}",
-                excluded_kinds=excluded(urls[at], urls[at]),
-                has_fallback=fallback is not None,
-            )
-            health = Health(elapsed, random.uniform)
-            overflow = Overflow(folder, names[at])
-            sampler = self._make_sampler(urls[at].sample, share)
-            delivery = Delivery(
-                names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
-            )
-            if not urls[at].scheme:  # which is in a secret that is not there yet, and what the sink takes as well
-                delivery.excluded_once_open = lambda opening: excluded(urls[at], _late(urls[at], opening))
-            return delivery
-
-        fallback = make(len(urls) - 1, None) if config.fallback else None
-        own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
-        return Fanout(
-            [make(at, fallback, select) for at, select in enumerate(own)],
-            fallback,
-            elapsed,
-            progress,
-            make(len(config.sinks), None) if aside is not None else None,
-            _cap(config),
-        )
-
-    def _make_sampler(self, sampling: Sampling | None, share_bytes: int) -> Sampler | None:
-        """What samples as is asked for, with a part of these bytes; None, and nothing imported, where nothing is."""
-        if sampling is None or self._watch is None:
-            return None
-        from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
-
-        return Sampler(sampling, self._watch, _held_bytes(sampling, share_bytes))
 
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
@@ -323,17 +232,21 @@ class Forwarder:
         if await self._listener.wait_quiet(quiet_s, plan.drain):
             self._listener.finish()  # not in the middle of a line that still comes
         # 3. What is held back, or waits for the end of an invocation, waits no longer; then records of our own.
-        if self._watch is not None:
+        if self._steps.watch is not None:
             if event.reason in {"timeout", "failure"} and self._last is not None:
-                self._watch.fail(self._last.request_id)
-            self._watch.close()
+                self._steps.watch.fail(self._last.request_id)
+            self._steps.watch.close()
         self._release("close")
         if event.reason in {"timeout", "failure"} and self._last is not None:
             self._tell_bad_end(event.reason, self._last)
         if self._signals is not None:
             self._fanout.offer(self._pipeline.add_derived(self._signals.shut_down, event.reason))
             self._fanout.offer(self._pipeline.add_derived(self._signals.account, self._ledger()))
-        if self._fanout.lossy or self._invocations.logs_dropped or (self._sampler and self._sampler.left_out_of_kept):
+        if (
+            self._fanout.lossy
+            or self._invocations.logs_dropped
+            or (self._steps.sampler and self._steps.sampler.left_out_of_kept)
+        ):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
         self._tell_health("shutdown")
         # 4. Sinks, fallback, disk.
@@ -356,7 +269,7 @@ class Forwarder:
         ledger_due = elapsed() + LEDGER_INTERVAL_S
         while True:
             await asyncio.sleep(min(1.0, self._config.flush_interval_s / 4))
-            if self._watch is not None and not self._snapshot.holding:
+            if self._steps.watch is not None and not self._snapshot.holding:
                 self._release("due")
             if self._policy.is_due(self._state()) and not self._snapshot.holding:
                 self._flush_soon()
@@ -399,8 +312,8 @@ class Forwarder:
         self._invocations.observe(lines)
         try:
             self._fanout.offer(self._pipeline(lines))
-            if self._join is not None and self._join.is_holding:
-                self._let_go_soon(self._join)
+            if self._steps.join is not None and self._steps.join.is_holding:
+                self._let_go_soon(self._steps.join)
         except Exception as error:  # noqa: BLE001 - one line must not cost the others
             for line in lines if len(lines) > 1 else ():
                 self._take([line])
@@ -421,10 +334,10 @@ class Forwarder:
 
     def _release(self, when: Literal["due", "flush", "close"] = "flush") -> None:
         """Have steps, and samplers of sinks, let go of what they hold back: in time, for a flush, or for good."""
-        if self._watch is not None:
-            self._watch.expire()
+        if self._steps.watch is not None:
+            self._steps.watch.expire()
         self._fanout.offer(self._pipeline.release(when))
-        if self._watch is not None:
+        if self._steps.watch is not None:
             self._fanout.settle()
 
     def _flush_soon(self) -> None:
@@ -448,8 +361,8 @@ class Forwarder:
             return False
         request_id = self._last.request_id if self._last is not None and self._extension.invoked else ""
         pieces: list[tuple[Piece, Mapping[str, object] | None]] = [(piece, None) for piece in bodies.pieces]
-        if self._redact is not None and bodies.signal == "logs":
-            pieces = self._redact.exported(bodies.pieces, as_json=bodies.type == "application/json")
+        if self._steps.redact is not None and bodies.signal == "logs":
+            pieces = self._steps.redact.exported(bodies.pieces, as_json=bodies.type == "application/json")
         self._fanout.offer(
             [
                 self._pipeline.carry(
@@ -483,21 +396,17 @@ class Forwarder:
             self._function = function
             self._pipeline.identify(function.members(), self._environment_id)
 
+    def _next_batch(self) -> str:
+        return f"{self._environment_id}-{next(self._batches)}"
+
     def _ledger(self) -> dict[str, object]:
         """The account of every record, and of what programs exported."""
         return {
             "version": VERSION,
-            "received": self._pipeline.received,
-            "added": self._pipeline.added,
-            "filtered": self._pipeline.filtered,
+            **self._steps.account,
             **({"capped": self._fanout.capped} if self._config.max_bytes_per_minute else {}),
-            **(self._filter.account if self._filter is not None else {}),
-            "joined": self._join.joined if self._join is not None else 0,
-            **({"sampledOut": self._sampler.sampled_out, **self._sampler.account} if self._sampler is not None else {}),
-            "broken": self._pipeline.broken,
             "platformDropped": self._invocations.logs_dropped,
             "unreadBytes": self._listener.unread_bytes,
-            **(self._redact.account if self._redact is not None else {}),
             "sinks": self._fanout.account(),
             **({"otlp": self._endpoint.account} if self._endpoint is not None else {}),
         }
@@ -548,88 +457,6 @@ def _filled(config: Config, urls: Sequence[SinkURL]) -> Config:
         fallback=urls[-1] if config.fallback is not None else None,
         health=health[0] if health else None,
     )
-
-
-def _filter(
-    kinds: Collection[str], types: Collection[str], rules: Rules | None, *, stamped: bool = False
-) -> Filter | None:
-    """What leaves out records, where anything is to be left out."""
-    return Filter(kinds, types, rules, stamped=stamped) if kinds or types or rules else None
-
-
-def _signals(
-    extension: Extension, config: Config, function_name: str, environment_id: str, variables: Mapping[str, str]
-) -> Signals | None:
-    """What derives metrics and spans, as far as sinks take them, and summaries; None, and no import, without these."""
-    wanted = {signal for url in config.sinks for signal in sinks.signals_of(url)} - {"logs"}
-    if not wanted and config.summary == "none":
-        return None
-    from extension.signals.signals import Signals  # noqa: PLC0415 - see above
-
-    return Signals(
-        function_name,
-        environment_id,
-        temporalities={sinks.temporality_of(url) for url in config.sinks if "metrics" in sinks.signals_of(url)},
-        traces="traces" in wanted,
-        invoke_span=all(sinks.signal_parameter(url, "invoke_span") != "no" for url in config.sinks),
-        summary=config.summary,
-        has_lines="function" in config.types,
-        in_order=extension.invoked,
-        initialization_type=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""),
-    )
-
-
-def _cap(config: Config) -> Cap | None:
-    """The bound on what sinks get in a minute; None, and nothing imported, where there is none."""
-    if not config.max_bytes_per_minute:
-        return None
-    from extension.delivery.cap import Cap  # noqa: PLC0415 - see above
-
-    return Cap(config.max_bytes_per_minute, elapsed)
-
-
-def _late(url: SinkURL, opening: Future[sinks.Sink]) -> SinkURL:
-    """What a URL that is a secret says, which came late. Raises BadSetting for rules in it."""
-    filled = sinks.known_by_now(url, opening)
-    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample is not None:
-        raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
-    return filled
-
-
-def _join(extension: Extension, config: Config) -> Join | None:
-    """What puts stack traces together, where the user asks for it; else not an import.
-
-    Not on Managed Instances: a line of plain text names no request there, and lines of several come in turn.
-    """
-    if config.join != "traces" or not extension.invoked:
-        return None
-    from extension.pipeline.join import HOLD_S, MAX_HOLD_S, Join  # noqa: PLC0415 - see above
-
-    return Join(min(MAX_HOLD_S, HOLD_S + config.buffer_timeout_ms / 1000), elapsed)
-
-
-def _redact(config: Config) -> Redact | None:
-    """The step that redacts; None, and nothing imported, where there is nothing to be redacted."""
-    if not config.redaction:
-        return None
-    from extension.pipeline.redact import Redact  # noqa: PLC0415 - see above
-    from extension.pipeline.redactor import Redactor  # noqa: PLC0415
-
-    return Redact(Redactor(*config.redaction))
-
-
-def _watch(extension: Extension, config: Config) -> Watch | None:
-    """What follows the invocations for samplers; None, and nothing imported, where there is none."""
-    if config.sample is None and all(url.sample is None for url in config.sinks):
-        return None
-    from extension.pipeline.watch import Watch  # noqa: PLC0415 - see above
-
-    return Watch(elapsed, in_order=extension.invoked)
-
-
-def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
-    """How much of so much memory is for what a sampler holds."""
-    return share_bytes // HELD_SHARE if sampling is not None else 0
 
 
 def _why(mode: str, extension: Extension, config: Config, variables: Mapping[str, str]) -> str:

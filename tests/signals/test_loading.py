@@ -7,11 +7,10 @@ import pytest
 
 PROGRAM = """
 import sys
-from extension import config, lifecycle
-class Extension:
-    invoked = True
-found = lifecycle._signals(Extension(), config.parse({"FORWARDER_SINKS": sys.argv[1]}), "orders", "e1", {})
-print(found is not None, any(name.startswith("extension.signals") for name in sys.modules))
+from extension import composition, config
+settings = config.parse({"FORWARDER_SINKS": sys.argv[1]})
+found = composition.make_steps(settings, None, "orders", "e1", "", in_order=True)
+print(found.signals is not None, any(name.startswith("extension.signals") for name in sys.modules))
 """
 
 
