@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 TEMPLATES = [ROOT / "template.yaml", *sorted((ROOT / "examples" / "sam").glob("*.yaml"))]
 TERRAFORM = ROOT / "examples" / "terraform" / "main.tf"
 MADE = "Stack-Thing-1A2B3C"  # stands for a name that CloudFormation makes; of a bucket it is in lower case
-SECRET = re.compile(r"\{\{resolve:secretsmanager:[\w/-]+:SecretString\}\}")  # CloudFormation reads it when it deploys
-HEADER = "Authorization: Bearer TOKEN"
 PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "123456789012"}
 
 
@@ -44,7 +42,7 @@ def deployed(content: Mapping[str, Any], **parameters: str) -> Deployed:
     [properties] = made(content, "AWS::Serverless::Function", **parameters)
     documents = [one for one in properties.get("Policies", []) if isinstance(one, dict) and one]
     statements = [statement for document in documents for statement in document["Statement"]]
-    variables = {name: SECRET.sub(HEADER, str(value)) for name, value in properties["Environment"]["Variables"].items()}
+    variables = {name: str(value) for name, value in properties["Environment"]["Variables"].items()}
     return Deployed(variables, list(actions(statements)))
 
 
@@ -96,7 +94,8 @@ class _Resolver:
     def _sub(self, argument: Any) -> str:
         text, values = (argument, {}) if isinstance(argument, str) else (argument[0], self.resolve(argument[1]))
         known = {**self._values, **values}
-        return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(known.get(found[1], MADE)), text)
+        filled = re.sub(r"\$\{([\w:.]+)\}", lambda found: str(known.get(found[1], MADE)), text)
+        return filled.replace("${!", "${")
 
     def _join(self, argument: Any) -> str:
         return str(argument[0]).join(map(str, self.resolve(argument[1])))

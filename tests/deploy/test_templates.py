@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from extension.sinks import Sink, SinkModule
 
+ACTIONS = {"secretsmanager": "secretsmanager:GetSecretValue", "ssm": "ssm:GetParameters"}
 MAIN = ROOT / "template.yaml"
 OF_AWS = ("firehose", "kinesis", "logs", "s3", "sqs")
 LAYER = "AWS::Serverless::LayerVersion"
@@ -31,8 +32,8 @@ every_template = pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: pat
 
 
 def actions_of(config: Config) -> set[str]:
-    """What the modules of these sinks say that they need; OpenTelemetry's only where requests are signed."""
-    needed: set[str] = set()
+    """What the modules of these sinks say that they need, OpenTelemetry's only where requests are signed; and secrets."""
+    needed = {ACTIONS[secret.service] for sink in config.sinks for secret in sink.secrets}
     for sink in config.sinks:
         module = cast("SinkModule", importlib.import_module(f"extension.sinks.{sinks.module_name(sink.scheme)}"))
         needed |= set(module.IAM_ACTIONS) if sink.parameters.get("auth") or "auth" not in module.PARAMETERS else set()
