@@ -32,7 +32,7 @@ every_template = pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: pat
 
 
 def actions_of(config: Config) -> set[str]:
-    """What the modules of these sinks say that they need, OpenTelemetry's only where requests are signed; and secrets."""
+    """What these sinks and their secrets need; OpenTelemetry's sinks only where requests are signed."""
     needed = {ACTIONS[secret.service] for sink in config.sinks for secret in sink.secrets}
     for sink in config.sinks:
         module = cast("SinkModule", importlib.import_module(f"extension.sinks.{sinks.module_name(sink.scheme)}"))
