@@ -28,6 +28,7 @@ def test_whether_it_is_in_a_text_is_what_python_says(expression: str, text: str)
 
 
 @given(EXPRESSIONS, TEXTS)
+@example("a", "aab")
 def test_spans_are_the_matches_of_python(expression: str, text: str) -> None:
     """The matches that are not empty are those that Python's own engine finds, where no empty one is between them."""
     try:

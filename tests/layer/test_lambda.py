@@ -58,12 +58,13 @@ def test_no_library_of_the_system(layer: Path) -> None:
 
 
 def test_sbom_names_the_sources() -> None:
-    """CPython, OpenSSL and zlib are in the SBOM in the version that is pinned, with its checksum."""
+    """CPython, OpenSSL, zlib and RE2 are in the SBOM in the version that is pinned, with its checksum."""
     sbom = json.loads(built().with_suffix(".cdx.json").read_text())
     found = {
         (part["name"], part["version"], part["hashes"][0]["content"]) for part in sbom["components"] if "hashes" in part
     }
-    lines = (ROOT / "requirements" / "sources.txt").read_text().replace("python3.13 ", "cpython ").splitlines()
+    files = [(ROOT / "requirements" / name).read_text() for name in ("sources.txt", "re2-sources.txt")]
+    lines = "".join(files).replace("python3.13 ", "cpython ").splitlines()
     pinned = {tuple(line.split()) for line in lines if not line.startswith(("#", "libffi"))}  # ctypes is left out
     assert found == pinned
 
