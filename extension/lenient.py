@@ -35,6 +35,22 @@ def loads(line: bytes) -> Any:
     return json.loads(line.decode(), parse_int=_parse_int, parse_constant=_refuse)
 
 
+def loads_printed(text: bytes | str) -> Any:
+    """The value of a text that a program printed as JSON. Python's own writes NaN and Infinity, others raw tabs.
+
+    Raises ValueError, and RecursionError for what is nested some thousand deep.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if len(text) > MAX_LENIENT_BYTES:
+            raise
+    import json  # noqa: PLC0415 - as above
+
+    decoded = text if isinstance(text, str) else text.decode("utf-8", "surrogatepass")
+    return json.loads(decoded, parse_int=_parse_int, strict=False)
+
+
 def dumps(value: object) -> bytes:
     """JSON of a value that came from outside, or was made of such."""
     try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from extension import lenient
 from extension.records import is_request_id
 
 if TYPE_CHECKING:
@@ -157,6 +158,15 @@ def _object(text: str) -> dict[str, object] | None:
     try:
         content: dict[str, object] = orjson.loads(text)
     except ValueError:
+        return _odd_object(text)
+    return content
+
+
+def _odd_object(text: str) -> dict[str, object] | None:
+    """The object that a text is as JSON of Python's own, or of others that are as free."""
+    try:
+        content: dict[str, object] = lenient.loads_printed(text)
+    except (ValueError, RecursionError):
         return None
     return content
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
-
 from extension import lambda_key, lenient, reading
 from extension.expressions import BadExpression, Expression, any_of, numbered
 
@@ -177,8 +175,8 @@ def _printed(text: object) -> dict[str, object] | None:
     if text[at : at + 1] != "{" or text[-1] != "}":
         return None
     try:
-        found: dict[str, object] = orjson.loads(text[at:])
-    except ValueError:
+        found: dict[str, object] = lenient.loads_printed(text[at:])
+    except (ValueError, RecursionError):
         return None
     return found
 

@@ -1,6 +1,7 @@
 """Text without its escapes, and which part of the text each part of that was: JSON inside of text hides what it says.
 
-Escapes are those of JSON strings (RFC 8259, 7). A NUL counts as one for nothing, as UTF-16 has it beside each letter.
+Escapes are those of JSON strings (RFC 8259, 7). A NUL counts as one for nothing, as UTF-16 has it beside each letter,
+and so does what colours a text on a terminal (ECMA-48, 8.3.117), whose last letter would be part of the word behind it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 
-ESCAPE = re.compile(rb'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))|\x00')
+ESCAPE = re.compile(rb'\\(?:u([0-9A-Fa-f]{4})|(["\\/bfnrt]))|\x00|\x1b\[[0-9;:]{0,40}[A-Za-z]')
 SHORT = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 

@@ -106,6 +106,6 @@ def _plain(found: re.Match[bytes]) -> bytes:
 def string(token: bytes) -> str:
     """What a string of JSON says."""
     if b"\\" in token:
-        found: str = lenient.loads(token)
+        found: str = lenient.loads_printed(token)
         return found
     return token[1:-1].decode("utf-8", "surrogatepass")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from extension import lenient
 from extension.expressions import Expression
-from extension.field_paths import look
+from extension.field_paths import ANY, look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
 from extension.presets import PRESETS, is_card
@@ -30,9 +30,16 @@ MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
 MAX_ESCAPES = 1 << 16  # in a text: where each came from takes 250 bytes
 MAX_S = 0.5  # of CPU for one record: each match is a search of its own, and so is each string
 CHECKED = 64  # of both, between two looks at the clock
-# What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16.
-HIDDEN = r"\\u00[02-7]|\x00"
+# What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16, and ESC
+# begins a colour.
+HIDDEN = r"\\u00[0-7]|\x00|\x1b"
 FIELD = "field"
+# A name in quotes, and what is behind its colon: a string, escaped as often as the name is, or a word; of an object or
+# an array all that follows, for where it ends cannot be known.
+LOOSE = (
+    rb'(?P<name>(?<!\\)(?P<quote>\\{0,15})"%b(?P=quote)"\s*+:\s*+)'
+    rb'(?P<value>(?P=quote)"(?:(?!(?<!\\)(?P=quote)").)*+(?:(?P=quote)")?|[{\[].*|[^\s,\]}"\\]++)'
+)
 FILLER = b"\x7f"  # in place of what is replaced already
 NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
 HEADER = b"authorization: "
@@ -184,16 +191,34 @@ class Search:
     def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
         if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
             return text
-        if text.lstrip()[:1] in {b"{", b"["} and _is_json(text):
+        if text.lstrip()[:1] in {b"{", b"[", b'"'} and _is_json(text):
             if depth == MAX_DEPTH:
                 raise Unreadable("nested too deeply")
             text = self.json(text, paths, depth + 1)
+        elif paths and b'"' in text:
+            text = self._loose(text, paths)
         spans = self._spans(text, 0)
         if NAMED.fullmatch(name):
             behind = self._spans(HEADER + text, 0)
             spans += [(start - len(HEADER), end - len(HEADER), what) for start, end, what in behind]
             spans = _merged([span for span in spans if span[0] >= 0])
         return self._replaced(text, spans) if spans else text
+
+    def _loose(self, text: bytes, paths: Sequence[Path]) -> bytes:
+        """A text that is no JSON, or not whole, without the values behind the last names of paths."""
+
+        def left(found: re.Match[bytes]) -> bytes:
+            self._go_on()
+            value = b'%b"%b%b"' % (found["quote"], mark(FIELD), found["quote"])
+            if found["value"] == value:
+                return found[0]
+            self.count += 1
+            return found["name"] + value
+
+        names = {next((one for one in reversed(path) if one != ANY), "") for path in paths} - {""}
+        for name in sorted(names):
+            text = re.sub(LOOSE % re.escape(name.encode()), left, text, flags=re.DOTALL)
+        return text
 
     def _replaced(self, text: bytes, spans: Sequence[Span]) -> bytes:
         parts: list[bytes] = []
@@ -207,7 +232,7 @@ class Search:
     def _spans(self, text: bytes, depth: int) -> list[Span]:
         """What is found in a text, in order, none overlapping another: first without its escapes, then as it is."""
         found = [(*mark.span(), "") for mark in self._of.marks.finditer(text)]
-        if b"\\" in text or b"\0" in text:
+        if b"\\" in text or b"\0" in text or b"\x1b" in text:
             found += self._hidden(text, depth)
         plain = _filled(text, found) if found else text
         for name, expression, narrow in self._of.finders:
@@ -223,7 +248,7 @@ class Search:
             raise Unreadable("too many matches")
 
     def _hidden(self, text: bytes, depth: int) -> Iterator[Span]:
-        if text.count(b"\\") + text.count(b"\0") > MAX_ESCAPES:
+        if sum(map(text.count, (b"\\", b"\0", b"\x1b"))) > MAX_ESCAPES:
             raise Unreadable("too many escapes")
         inside = Unescaped(text)
         if inside.changed:
@@ -257,7 +282,7 @@ def _is_json(text: bytes) -> bool:
     if text.count(b",") > lenient.MAX_COMMAS:
         raise Unreadable("too many values")
     try:
-        lenient.loads(text.strip())
+        lenient.loads_printed(text)
     except RecursionError:
         raise Unreadable("nested too deeply") from None
     except ValueError:

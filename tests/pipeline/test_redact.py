@@ -248,7 +248,7 @@ def test_marks_are_not_looked_into() -> None:
         ("*.b.*", {"a": {"b": {"c": 1}}}, {"a": {"b": {"c": "*"}}}),
         ("body.pin", {"body": '{"pin": 1, "x": 1.0}'}, {"body": '{"pin": "*", "x": 1.0}'}),
         ("pin", '{"pin":1}', '{"pin":"*"}'),
-        ("pin", 'said {"pin":1}', 'said {"pin":1}'),
+        ("pin", 'said {"pin":1}', 'said {"pin":"*"}'),
         ("p\u00efn.a b", {"p\u00efn": {"a b": 1}}, {"p\u00efn": {"a b": "*"}}),
         ("record.a", {"a": 1}, {"a": 1}),
     ],
@@ -408,6 +408,56 @@ def test_a_step_that_fails_as_a_whole_lets_nothing_pass() -> None:
     records = pipeline(Decoder().feed(line("anna@example.com") + b"\n" + line("hello") + b"\n"))
     assert [orjson.loads(one.line)["record"] for one in records] == ["[withheld: internal error: RuntimeError]"] * 2
     assert redact.account == {"redacted": 0, "withheld": {"internal error: RuntimeError": 2}}
+
+
+FIELDS = Redactor([], [], [field_paths.parse("password"), field_paths.parse("user.token")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"password":"hunter","score":NaN}',
+        '{"password":"hunter","score":-Infinity}',
+        '{"password":"hunter","a":"\t raw"}',
+        '{"password":"hunter","a":"\\x41"}',
+        '{"password":"hunter",}',
+        '\ufeff{"password":"hunter"}',
+        '{"a":1}{"password":"hunter"}',
+        '{"user":{"token": "hunter',
+        'said {"password":"hun\\"hunter"} and went',
+        'said {\\"password\\":\\"hunter\\",\\"a\\":1}',
+        '{"password":{"a":"hunter"},}',
+        '{"password":hunter,"a":1}',
+        json.dumps(json.dumps({"password": "hunter"})),
+    ],
+)
+def test_fields_are_found_in_what_is_hardly_json(text: str) -> None:
+    """Python writes NaN, others worse, and a line may be cut: the value behind the name goes all the same."""
+    left = Run(FIELDS).content(text)
+    assert "hunter" not in left
+    assert "[redacted:field]" in left
+    assert Run(FIELDS).content(left) == left
+
+
+def test_fields_are_found_in_lines_that_are_no_records() -> None:
+    """As in the text of a line that is not UTF-8, or was cut off."""
+    whole = b'{"time":"x","type":"function","record":{"password":"hunter","a":"\xff"}}'
+    quoted = b'{"time":"x","type":"function","record":"{\\"password\\":\\"hunter\\"'
+    records = Run(FIELDS).feed(whole, quoted)
+    assert [record.line for record in records if b"hunter" in record.line] == []
+
+
+def test_what_only_mentions_a_field_stays() -> None:
+    """A name in quotes without a colon behind it has no value."""
+    for text in ('the field "password" is empty', '"password" is not "token"', "password: hunter"):
+        assert Run(FIELDS).content(text) == text
+
+
+@pytest.mark.parametrize("secret", SECRETS[:6])
+def test_colours_hide_nothing(secret: str) -> None:
+    """What colours a word on a terminal is no part of it, although it ends in a letter."""
+    left = Run(PRESETS_ALONE).content(f"\x1b[31m{secret}\x1b[0m and \x1b[1;33m{secret}")
+    assert secret not in left
 
 
 def test_a_request_id_that_cannot_be_looked_at_is_not_shown() -> None:
