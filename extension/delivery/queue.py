@@ -264,12 +264,12 @@ class Queue:
         if self._spilling is None and self._reloading is None:
             actions += self._plan_move(view)
         if view.ready and not self._sending and not self._refused_reason:
-            actions += self._plan_send(closing=view.closing)
+            actions += self._plan_send(at_once=view.closing or self.room < view.needed_room)
         return actions
 
-    def _plan_send(self, *, closing: bool) -> list[Action]:
+    def _plan_send(self, *, at_once: bool) -> list[Action]:
         refused: list[Action] = []
-        while self._in_flight is None and self._waiting and (closing or self._is_due()):
+        while self._in_flight is None and self._waiting and (at_once or self._is_due()):
             arrived = self._waiting[0].arrived
             records = self._pop(*self._size.next(), self.limits.overhead) or self._pop_first()
             longest = self.limits.record_bytes

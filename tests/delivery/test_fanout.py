@@ -13,7 +13,7 @@ from extension.delivery.health import UNHEALTHY_FAILURES
 from extension.delivery.overflow import Overflow
 from extension.delivery.queue import PRESSED_SHARE
 from extension.policy import ShutdownPlan
-from extension.sinks import Outcome, Reply, Throttled
+from extension.sinks import Outcome, Refused, Reply, Scope, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
@@ -254,6 +254,21 @@ async def test_a_fallback_makes_room_for_a_large_line(
         await small.until(lambda: dead.health.failures > failures)
     assert await asyncio.wait_for(fanout.room(dead.queue.max_bytes // 2), WAIT_S) > 0
     assert dead.queue.fell_back == 2
+
+
+async def test_what_a_fallback_was_handed_gives_way_to_a_large_line(
+    small: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that needs all of a queue waits for no company of what reached the fallback after all was flushed."""
+    monkeypatch.setattr(module, "BACKPRESSURE_PAUSE_S", float("inf"))
+    fallback = small.delivery(ScriptedSink(), name="fallback")
+    refusing = small.delivery(
+        ScriptedSink(otherwise=Refused("HTTP 403", Scope.EVERYTHING)), name="refusing", fallback=fallback
+    )
+    fanout = small.fanout(refusing, fallback=fallback)
+    fanout.offer(records(2))
+    assert await asyncio.wait_for(fanout.room(refusing.queue.max_bytes), WAIT_S) > 0
+    assert fallback.queue.delivered == 2
 
 
 async def test_a_probe_that_fails_is_over(deliveries: Deliveries) -> None:
