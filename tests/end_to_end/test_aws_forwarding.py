@@ -147,7 +147,7 @@ async def test_unknown_parameter(lambda_: FakeLambda) -> None:
     assert await lambda_.shut_down() == 0
     [problem] = [problem for line in lambda_.log for problem in line.get("problems", ())]
     assert problem.startswith("sink 1 of FORWARDER_SINKS: unknown parameter, number 1 of the query; expected ")
-    assert problem.endswith("partition_key, region, role, types")
+    assert problem.endswith("partition_key, region, role, sample, types")
 
 
 async def test_own_log_group(lambda_: FakeLambda) -> None:
