@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from extension.sinks import SinkURL
 
 HEALTH_BYTES = 1 << 18  # of the memory, for a sink that is told of our health alone
-HELD_SHARE = 4  # the part of its memory that is for what a sampler holds, as a divisor
+HELD_SHARE = 4  # the largest part of the memory that is for what a sampler holds, as a divisor
 
 
 class Steps(NamedTuple):
@@ -86,7 +86,7 @@ def make_steps(
     join = _join(config) if in_order else None  # where lines of several come in turn, text does not say whose it is
     redact = _redact(config)
     watch = _watch(config, in_order=in_order)
-    sampler = _sampler(config.sample, watch, config.queue_bytes)
+    sampler = _sampler(config.sample, watch, _held_bytes(config.sample, config.queue_bytes, len(config.urls)))
     is_harmless = redact.is_harmless if redact is not None else lambda _: True
     starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
     steps = (but_our_own, chosen, join, redact, watch.read if watch is not None else None, sampler)
@@ -116,7 +116,7 @@ def make_fanout(
     names = sinks.numbered([url.name for url in urls])
     health = next((url for url in urls if config.health and sink_url.is_same(url, config.health)), None)
     aside = health if health is not None and health not in (*config.sinks, config.fallback) else None
-    beside = _held_bytes(config.sample, config.queue_bytes) + HEALTH_BYTES * (aside is not None)
+    beside = _held_bytes(config.sample, config.queue_bytes, len(urls)) + HEALTH_BYTES * (aside is not None)
     share = (config.queue_bytes - beside) // (len(urls) - (aside is not None))
     disk, progress = Disk(config.queue_bytes), Progress()
     folder = default_folder(extension_name)
@@ -138,7 +138,7 @@ def make_fanout(
         )
         health = Health(elapsed, random.uniform)
         overflow = Overflow(folder, names[at])
-        sampler = _sampler(urls[at].sample, watch, share)
+        sampler = _sampler(urls[at].sample, watch, _held_bytes(urls[at].sample, share))
         delivery = Delivery(
             names[at], queue, health, overflow, opening[at], elapsed, progress, fallback, select, sampler
         )
@@ -232,15 +232,18 @@ def _watch(config: Config, *, in_order: bool) -> Watch | None:
     return Watch(elapsed, in_order=in_order)
 
 
-def _sampler(sampling: Sampling | None, watch: Watch | None, share_bytes: int) -> Sampler | None:
-    """What samples as is asked for, with a part of these bytes."""
+def _sampler(sampling: Sampling | None, watch: Watch | None, held_bytes: int) -> Sampler | None:
+    """What samples as is asked for, and may hold so many bytes."""
     if sampling is None or watch is None:
         return None
     from extension.pipeline.sample import Sampler  # noqa: PLC0415 - see above
 
-    return Sampler(sampling, watch, _held_bytes(sampling, share_bytes))
+    return Sampler(sampling, watch, held_bytes)
 
 
-def _held_bytes(sampling: Sampling | None, share_bytes: int) -> int:
-    """How much of so much memory is for what a sampler holds."""
-    return share_bytes // HELD_SHARE if sampling is not None else 0
+def _held_bytes(sampling: Sampling | None, share_bytes: int, queues: int = 1) -> int:
+    """How much of so much memory is for what a sampler holds.
+
+    It is let go at once, and so takes half of each of the `queues` at most that share the rest.
+    """
+    return share_bytes // max(HELD_SHARE, 2 * queues + 1) if sampling is not None else 0
