@@ -278,6 +278,27 @@ def test_a_service_that_is_slow_delays_no_other_sink(vault: Vault) -> None:
     assert sinks.wait_opened(urls, opening, time.monotonic() + LATE_S) == []
 
 
+def test_headers_are_for_sinks_over_http_alone(vault: Vault) -> None:
+    """Secrets of FORWARDER_HEADERS hold up no sink that has none, and such a sink needs no value of them."""
+    vault.first = [Hang()] * 50
+    vault.parameters = {"path": "null"}
+    found = parse(
+        {
+            "FORWARDER_SINKS": "file:///dev/${ssm:path} file:///dev/null s3://bucket discard:// https://h/",
+            "FORWARDER_FALLBACK": "sqs://queue",
+            "FORWARDER_HEADERS": "A: ${secretsmanager:a}",
+        }
+    )
+    wanted = [[secret.name for secret in url.secrets] for url in found.urls]
+    assert wanted == [["path"], [], [], [], ["a"], []]
+    opening = sinks.start_opening(found.urls)
+    for plain in (1, 2, 3, 5):
+        opening[plain].result(LATE_S)
+    vault.secrets = {"a": "x"}
+    vault.first.clear()
+    assert sinks.wait_opened(found.urls, opening, time.monotonic() + LATE_S) == []
+
+
 def secret_sink(clock: list[float], **variables: str) -> tuple[SecretSink, Secrets]:
     """A sink made of secrets, with a clock of its own."""
     [target] = parse(variables).sinks
