@@ -164,7 +164,8 @@ class Fanout:
         await asyncio.gather(*(delivery.finish(plan.sinks) for delivery in self._sinks))
         if self._fallback is not None:
             self._fallback.close(plan.fallback, plan.last_try_s, drains_disk=not plan.keeps_disk)
-            await asyncio.gather(*(delivery.hand_over(plan.fallback) for delivery in self._sinks))
+            rescued = [delivery for delivery in self._awaited if delivery is not self._fallback]
+            await asyncio.gather(*(delivery.hand_over(plan.fallback) for delivery in rescued))
             await self._fallback.finish(plan.fallback)
         if plan.keeps_disk:
             await asyncio.gather(*(delivery.spill(plan.disk) for delivery in self._all))

@@ -262,3 +262,20 @@ async def test_health_that_cannot_be_told_is_no_trouble(lambda_: FakeLambda) -> 
         await lambda_.invoke("r1")
         assert await lambda_.shut_down() == 0
     assert SECRET not in json.dumps(lambda_.log)
+
+
+async def test_a_sink_of_its_own_beside_a_fallback(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A sink that is told of our health alone hands nothing over, and the fallback gets what others did not take."""
+    with FaultServer(otherwise=Answer(500)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=server.url,
+            FORWARDER_FALLBACK=f"file://{tmp_path}/b",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert [line for line in lambda_.log if line.get("level") == "ERROR"] == []
+    assert "one" in [record["record"] for record in delivered(tmp_path / "b")]
+    assert [record["record"]["why"] for record in health(tmp_path / "h")][-1] == "shutdown"
+    assert_balanced(lambda_.ledger)
