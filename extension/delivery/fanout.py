@@ -207,8 +207,8 @@ class Fanout:
 
     @property
     def unhealthy(self) -> list[str]:
-        """The names of the sinks that do not answer, as far as they were tried, or can never be opened."""
-        return [one.name for one in self._all if one.health.failing or one.queue.is_refused]
+        """The names of the sinks that do not answer, as far as they were tried, or are not open."""
+        return [one.name for one in self._all if one.is_down]
 
     @property
     def fullest(self) -> float:

@@ -13,8 +13,9 @@ import pytest
 from tests.support import ROOT
 from tests.support.emf import SCHEMA
 from tests.support.fake_lambda import Answer as ApiAnswer
-from tests.support.fault_server import Answer, FaultServer
+from tests.support.fault_server import Answer, FaultServer, Hang
 from tests.support.forwarding import assert_balanced, delivered
+from tests.support.vault import Vault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -279,3 +280,41 @@ async def test_a_sink_of_its_own_beside_a_fallback(lambda_: FakeLambda, tmp_path
     assert "one" in [record["record"] for record in delivered(tmp_path / "b")]
     assert [record["record"]["why"] for record in health(tmp_path / "h")][-1] == "shutdown"
     assert_balanced(lambda_.ledger)
+
+
+async def test_a_sink_that_is_not_open_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """While its secret does not come, a sink is unhealthy; once it is open, that is a change."""
+    vault = Vault(first=[Hang()] * 1000, parameters={"token": "x"})
+    with FaultServer(vault) as services, FaultServer() as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{server.url}/${{ssm:token}}",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+            AWS_ENDPOINT_URL_SSM=services.url,
+        )
+        await lambda_.subscribe()
+        await wait_for(lambda_, "started")
+        vault.first.clear()
+        await wait_for(lambda_, "sink is open now")
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    told = [(record["record"]["why"], record["record"]["unhealthy"]) for record in health(tmp_path / "h")]
+    assert told == [("start", [f"http://{server.host}"]), ("change", []), ("shutdown", [])]
+
+
+async def test_a_sink_that_is_refused_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A sink that can never be opened is unhealthy, and what is dropped for it is counted."""
+    vault = Vault(first=[Hang()] * 1000)
+    with FaultServer(vault) as services:
+        await lambda_.start(
+            FORWARDER_SINKS="http://h/${ssm:token}",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+            AWS_ENDPOINT_URL_SSM=services.url,
+        )
+        await lambda_.subscribe()
+        await wait_for(lambda_, "started")
+        vault.first.clear()
+        await wait_for(lambda_, "sink cannot be opened; it gets nothing")
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    *_, last = (record["record"] for record in health(tmp_path / "h"))
+    assert (last["unhealthy"], last["dropped"]) == (["http://h"], 4)
