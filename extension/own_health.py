@@ -50,13 +50,17 @@ class OwnHealth:
         self._longest_ms = max(self._longest_ms, self._tail_ms)
         self._added_ms += self._tail_ms
 
-    def record(self, why: str, ledger: Mapping[str, Any], unhealthy: Sequence[str], fill: float) -> dict[str, object]:
-        """The record: `why` it is told now, the account, the sinks that do not answer, the fullest queue's fill."""
+    def record(
+        self, why: str, ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str], fill: float
+    ) -> dict[str, object]:
+        """The record: `why` it is told now, the account, what is lost beside, who is unhealthy, the fullest queue."""
         self._told = _state(ledger, unhealthy)
+        sums = _sums(ledger)
         return {
             **blank(why),
             "received": ledger["received"],
-            **_sums(ledger),
+            **sums,
+            "dropped": sums["dropped"] + lost,
             "platformDropped": ledger["platformDropped"],
             "unhealthy": list(unhealthy),
             "queueFill": round(fill, 3),

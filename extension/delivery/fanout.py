@@ -211,6 +211,13 @@ class Fanout:
         return [one.name for one in self._all if one.is_down]
 
     @property
+    def given_up(self) -> int:
+        """Records that wait for sinks that are down, and that no fallback will get."""
+        if self._fallback is not None and not self._fallback.is_down:
+            return 0
+        return sum(one.queue.pending for one in self._all if one.is_down)
+
+    @property
     def fullest(self) -> float:
         """How full the fullest queue is of all."""
         return max(delivery.queue.fill_ratio for delivery in self._all)

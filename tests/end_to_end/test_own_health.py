@@ -318,3 +318,27 @@ async def test_a_sink_that_is_refused_is_told(lambda_: FakeLambda, tmp_path: Pat
         assert await lambda_.shut_down() == 0
     *_, last = (record["record"] for record in health(tmp_path / "h"))
     assert (last["unhealthy"], last["dropped"]) == (["http://h"], 4)
+
+
+@pytest.mark.parametrize("where", ["emf", "a sink", "fallback"])
+async def test_what_is_dropped_at_the_end_is_told(lambda_: FakeLambda, tmp_path: Path, where: str) -> None:
+    """What waits for a sink that does not answer is among what is dropped, as in the ledger."""
+    path = tmp_path / "h"
+    with FaultServer(otherwise=Answer(403)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=server.url,
+            FORWARDER_HEALTH={"emf": "emf", "a sink": f"file://{path}", "fallback": "fallback"}[where],
+            **({"FORWARDER_FALLBACK": f"file://{path}"} if where == "fallback" else {}),
+            FORWARDER_FLUSH="invocation",
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    dropped = sum(sum(account["dropped"].values()) for account in lambda_.ledger["sinks"].values())
+    assert (dropped > 0) == (where != "fallback")
+    if where == "emf":
+        assert sum(line["Dropped"] for line in metrics(lambda_)) == dropped
+        assert [line["message"] for line in lambda_.log][-2:] == ["health", "ledger"]
+    else:
+        *_, last = (record["record"] for record in health(path))
+        assert (last["why"], last["dropped"]) == ("shutdown", dropped)
