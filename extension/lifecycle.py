@@ -137,10 +137,11 @@ class Forwarder:
 
     # Our own health, where FORWARDER_HEALTH asks for it
 
-    def _tell_health(self, why: str, lost: int = 0) -> None:
-        """Tell it, and of `lost` records that no account has as dropped."""
+    def _tell_health(self, why: str, given_up: int = 0) -> None:
+        """Tell it; records that are `given_up` are not yet among those that were lost."""
         if self._health is not None:
             own, metrics = self._health
+            lost = self._fanout.lost + given_up
             record = own.record(why, self._ledger(), lost, self._fanout.unhealthy, self._fanout.fullest)
             if metrics is not None:
                 write(**metrics.of(record, self._function, time.time_ns() // 1_000_000))
@@ -156,7 +157,9 @@ class Forwarder:
 
     def _watch_health(self) -> None:
         """Tell of a change."""
-        if self._health is not None and self._health[0].has_changed(self._ledger(), self._fanout.unhealthy):
+        if self._health is None:
+            return
+        if self._health[0].has_changed(self._ledger(), self._fanout.lost, self._fanout.unhealthy):
             self._tell_health("change")
 
     # An invocation

@@ -235,7 +235,12 @@ class Fanout:
     @property
     def lossy(self) -> bool:
         """Whether any record was lost."""
-        return any(delivery.lossy for delivery in self._all) or (self._fallback is None and bool(self.capped))
+        return any(delivery.lossy for delivery in self._all) or bool(self.lost)
+
+    @property
+    def lost(self) -> int:
+        """Records that were over the cap, where no fallback gets them."""
+        return self.capped if self._fallback is None else 0
 
     @property
     def capped(self) -> int:

@@ -342,3 +342,28 @@ async def test_what_is_dropped_at_the_end_is_told(lambda_: FakeLambda, tmp_path:
     else:
         *_, last = (record["record"] for record in health(path))
         assert (last["why"], last["dropped"]) == ("shutdown", dropped)
+
+
+@pytest.mark.parametrize("has_fallback", [False, True])
+async def test_what_is_capped_is_lost_where_there_is_no_fallback(
+    lambda_: FakeLambda, tmp_path: Path, has_fallback: bool
+) -> None:
+    """Records over the cap are dropped in the sense of health, and a change, unless the fallback gets them."""
+    fallback = {"FORWARDER_FALLBACK": f"file://{tmp_path}/b"} if has_fallback else {}
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a",
+        FORWARDER_HEALTH=f"file://{tmp_path}/h",
+        FORWARDER_MAX_BYTES_PER_MINUTE=str(1 << 16),
+        FORWARDER_FLUSH="invocation",
+        **fallback,
+    )
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", *["x" * 4000] * 40)
+    assert await lambda_.shut_down() == 0
+    capped = lambda_.ledger["capped"]
+    told = [(record["record"]["why"], record["record"]["dropped"]) for record in health(tmp_path / "h")]
+    assert capped > 0
+    if has_fallback:
+        assert told == [("start", 0), ("shutdown", 0)]
+    else:
+        assert told == [("start", 0), ("change", capped), ("shutdown", capped)]
