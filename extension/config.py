@@ -386,8 +386,12 @@ class _Reader:
                 types = sink_url.parse_types(named)
         except sinks.BadSetting as error:
             self.problems.append(f"{place}, types=: {error}")
-        parsed, secrets = self._headers(target.parameters.get("headers"), place)
-        secrets = [*references.secrets_in(url), *secrets]
+        has_headers = sinks.may_have_headers(target)
+        parsed: Sequence[tuple[str, str]] = ()
+        secrets = references.secrets_in(url)
+        if has_headers or self._values is None:  # what is wrong with them is told in any case
+            parsed, in_headers = self._headers(target.parameters.get("headers"), place)
+            secrets += in_headers if has_headers else ()
         return target._replace(
             types=types.kinds,
             unwanted_types=types.unwanted,

@@ -137,19 +137,29 @@ class Forwarder:
 
     # Our own health, where FORWARDER_HEALTH asks for it
 
-    def _tell_health(self, why: str) -> None:
+    def _tell_health(self, why: str, given_up: int = 0) -> None:
+        """Tell it; records that are `given_up` are not yet among those that were lost."""
         if self._health is not None:
             own, metrics = self._health
-            record = own.record(why, self._ledger(), self._fanout.unhealthy, self._fanout.fullest)
+            lost = self._fanout.lost + given_up
+            record = own.record(why, self._ledger(), lost, self._fanout.unhealthy, self._fanout.fullest)
             if metrics is not None:
                 write(**metrics.of(record, self._function, time.time_ns() // 1_000_000))
             else:
                 [stamped] = self._pipeline.add("forwarder.health", record, "")
                 self._fanout.tell(stamped._replace(kind=HEALTH_KIND))
 
+    def _tell_last_health(self, *, keeps_disk: bool) -> None:
+        """A record has to leave with the others, so that what will be dropped is a guess in it."""
+        if self._config.health is not None:
+            self._tell_health("shutdown", 0 if keeps_disk else self._fanout.given_up)
+            self._health = None
+
     def _watch_health(self) -> None:
         """Tell of a change."""
-        if self._health is not None and self._health[0].has_changed(self._ledger(), self._fanout.unhealthy):
+        if self._health is None:
+            return
+        if self._health[0].has_changed(self._ledger(), self._fanout.lost, self._fanout.unhealthy):
             self._tell_health("change")
 
     # An invocation
@@ -248,13 +258,14 @@ class Forwarder:
             or (self._steps.sampler and self._steps.sampler.left_out_of_kept)
         ):
             self._fanout.offer(self._pipeline.add("forwarder.ledger", self._ledger(), ""))
-        self._tell_health("shutdown")
+        self._tell_last_health(keeps_disk=plan.keeps_disk)
         # 4. Sinks, fallback, disk.
         await self._fanout.shut_down(plan)
         # 5. What came too late, or found no place, is counted.
         self._listener.finish()
         self._release("close")
         self._fanout.end(keeps_disk=plan.keeps_disk)
+        self._tell_health("shutdown")  # as metrics, which know what became of everything
 
     def _tell_bad_end(self, reason: str, last: Invoke) -> None:
         """A record of our own where the platform's last one may never come."""

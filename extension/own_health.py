@@ -50,13 +50,17 @@ class OwnHealth:
         self._longest_ms = max(self._longest_ms, self._tail_ms)
         self._added_ms += self._tail_ms
 
-    def record(self, why: str, ledger: Mapping[str, Any], unhealthy: Sequence[str], fill: float) -> dict[str, object]:
-        """The record: `why` it is told now, the account, the sinks that do not answer, the fullest queue's fill."""
-        self._told = _state(ledger, unhealthy)
+    def record(
+        self, why: str, ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str], fill: float
+    ) -> dict[str, object]:
+        """The record: `why` it is told now, the account, what is lost beside, who is unhealthy, the fullest queue."""
+        self._told = _state(ledger, lost, unhealthy)
+        sums = _sums(ledger)
         return {
             **blank(why),
             "received": ledger["received"],
-            **_sums(ledger),
+            **sums,
+            "dropped": sums["dropped"] + lost,
             "platformDropped": ledger["platformDropped"],
             "unhealthy": list(unhealthy),
             "queueFill": round(fill, 3),
@@ -65,9 +69,9 @@ class OwnHealth:
             "addedMs": round(self._added_ms, 1),
         }
 
-    def has_changed(self, ledger: Mapping[str, Any], unhealthy: Sequence[str]) -> bool:
+    def has_changed(self, ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str]) -> bool:
         """Whether a sink fails or answers again, or records were lost, since it was told; not often in a row."""
-        if _state(ledger, unhealthy) == self._told or self._clock() - self._told_at < CHANGED_S:
+        if _state(ledger, lost, unhealthy) == self._told or self._clock() - self._told_at < CHANGED_S:
             return False
         self._told_at = self._clock()
         return True
@@ -126,6 +130,6 @@ def _sums(ledger: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _state(ledger: Mapping[str, Any], unhealthy: Sequence[str]) -> tuple[object, ...]:
+def _state(ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str]) -> tuple[object, ...]:
     """What a change is a change of."""
-    return tuple(unhealthy), _sums(ledger)["dropped"], ledger["platformDropped"]
+    return tuple(unhealthy), _sums(ledger)["dropped"] + lost, ledger["platformDropped"]

@@ -95,6 +95,11 @@ class Delivery:
         return self._sending is not None or self.queue.is_refused
 
     @property
+    def is_down(self) -> bool:
+        """Whether the sink is not open, or does not answer as far as it was tried."""
+        return self._sending is None or self.health.failing
+
+    @property
     def age_s(self) -> float:
         """How long the oldest record has waited."""
         arrival = self.queue.oldest_arrival

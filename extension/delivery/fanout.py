@@ -164,7 +164,8 @@ class Fanout:
         await asyncio.gather(*(delivery.finish(plan.sinks) for delivery in self._sinks))
         if self._fallback is not None:
             self._fallback.close(plan.fallback, plan.last_try_s, drains_disk=not plan.keeps_disk)
-            await asyncio.gather(*(delivery.hand_over(plan.fallback) for delivery in self._sinks))
+            rescued = [delivery for delivery in self._awaited if delivery is not self._fallback]
+            await asyncio.gather(*(delivery.hand_over(plan.fallback) for delivery in rescued))
             await self._fallback.finish(plan.fallback)
         if plan.keeps_disk:
             await asyncio.gather(*(delivery.spill(plan.disk) for delivery in self._all))
@@ -206,8 +207,15 @@ class Fanout:
 
     @property
     def unhealthy(self) -> list[str]:
-        """The names of the sinks that do not answer, as far as they were tried, or can never be opened."""
-        return [one.name for one in self._all if one.health.failing or one.queue.is_refused]
+        """The names of the sinks that do not answer, as far as they were tried, or are not open."""
+        return [one.name for one in self._all if one.is_down]
+
+    @property
+    def given_up(self) -> int:
+        """Records that wait for sinks that are down, and that no fallback will get."""
+        if self._fallback is not None and not self._fallback.is_down:
+            return 0
+        return sum(one.queue.pending for one in self._all if one.is_down)
 
     @property
     def fullest(self) -> float:
@@ -227,7 +235,12 @@ class Fanout:
     @property
     def lossy(self) -> bool:
         """Whether any record was lost."""
-        return any(delivery.lossy for delivery in self._all) or (self._fallback is None and bool(self.capped))
+        return any(delivery.lossy for delivery in self._all) or bool(self.lost)
+
+    @property
+    def lost(self) -> int:
+        """Records that were over the cap, where no fallback gets them."""
+        return self.capped if self._fallback is None else 0
 
     @property
     def capped(self) -> int:

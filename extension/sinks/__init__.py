@@ -237,6 +237,11 @@ def may_speak_otlp(target: SinkURL) -> bool:
     return speaks_otlp(target) or not target.scheme
 
 
+def may_have_headers(target: SinkURL) -> bool:
+    """Whether a sink sends headers of the user's, as those over HTTP do, or may do so: as above."""
+    return not target.scheme or target.scheme.endswith(("http", "https"))
+
+
 def temporality_of(target: SinkURL) -> str:
     """Whether the metrics of a sink are delta, or cumulative."""
     return "cumulative" if signal_parameter(target, "temporality") == "cumulative" else "delta"

@@ -116,7 +116,23 @@ class Secrets:
 def _fetch_some(
     client: _aws.Client, secrets: Sequence[Secret], found: dict[Secret, str | BadReference], until: float
 ) -> None:
-    """Fetch as many as one call may: together, and those that do not come then one by one."""
+    """Fetch as many as one call may. Raises Throttled, Unavailable and OSError."""
+    service = secrets[0].service
+    try:
+        _ask_for(client, secrets, found, until)
+    except (Unavailable, ConnectionError) as error:
+        kind = Unavailable if isinstance(error, Unavailable) else ConnectionError
+        raise kind(f"{service}: {error}") from None
+    except (Throttled, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - over JSON of another form botocore stumbles in many ways, and we do
+        raise Unavailable(f"{service}: an answer that is not the service's ({type(error).__name__})") from None
+
+
+def _ask_for(
+    client: _aws.Client, secrets: Sequence[Secret], found: dict[Secret, str | BadReference], until: float
+) -> None:
+    """Ask for them together, and for those that do not come then one by one. Raises whatever comes of nonsense."""
     service = SERVICES[secrets[0].service]
     if len(secrets) > 1:
         with suppress(Refused):  # the call is not allowed, or not known there, or one of the secrets is to blame

@@ -22,7 +22,10 @@ MISSING = "ResourceNotFoundException"
 
 
 def fetch_many(client: Client, secrets: Sequence[Secret], timeout_s: float) -> dict[Secret, str | BadReference]:
-    """The secrets that one call brings; whatever is wrong with another, to ask for it alone tells. Raises as Client."""
+    """The secrets that one call brings; whatever is wrong with another, to ask for it alone tells.
+
+    Raises as Client does, and for an answer of another form anything.
+    """
     answer = client.call(
         "BatchGetSecretValue", timeout_s, expect=("SecretValues",), SecretIdList=[secret.name for secret in secrets]
     )
@@ -30,7 +33,7 @@ def fetch_many(client: Client, secrets: Sequence[Secret], timeout_s: float) -> d
 
 
 def fetch_one(client: Client, secret: Secret, timeout_s: float) -> str | BadReference:
-    """One secret. Raises as Client does."""
+    """One secret. Raises as above."""
     try:
         return _text(
             client.call("GetSecretValue", timeout_s, leave=MISSING, expect=("ARN", "Name"), SecretId=secret.name)
@@ -46,5 +49,9 @@ def _is(found: dict[str, Any], name: str) -> bool:
 
 
 def _text(found: dict[str, Any]) -> str | BadReference:
-    text: str | None = found.get("SecretString")
-    return text if text is not None else BadReference("the secret is binary; expected text")
+    text: object = found.get("SecretString")
+    if text is None:
+        return BadReference("the secret is binary; expected text")
+    if not isinstance(text, str):
+        raise TypeError
+    return text

@@ -19,15 +19,18 @@ MOST = 10
 
 
 def fetch_many(client: Client, secrets: Sequence[Secret], timeout_s: float) -> dict[Secret, str | BadReference]:
-    """The parameters that one call brings; another one is to be asked for alone. Raises as Client does."""
+    """The parameters that one call brings; another one is to be asked for alone.
+
+    Raises as Client does, and for an answer of another form anything.
+    """
     found = _get(client, [secret.name for secret in secrets], timeout_s)
-    return {secret: one["Value"] for secret in secrets for one in found if _is(one, secret.name)}
+    return {secret: _text(one) for secret in secrets for one in found if _is(one, secret.name)}
 
 
 def fetch_one(client: Client, secret: Secret, timeout_s: float) -> str | BadReference:
-    """One parameter. Raises as Client does."""
+    """One parameter. Raises as above."""
     found = _get(client, [secret.name], timeout_s)
-    return found[0]["Value"] if found else BadReference("there is no such parameter")
+    return _text(found[0]) if found else BadReference("there is no such parameter")
 
 
 def _get(client: Client, names: list[str], timeout_s: float) -> list[dict[str, Any]]:
@@ -36,6 +39,13 @@ def _get(client: Client, names: list[str], timeout_s: float) -> list[dict[str, A
     )
     found: list[dict[str, Any]] = answer.get("Parameters", [])
     return found
+
+
+def _text(found: dict[str, Any]) -> str:
+    text: object = found["Value"]
+    if not isinstance(text, str):
+        raise TypeError
+    return text
 
 
 def _is(found: dict[str, Any], name: str) -> bool:

@@ -13,8 +13,9 @@ import pytest
 from tests.support import ROOT
 from tests.support.emf import SCHEMA
 from tests.support.fake_lambda import Answer as ApiAnswer
-from tests.support.fault_server import Answer, FaultServer
+from tests.support.fault_server import Answer, FaultServer, Hang
 from tests.support.forwarding import assert_balanced, delivered
+from tests.support.vault import Vault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,3 +263,109 @@ async def test_health_that_cannot_be_told_is_no_trouble(lambda_: FakeLambda) -> 
         await lambda_.invoke("r1")
         assert await lambda_.shut_down() == 0
     assert SECRET not in json.dumps(lambda_.log)
+
+
+async def test_a_sink_of_its_own_beside_a_fallback(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A sink that is told of our health alone hands nothing over, and the fallback gets what others did not take."""
+    with FaultServer(otherwise=Answer(500)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=server.url,
+            FORWARDER_FALLBACK=f"file://{tmp_path}/b",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    assert [line for line in lambda_.log if line.get("level") == "ERROR"] == []
+    assert "one" in [record["record"] for record in delivered(tmp_path / "b")]
+    assert [record["record"]["why"] for record in health(tmp_path / "h")][-1] == "shutdown"
+    first, _, fallback = lambda_.ledger["sinks"].values()
+    assert first["fellBack"] == fallback["delivered"] > 0
+
+
+async def test_a_sink_that_is_not_open_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """While its secret does not come, a sink is unhealthy; once it is open, that is a change."""
+    vault = Vault(first=[Hang()] * 1000, parameters={"token": "x"})
+    with FaultServer(vault) as services, FaultServer() as server:
+        await lambda_.start(
+            FORWARDER_SINKS=f"{server.url}/${{ssm:token}}",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+            AWS_ENDPOINT_URL_SSM=services.url,
+        )
+        await lambda_.subscribe()
+        await wait_for(lambda_, "started")
+        vault.first.clear()
+        await wait_for(lambda_, "sink is open now")
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    told = [(record["record"]["why"], record["record"]["unhealthy"]) for record in health(tmp_path / "h")]
+    assert told == [("start", [f"http://{server.host}"]), ("change", []), ("shutdown", [])]
+
+
+async def test_a_sink_that_is_refused_is_told(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """A sink that can never be opened is unhealthy, and what is dropped for it is counted."""
+    vault = Vault(first=[Hang()] * 1000)
+    with FaultServer(vault) as services:
+        await lambda_.start(
+            FORWARDER_SINKS="http://h/${ssm:token}",
+            FORWARDER_HEALTH=f"file://{tmp_path}/h",
+            AWS_ENDPOINT_URL_SSM=services.url,
+        )
+        await lambda_.subscribe()
+        await wait_for(lambda_, "started")
+        vault.first.clear()
+        await wait_for(lambda_, "sink cannot be opened; it gets nothing")
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    *_, last = (record["record"] for record in health(tmp_path / "h"))
+    assert (last["unhealthy"], last["dropped"]) == (["http://h"], 4)
+
+
+@pytest.mark.parametrize("where", ["emf", "a sink", "fallback"])
+async def test_what_is_dropped_at_the_end_is_told(lambda_: FakeLambda, tmp_path: Path, where: str) -> None:
+    """What waits for a sink that does not answer is among what is dropped, as in the ledger."""
+    path = tmp_path / "h"
+    with FaultServer(otherwise=Answer(403)) as server:
+        await lambda_.start(
+            FORWARDER_SINKS=server.url,
+            FORWARDER_HEALTH={"emf": "emf", "a sink": f"file://{path}", "fallback": "fallback"}[where],
+            **({"FORWARDER_FALLBACK": f"file://{path}"} if where == "fallback" else {}),
+            FORWARDER_FLUSH="invocation",
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        assert await lambda_.shut_down() == 0
+    dropped = sum(sum(account["dropped"].values()) for account in lambda_.ledger["sinks"].values())
+    assert (dropped > 0) == (where != "fallback")
+    if where == "emf":
+        assert sum(line["Dropped"] for line in metrics(lambda_)) == dropped
+        assert [line["message"] for line in lambda_.log][-2:] == ["health", "ledger"]
+    else:
+        *_, last = (record["record"] for record in health(path))
+        assert (last["why"], last["dropped"]) == ("shutdown", dropped)
+
+
+@pytest.mark.parametrize("has_fallback", [False, True])
+async def test_what_is_capped_is_lost_where_there_is_no_fallback(
+    lambda_: FakeLambda, tmp_path: Path, has_fallback: bool
+) -> None:
+    """Records over the cap are dropped in the sense of health, and a change, unless the fallback gets them."""
+    fallback = {"FORWARDER_FALLBACK": f"file://{tmp_path}/b"} if has_fallback else {}
+    await lambda_.start(
+        FORWARDER_SINKS=f"file://{tmp_path}/a",
+        FORWARDER_HEALTH=f"file://{tmp_path}/h",
+        FORWARDER_MAX_BYTES_PER_MINUTE=str(1 << 16),
+        FORWARDER_FLUSH="invocation",
+        **fallback,
+    )
+    await lambda_.subscribe()
+    await wait_for(lambda_, "started")
+    await lambda_.invoke("r1", *["x" * 4000] * 40)
+    assert await lambda_.shut_down() == 0
+    capped = lambda_.ledger["capped"]
+    told = [(record["record"]["why"], record["record"]["dropped"]) for record in health(tmp_path / "h")]
+    assert capped > 0
+    if has_fallback:
+        assert told == [("start", 0), ("shutdown", 0)]
+    else:
+        assert told == [("start", 0), ("change", capped), ("shutdown", capped)]

@@ -264,6 +264,32 @@ def test_a_service_that_fails_is_asked_again(vault: Vault) -> None:
     assert (list(target.headers), problems) == ([("A", "1")], [])
 
 
+@pytest.mark.parametrize("reference", ["${secretsmanager:a}", "${ssm:a}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["Pa55w0rd"]',
+        b'"Pa55w0rd"',
+        b"null",
+        b"{not json",
+        b'{"Name":"a","SecretString":"\xff\xfe","Parameters":"\xff","SecretValues":"\xff"}',
+        b"[" * 200_000,
+        b'{"Name":"a","SecretString":{"a":"x"},"Parameters":[{"Name":"a","Value":["x"]}],"SecretValues":"x"}',
+        b'{"Name":"a","SecretString":1,"Parameters":[{"Name":"a"}],"SecretValues":["x"]}',
+        b'{"Name":"a","SecretString":["x"],"Parameters":["x"],"SecretValues":[{"Name":"a","SecretString":1}]}',
+        b'{"Name":"a","SecretString":true,"Parameters":{"a":"x"},"SecretValues":[{"Name":"a","SecretString":1}]}',
+    ],
+    ids=range(10),
+)
+def test_nonsense_of_a_service_is_no_answer(vault: Vault, reference: str, body: bytes) -> None:
+    """What only looks like an answer, of a proxy perhaps, is asked for again, together and one by one."""
+    vault.first = [Answer(200, {"Content-Type": "application/x-amz-json-1.1"}, body)] * 2
+    vault.secrets, vault.parameters = {"a": "x", "b": "y"}, {"a": "x", "b": "y"}
+    headers = f"A: {reference}\nB: {reference.replace(':a', ':b')}"
+    [target], problems = opened(FORWARDER_SINKS="https://h/", FORWARDER_HEADERS=headers)
+    assert (list(target.headers), problems) == ([("A", "x"), ("B", "y")], [])
+
+
 def test_a_service_that_is_slow_delays_no_other_sink(vault: Vault) -> None:
     """A sink that waits for its secret is late; all others are open."""
     vault.first = [Hang()] * 50
@@ -276,6 +302,27 @@ def test_a_service_that_is_slow_delays_no_other_sink(vault: Vault) -> None:
     vault.parameters = {"a": "x"}
     vault.first.clear()
     assert sinks.wait_opened(urls, opening, time.monotonic() + LATE_S) == []
+
+
+def test_headers_are_for_sinks_over_http_alone(vault: Vault) -> None:
+    """Secrets of FORWARDER_HEADERS hold up no sink that has none, and such a sink needs no value of them."""
+    vault.first = [Hang()] * 50
+    vault.parameters = {"path": "null"}
+    found = parse(
+        {
+            "FORWARDER_SINKS": "file:///dev/${ssm:path} file:///dev/null s3://bucket discard:// https://h/",
+            "FORWARDER_FALLBACK": "sqs://queue",
+            "FORWARDER_HEADERS": "A: ${secretsmanager:a}",
+        }
+    )
+    wanted = [[secret.name for secret in url.secrets] for url in found.urls]
+    assert wanted == [["path"], [], [], [], ["a"], []]
+    opening = sinks.start_opening(found.urls)
+    for plain in (1, 2, 3, 5):
+        opening[plain].result(LATE_S)
+    vault.secrets = {"a": "x"}
+    vault.first.clear()
+    assert sinks.wait_opened(found.urls, opening, time.monotonic() + LATE_S) == []
 
 
 def secret_sink(clock: list[float], **variables: str) -> tuple[SecretSink, Secrets]:
