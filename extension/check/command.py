@@ -1,7 +1,8 @@
 """The command: `telemetry-forwarder check [--env-file FILE | --template FILE [--function ID]] [--send] [--json]`.
 
 Exit status: 0 where all is well; 1 for settings that are wrong, with which nothing would be forwarded; 2 where the
-command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe.
+command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe, or whose secrets cannot
+be fetched for want of credentials.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import alone, config, log, redaction, sinks
+from extension import alone, config, log, redaction, sink_url, sinks
 from extension.check import explain, permissions, probe, sources, template
 from extension.lambda_api.function import Function, identify
 from extension.version import VERSION
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 GOOD, BAD_SETTINGS, USAGE, SINK_FAILS = 0, 1, 2, 3
 OPEN_S = 10.0  # for credentials that come over the network
 PROBE_TYPE = "forwarder.probe"
+LACKING = "no credentials;"  # in what is said of a secret; the settings may be right
+NO_CREDENTIALS = (
+    "no credentials here, so the secrets that it refers to are not fetched: set AWS_PROFILE, or log in; a function has"
+    " those of its role"
+)
 NOT_SET = "FORWARDER_SINKS is not set: nothing is forwarded; expected sink URLs separated by spaces"
 
 
@@ -120,19 +126,24 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
-    if problems:
+    if problems := [problem for problem in problems if LACKING not in problem]:
         known = explain.settings_named(problems)
         hinted = [(problem, explain.hint(problem, known)) for problem in problems]
         return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
-    names = sinks.numbered([url.name for url in settings.urls])
+    settings = _numbered(settings)
+    names = [url.name for url in settings.urls]
     opened: dict[str, Sink] = {}
     failed: list[tuple[str, str]] = []
+    unknown: list[str] = []
     for name, url, one in zip(names, settings.urls, opening, strict=True):
         if one.done() and one.exception() is None:
             opened[name] = one.result()
+            continue
+        met = one.exception() if one.done() else None
+        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
+        if LACKING in reason and url.secrets:
+            unknown.append(f"{url.place}: {NO_CREDENTIALS}")
         else:
-            met = one.exception() if one.done() else None
-            reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
             failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
@@ -143,14 +154,28 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
-        SINK_FAILS if failed else GOOD,
+        SINK_FAILS if failed or unknown else GOOD,
         source.what,
         failed,
         list(explain.odd(told, variables)),
-        source.notes,
+        [*source.notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),
-        permissions.needed(told.urls, _region(source), account, source.stand_ins),
+        permissions.needed(settings.urls, _region(source), account, source.stand_ins),
+    )
+
+
+def _numbered(settings: Config) -> Config:
+    """The settings with the names by which ledger and disk tell sinks: numbered where several are alike."""
+    urls = settings.urls
+    renamed = [
+        url._replace(name=name) for url, name in zip(urls, sinks.numbered([url.name for url in urls]), strict=True)
+    ]
+    health = settings.health
+    return settings._replace(
+        sinks=tuple(renamed[: len(settings.sinks)]),
+        fallback=renamed[-1] if settings.fallback is not None else None,
+        health=next((url for url in renamed if health is not None and sink_url.is_same(url, health)), None),
     )
 
 
