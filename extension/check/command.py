@@ -121,8 +121,9 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     variables = source.variables
     try:
         settings = config.parse(variables, OPEN_S)
-        opening = sinks.start_opening(settings.urls)
-        problems = _bad_rules(settings) + sinks.wait_opened(settings.urls, opening, time.monotonic() + OPEN_S)
+        known_urls = [url for url in settings.urls if not source.waits_for(_secrets_of(url))]
+        opening = sinks.start_opening(known_urls)
+        problems = _bad_rules(settings) + sinks.wait_opened(known_urls, opening, time.monotonic() + OPEN_S)
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
@@ -135,7 +136,10 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     opened: dict[str, Sink] = {}
     failed: list[tuple[str, str]] = []
     unknown: list[str] = []
-    for name, url, one in zip(names, settings.urls, opening, strict=True):
+    futures = dict(zip([url.place for url in known_urls], opening, strict=True))
+    for name, url in zip(names, settings.urls, strict=True):
+        if (one := futures.get(url.place)) is None:
+            continue
         if one.done() and one.exception() is None:
             opened[name] = one.result()
             continue
@@ -151,6 +155,7 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     told = settings._replace(  # what of them is known without reading a secret
         sinks=tuple(url for url in settings.sinks if url.scheme),
         fallback=settings.fallback if settings.fallback and settings.fallback.scheme else None,
+        health=settings.health if settings.health and settings.health.scheme else None,
     )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
@@ -161,7 +166,9 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         [*source.notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),
-        permissions.needed(settings.urls, _region(source), account, source.stand_ins),
+        permissions.needed(
+            [url for url in settings.urls if not _is_open(url)], _region(source), account, source.stand_ins
+        ),
     )
 
 
@@ -193,8 +200,18 @@ def _region(source: sources.Source) -> str:
     return source.variables.get("AWS_REGION") or source.variables.get("AWS_DEFAULT_REGION", "")
 
 
+def _secrets_of(url: SinkURL) -> str:
+    return " ".join(secret.name for secret in url.secrets)
+
+
+def _is_open(url: SinkURL) -> bool:
+    """Whether all of the URL is known only when a stack is deployed."""
+    return any(secret.name.startswith(sources.LEFT_OPEN) for secret in url.secrets)
+
+
 def _describe(name: str, url: SinkURL, settings: Config) -> dict[str, Any]:
-    what = explain.of_sink(url, settings) if url.scheme else "a sink whose URL is a secret"
+    late = "a sink whose URL is left open" if _is_open(url) else "a sink whose URL is a secret"
+    what = explain.of_sink(url, settings) if url.scheme else late
     return {"name": name, "place": url.place, "what": what}
 
 
@@ -209,12 +226,13 @@ def _send(
     failed = []
     function: Function = identify(b"{}", source.variables)
     for entry, url in zip(shown, urls, strict=True):
-        if entry["name"] not in opened:
+        headers = " ".join(value for _, value in url.headers)
+        if waits := source.waits_for(f"{url.host}{url.path}{url.query} {headers} {_secrets_of(url)}"):
+            entry["probe"] = {"sent": False, "reason": f"{waits} is not known yet"}
+        elif entry["name"] not in opened:
             continue
-        if "logs" not in sinks.signals_of(url):
+        elif "logs" not in sinks.signals_of(url):
             entry["probe"] = {"sent": False, "reason": "it takes no logs, and a probe is one"}
-        elif word := next((one for one in source.stand_ins if one in f"{url.host}{url.path}{url.query}"), ""):
-            entry["probe"] = {"sent": False, "reason": f"{source.stand_ins[word]} is not known yet"}
         else:
             batch = alone.batch_of_one(PROBE_TYPE, {"version": VERSION}, function)
             answer = probe.send(opened[entry["name"]], batch, timeout_s)
