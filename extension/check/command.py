@@ -13,9 +13,10 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import alone, config, log, redaction, sink_url, sinks
+from extension import alone, config, log, redaction, sink_url, sinks, subscription
 from extension.check import explain, permissions, probe, sources, template
 from extension.lambda_api.function import Function, identify
 from extension.version import VERSION
@@ -33,6 +34,10 @@ LACKING = "no credentials;"  # in what is said of a secret; the settings may be 
 NO_CREDENTIALS = (
     "no credentials here, so the secrets that it refers to are not fetched: set AWS_PROFILE, or log in; a function has"
     " those of its role"
+)
+HOST = (
+    "FORWARDER_LISTEN_HOST: whether it is an address of the function's machine, or a name of one, shows in Lambda"
+    " alone; where it is not, nothing is forwarded"
 )
 NOT_SET = "FORWARDER_SINKS is not set: nothing is forwarded; expected sink URLs separated by spaces"
 
@@ -71,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit:  # --help
         sys.stdout.flush()  # which os._exit does not
         return GOOD
-    print(as_json(report) if options.json else as_text(report), flush=True)
+    with suppress(BrokenPipeError):  # `check | head` has read enough
+        print(as_json(report) if options.json else as_text(report), flush=True)
     return report.status
 
 
@@ -136,6 +142,7 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     opened: dict[str, Sink] = {}
     failed: list[tuple[str, str]] = []
     unknown: list[str] = []
+    notes = [*source.notes, *([HOST] if settings.listen_host != subscription.HOST else [])]
     futures = dict(zip([url.place for url in known_urls], opening, strict=True))
     for name, url in zip(names, settings.urls, strict=True):
         if (one := futures.get(url.place)) is None:
@@ -163,7 +170,7 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         source.what,
         failed,
         list(explain.odd(told, variables)),
-        [*source.notes, *unknown],
+        [*notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),
         permissions.needed(

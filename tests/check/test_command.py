@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from extension import sinks
 from extension.sinks._iam import Place
 from tests.support import ROOT
 from tests.support import sink_contract as contract
-from tests.support.checking import check, frozen
+from tests.support.checking import FROM_SOURCE, LIMIT_S, check, frozen
 from tests.support.fault_server import FaultServer
 from tests.support.secret_urls import LAWFUL, MISTAKEN, shown
 from tests.support.strict_aws import CREDENTIALS
@@ -235,6 +237,39 @@ def test_without_credentials_secrets_are_not_known() -> None:
     assert ended.status == 3
     assert "sink 1 of FORWARDER_SINKS: no credentials here" in ended.printed
     assert "nothing is forwarded" not in ended.printed
+
+
+def test_a_host_to_listen_at_is_known_in_lambda_alone() -> None:
+    """Whether FORWARDER_LISTEN_HOST is right is not to be told here: that is said, and not that all is known."""
+    variables = {**NAMED, "FORWARDER_SINKS": "discard://", "FORWARDER_LISTEN_HOST": "nowhere.invalid"}
+    report = check("--json", variables=variables).report
+    assert [note.partition(":")[0] for note in report["notes"]] == ["FORWARDER_LISTEN_HOST"]
+
+
+def test_a_reader_may_have_read_enough() -> None:
+    """Where the other end of the pipe is closed, as by `head`, nothing is complained of and the status is the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        ended = subprocess.run(
+            [*FROM_SOURCE, "check"],
+            env={"PATH": os.environ["PATH"], **NAMED, "FORWARDER_SINKS": "discard://"},
+            cwd=ROOT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_the_fields_of_json_are_documented() -> None:
+    """docs/check.md has each field of the object that --json prints, and of those in it."""
+    report = check("--json", "--send", variables={**NAMED, "FORWARDER_SINKS": "discard://"}).report
+    [sink] = report["sinks"]
+    fields = {*report, *sink, *sink["probe"]}
+    rows = [line for line in (ROOT / "docs" / "check.md").read_text().splitlines() if line.startswith("| `")]
+    assert {field for field in fields if not any(f"`{field}`" in row for row in rows)} == set()
 
 
 def test_sinks_that_are_alike_are_numbered_everywhere(tmp_path: Path) -> None:
