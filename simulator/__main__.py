@@ -69,6 +69,7 @@ def document(environment: Environment, found: Verdict, code: int) -> dict[str, A
         "behaved": not found.complaints,
         "complaints": found.complaints,
         "functionFailures": found.failures,
+        "closed": found.closed,
         "delivered": not found.doubts,
         "undelivered": found.doubts,
         "leftOut": found.left_out,

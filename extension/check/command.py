@@ -1,7 +1,8 @@
 """The command: `telemetry-forwarder check [--env-file FILE | --template FILE [--function ID]] [--send] [--json]`.
 
 Exit status: 0 where all is well; 1 for settings that are wrong, with which nothing would be forwarded; 2 where the
-command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe.
+command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe, or whose secrets cannot
+be fetched for want of credentials.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import logging
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from extension import alone, config, log, redaction, sinks
+from extension import alone, config, log, redaction, sink_url, sinks, subscription
 from extension.check import explain, permissions, probe, sources, template
 from extension.lambda_api.function import Function, identify
 from extension.version import VERSION
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 GOOD, BAD_SETTINGS, USAGE, SINK_FAILS = 0, 1, 2, 3
 OPEN_S = 10.0  # for credentials that come over the network
 PROBE_TYPE = "forwarder.probe"
+LACKING = "no credentials;"  # in what is said of a secret; the settings may be right
+NO_CREDENTIALS = (
+    "no credentials here, so the secrets that it refers to are not fetched: set AWS_PROFILE, or log in; a function has"
+    " those of its role"
+)
+HOST = (
+    "FORWARDER_LISTEN_HOST: whether it is an address of the function's machine, or a name of one, shows in Lambda"
+    " alone; where it is not, nothing is forwarded"
+)
 NOT_SET = "FORWARDER_SINKS is not set: nothing is forwarded; expected sink URLs separated by spaces"
 
 
@@ -65,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
     except SystemExit:  # --help
         sys.stdout.flush()  # which os._exit does not
         return GOOD
-    print(as_json(report) if options.json else as_text(report), flush=True)
+    with suppress(BrokenPipeError):  # `check | head` has read enough
+        print(as_json(report) if options.json else as_text(report), flush=True)
     return report.status
 
 
@@ -115,24 +127,34 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     variables = source.variables
     try:
         settings = config.parse(variables, OPEN_S)
-        opening = sinks.start_opening(settings.urls)
-        problems = _bad_rules(settings) + sinks.wait_opened(settings.urls, opening, time.monotonic() + OPEN_S)
+        known_urls = [url for url in settings.urls if not source.waits_for(_secrets_of(url))]
+        opening = sinks.start_opening(known_urls)
+        problems = _bad_rules(settings) + sinks.wait_opened(known_urls, opening, time.monotonic() + OPEN_S)
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
-    if problems:
+    if problems := [problem for problem in problems if LACKING not in problem]:
         known = explain.settings_named(problems)
         hinted = [(problem, explain.hint(problem, known)) for problem in problems]
         return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
-    names = sinks.numbered([url.name for url in settings.urls])
+    settings = _numbered(settings)
+    names = [url.name for url in settings.urls]
     opened: dict[str, Sink] = {}
     failed: list[tuple[str, str]] = []
-    for name, url, one in zip(names, settings.urls, opening, strict=True):
+    unknown: list[str] = []
+    notes = [*source.notes, *([HOST] if settings.listen_host != subscription.HOST else [])]
+    futures = dict(zip([url.place for url in known_urls], opening, strict=True))
+    for name, url in zip(names, settings.urls, strict=True):
+        if (one := futures.get(url.place)) is None:
+            continue
         if one.done() and one.exception() is None:
             opened[name] = one.result()
+            continue
+        met = one.exception() if one.done() else None
+        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
+        if LACKING in reason and url.secrets:
+            unknown.append(f"{url.place}: {NO_CREDENTIALS}")
         else:
-            met = one.exception() if one.done() else None
-            reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
             failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
@@ -140,17 +162,34 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     told = settings._replace(  # what of them is known without reading a secret
         sinks=tuple(url for url in settings.sinks if url.scheme),
         fallback=settings.fallback if settings.fallback and settings.fallback.scheme else None,
+        health=settings.health if settings.health and settings.health.scheme else None,
     )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
-        SINK_FAILS if failed else GOOD,
+        SINK_FAILS if failed or unknown else GOOD,
         source.what,
         failed,
         list(explain.odd(told, variables)),
-        source.notes,
+        [*notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),
-        permissions.needed(told.urls, _region(source), account, source.stand_ins),
+        permissions.needed(
+            [url for url in settings.urls if not _is_open(url)], _region(source), account, source.stand_ins
+        ),
+    )
+
+
+def _numbered(settings: Config) -> Config:
+    """The settings with the names by which ledger and disk tell sinks: numbered where several are alike."""
+    urls = settings.urls
+    renamed = [
+        url._replace(name=name) for url, name in zip(urls, sinks.numbered([url.name for url in urls]), strict=True)
+    ]
+    health = settings.health
+    return settings._replace(
+        sinks=tuple(renamed[: len(settings.sinks)]),
+        fallback=renamed[-1] if settings.fallback is not None else None,
+        health=next((url for url in renamed if health is not None and sink_url.is_same(url, health)), None),
     )
 
 
@@ -168,8 +207,18 @@ def _region(source: sources.Source) -> str:
     return source.variables.get("AWS_REGION") or source.variables.get("AWS_DEFAULT_REGION", "")
 
 
+def _secrets_of(url: SinkURL) -> str:
+    return " ".join(secret.name for secret in url.secrets)
+
+
+def _is_open(url: SinkURL) -> bool:
+    """Whether all of the URL is known only when a stack is deployed."""
+    return any(secret.name.startswith(sources.LEFT_OPEN) for secret in url.secrets)
+
+
 def _describe(name: str, url: SinkURL, settings: Config) -> dict[str, Any]:
-    what = explain.of_sink(url, settings) if url.scheme else "a sink whose URL is a secret"
+    late = "a sink whose URL is left open" if _is_open(url) else "a sink whose URL is a secret"
+    what = explain.of_sink(url, settings) if url.scheme else late
     return {"name": name, "place": url.place, "what": what}
 
 
@@ -184,12 +233,13 @@ def _send(
     failed = []
     function: Function = identify(b"{}", source.variables)
     for entry, url in zip(shown, urls, strict=True):
-        if entry["name"] not in opened:
+        headers = " ".join(value for _, value in url.headers)
+        if waits := source.waits_for(f"{url.host}{url.path}{url.query} {headers} {_secrets_of(url)}"):
+            entry["probe"] = {"sent": False, "reason": f"{waits} is not known yet"}
+        elif entry["name"] not in opened:
             continue
-        if "logs" not in sinks.signals_of(url):
+        elif "logs" not in sinks.signals_of(url):
             entry["probe"] = {"sent": False, "reason": "it takes no logs, and a probe is one"}
-        elif word := next((one for one in source.stand_ins if one in f"{url.host}{url.path}{url.query}"), ""):
-            entry["probe"] = {"sent": False, "reason": f"{source.stand_ins[word]} is not known yet"}
         else:
             batch = alone.batch_of_one(PROBE_TYPE, {"version": VERSION}, function)
             answer = probe.send(opened[entry["name"]], batch, timeout_s)

@@ -16,6 +16,7 @@ QUOTED = {
 }
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 OURS = "FORWARDER_"
+LEFT_OPEN = "left-open"  # how the name of a secret begins that stands for a whole sink URL
 USUAL_REGION = "us-east-1"  # stands for the one that Lambda sets
 
 
@@ -30,6 +31,13 @@ class Source(NamedTuple):
     variables: Mapping[str, str]
     notes: tuple[str, ...] = ()
     stand_ins: Mapping[str, str] = {}
+
+    def waits_for(self, text: str) -> str:
+        """What is not known yet of what is in a text; empty where all is."""
+        words = (word for word in self.stand_ins if word in text and not word.startswith(":"))
+        if LEFT_OPEN in text:
+            return "what is left open"
+        return next((self.stand_ins[word] for word in words), "")
 
 
 def beside(found: Mapping[str, str]) -> dict[str, str]:

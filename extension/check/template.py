@@ -1,7 +1,8 @@
 """The variables of a function in a SAM or CloudFormation template, as far as they are known before it is deployed.
 
-What is not, such as the name of a bucket that the stack makes, gets a word that stands for it, and is told. JSON is
-read by itself; YAML where PyYAML is installed, which the layer does not bring.
+What is not, such as the name of a bucket that the stack makes, gets a word that stands for it, and is told; a setting
+that such a word would be all or a part of is left open instead, for nobody can say whether it is right. JSON is read by
+itself; YAML where PyYAML is installed, which the layer does not bring.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from extension.check.sources import Source, Unreadable, beside, read_text
+from extension.check.sources import LEFT_OPEN, OURS, Source, Unreadable, beside, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 STANDS_IN = "-of-stack"  # the end of words that stand for a name, so that they are nothing else by chance
 ACCOUNT = "123456789012"  # stands for one that is not known
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
+SINKS = ("FORWARDER_SINKS", "FORWARDER_FALLBACK")  # they may refer to secrets; so what is open is to them
+URLS = (*SINKS, "FORWARDER_HEALTH")
+IF_OPEN = {"FORWARDER_OTLP_UNREDACTED": "1"}  # what no other setting is wrong with
 SECRET = re.compile(r"\{\{resolve:[^}]*\}\}")  # "Dynamic references", CloudFormation User Guide
 
 
@@ -41,7 +45,9 @@ def read(path: str, function: str, region: str) -> Source:
         variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = resolver.text(memory)
     for one in (usual, properties):
         for name, value in _mapping(_mapping(one.get("Environment")).get("Variables")).items():
-            variables[name] = resolver.text(value, name)
+            variables[name] = resolver.setting(name, value)
+    if any(note.startswith("FORWARDER_CONFIG: left open") for note in resolver.notes):  # where sinks may be as well
+        variables["FORWARDER_SINKS"] = variables.get("FORWARDER_SINKS") or _url("config", 0)
     notes = list(dict.fromkeys(resolver.notes))
     if "Layers" not in properties and properties.get("PackageType") != "Image":
         notes.append(f"{function} has no Layers: without the forwarder's nothing would run")
@@ -56,51 +62,114 @@ class Resolver:
         self.stand_ins: dict[str, str] = {}
         self._parameters = _mapping(template.get("Parameters"))
         self._resources = _mapping(template.get("Resources"))
+        self._conditions = _mapping(template.get("Conditions"))
+        self._decided: dict[str, bool | None] = {}  # conditions by name
+        self._used: dict[str, str] = {}  # words in the last setting, by what is said of them
         self._known = {
             "AWS::Region": region,
             "AWS::AccountId": ACCOUNT,
             "AWS::Partition": "aws",
             "AWS::URLSuffix": "amazonaws.com",
             "AWS::StackName": "stack",
+            "AWS::NoValue": "",
         }
 
-    def text(self, value: Any, variable: str = "") -> str:  # noqa: PLR0911 - a table of functions, in words
-        """What the property is, or what stands for it in this variable."""
+    def setting(self, variable: str, value: Any) -> str:
+        """A variable's text. What of it is open has a word in its place, or nothing where no word could be right."""
+        self._used = {}
+        text = self.text(value)
+        used = self._used
+        if not used:
+            return text
+        if variable in URLS:
+            text, kept = self._parted(text.split(), " ", self._starts_open, _url if variable in SINKS else _nothing)
+        elif variable == "FORWARDER_HEADERS" or not variable.startswith(OURS):  # which headers= may name
+            text, kept = self._parted(text.splitlines(), "\n", self._is_open, _header)
+        else:
+            text, kept = IF_OPEN.get(variable, ""), ""
+        for word, shown in used.items():
+            stands = f"; {word} stands for it here" if word in kept else ""
+            begins = "" if stands else "left open: "
+            self.notes.append(f"{variable}: {begins}{shown} is known when the stack is deployed{stands}")
+        return text
+
+    def _parted(
+        self, parts: list[str], separator: str, is_open: Callable[[str], bool], instead: Callable[[str, int], str]
+    ) -> tuple[str, str]:
+        """The parts of a setting with something instead of those that are open, and without these."""
+        text = [instead(part, number) if is_open(part) else part for number, part in enumerate(parts)]
+        return separator.join(text), separator.join(part for part in parts if not is_open(part))
+
+    def _starts_open(self, url: str) -> bool:
+        return any(url.startswith(word) for word in self._used)
+
+    def _is_open(self, line: str) -> bool:
+        rest = line
+        for word in self._used:
+            rest = rest.replace(word, "")
+        return bool(line.strip()) and not rest.strip()
+
+    def text(self, value: Any) -> str:  # noqa: PLR0911 - a table of functions, in words
+        """What the property is, or what stands for it."""
         if isinstance(value, bool):
             return str(value).lower()
         if not isinstance(value, dict):
-            return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}", variable), str(value))
+            return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}"), str(value))
         [(name, inner)] = value.items() if len(value) == 1 else [("an object", None)]
         match name, inner:
             case "Ref", str():
-                return self._reference(inner, variable)
+                return self._reference(inner)
             case "Fn::Sub", str():
-                return self._substituted(inner, {}, variable)
+                return self._substituted(inner, {})
             case "Fn::Sub", [str(text), dict(own)]:
-                return self._substituted(text, own, variable)
+                return self._substituted(text, own)
             case "Fn::GetAtt", [*parts]:
-                return self._reference(".".join(map(str, parts)), variable)
+                return self._reference(".".join(map(str, parts)))
             case "Fn::Join", [str(separator), [*parts]]:
-                return separator.join(self.text(part, variable) for part in parts)
+                return separator.join(map(self.text, parts))
+            case "Fn::If", [str(condition), so, otherwise] if (
+                holds := self._holds({"Condition": condition})
+            ) is not None:
+                return self.text(so if holds else otherwise)
         word = name.removeprefix("Fn::")
-        return self._stand_in(f"!{word}", f"{word.lower()}{STANDS_IN}", variable)
+        return self._stand_in(f"!{word}", f"{word.lower()}{STANDS_IN}")
 
-    def _substituted(self, text: str, own: Mapping[str, Any], variable: str) -> str:
+    def _holds(self, condition: Any) -> bool | None:
+        """Whether a condition holds; None where that is open."""
+        match condition:
+            case {"Condition": str(name)}:
+                if name not in self._decided:
+                    self._decided[name] = None  # for a condition that names itself
+                    self._decided[name] = self._holds(self._conditions.get(name))
+                return self._decided[name]
+            case {"Fn::Equals": [one, other]}:
+                before, self._used = self._used, {}
+                is_equal = self.text(one) == self.text(other)
+                before, self._used = self._used, before
+                return None if before else is_equal
+            case {"Fn::Not": [inner]}:
+                return None if (holds := self._holds(inner)) is None else not holds
+            case {"Fn::And": [*parts]}:
+                return _all(map(self._holds, parts))
+            case {"Fn::Or": [*parts]}:
+                neither = _all(None if (holds := self._holds(part)) is None else not holds for part in parts)
+                return None if neither is None else not neither
+        return None
+
+    def _substituted(self, text: str, own: Mapping[str, Any]) -> str:
         def replace(found: re.Match[str]) -> str:
             name = found[1].strip()
             if name.startswith("!"):
                 return f"${{{name[1:]}}}"
-            return self.text(own[name], variable) if name in own else self._reference(name, variable)
+            return self.text(own[name]) if name in own else self._reference(name)
 
-        return SECRET.sub(
-            lambda found: self._stand_in(found[0], f"secret{STANDS_IN}", variable), REFERENCE.sub(replace, text)
-        )
+        return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}"), REFERENCE.sub(replace, text))
 
-    def _reference(self, name: str, variable: str) -> str:
+    def _reference(self, name: str) -> str:
         parameter = _mapping(self._parameters.get(name))
         is_value = not str(parameter.get("Type", "")).startswith("AWS::SSM::")
         if "Default" in parameter and is_value:
-            return str(parameter["Default"])
+            return self.text(parameter["Default"])
         if name in self._known:
             if name == "AWS::AccountId":
                 self.stand_ins[ACCOUNT] = "${AWS::AccountId}"
@@ -112,14 +181,34 @@ class Resolver:
             word = f"https://sqs.{self._known['AWS::Region']}.amazonaws.com/{ACCOUNT}/{word}"
         elif type_ == "AWS::IAM::Role" and attribute == "Arn":
             word = f"arn:aws:iam::{ACCOUNT}:role/{word}"
-        return self._stand_in(f"${{{name}}}", word, variable)
+        elif type_ == "AWS::SecretsManager::Secret" and not attribute:  # whose Ref is its ARN
+            word = f"arn:aws:secretsmanager:{self._known['AWS::Region']}:{ACCOUNT}:secret:{word}-000000"
+        return self._stand_in(f"${{{name}}}", word)
 
-    def _stand_in(self, original: str, word: str, variable: str) -> str:
+    def _stand_in(self, original: str, word: str) -> str:
         self.stand_ins[word] = original
-        shown = "a dynamic reference" if original.startswith("{{") else original
-        if variable:
-            self.notes.append(f"{variable}: {shown} is known when the stack is deployed; {word} stands for it here")
+        self._used[word] = "a dynamic reference" if original.startswith("{{") else original
         return word
+
+
+def _url(text: str, number: int) -> str:
+    """Stands for a sink URL that is open: like one that is a secret, of which nothing is known."""
+    return f"${{ssm:{LEFT_OPEN}/{number}/{re.sub('[^a-z0-9-]', '-', text)}}}"
+
+
+def _header(line: str, number: int) -> str:
+    """Stands for a line of headers that is open: some header, with what is not known in it."""
+    return f"Left-Open-{number}: {line.strip()}"
+
+
+def _nothing(_text: str, _number: int) -> str:
+    return ""
+
+
+def _all(parts: Iterable[bool | None]) -> bool | None:
+    """Whether all hold, as far as that is known."""
+    found = list(parts)
+    return False if False in found else None if None in found else True
 
 
 def _parse(text: str, path: str) -> Mapping[str, Any]:

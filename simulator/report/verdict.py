@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulator.report import delivery, printed
+from simulator.telemetry.destinations import CLOSED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from simulator.environment import Environment
     from simulator.receiver import Receiver
@@ -23,7 +24,8 @@ class Verdict:
     """What was found, in words; each list is empty where all was well.
 
     `complaints` are about extensions, `failures` about the function, `doubts` about delivery; `problems` are the lines
-    in which extensions report some themselves.
+    in which extensions report some themselves. `closed` are extensions that took telemetry no more: the platform drops
+    it and goes on, as an extension may wish that has nowhere to put it.
     """
 
     complaints: Sequence[str]
@@ -31,6 +33,7 @@ class Verdict:
     doubts: Sequence[str]
     problems: Sequence[str]
     ledgers: Sequence[printed.Life]
+    closed: Sequence[str]
     left_out: int  # records that did not go out, as settings ask
 
     def code(self, *, require_delivery: bool = False, may_fail: bool = False) -> int:
@@ -50,6 +53,9 @@ class Verdict:
             told = json.dumps(life.ledger, ensure_ascii=False) if life.ledger is not None else "none: it ended without"
             parts.append(_listed(f"The ledger of {life.name}:", [told]))
         parts.append(_listed("The extensions did not behave:", self.complaints) or "The extensions behaved.\n")
+        parts.append(
+            _listed("Extensions that closed the connection for telemetry, which is dropped then:", self.closed)
+        )
         parts.append(_listed("The function failed:", self.failures))
         but = f", but for {self.left_out} records that settings leave out" if self.left_out else ""
         parts.append(
@@ -67,18 +73,14 @@ def judge(environment: Environment, receiver: Receiver | None = None) -> Verdict
         delivery.doubts(environment, receiver),
         printed.problems(environment.timeline),
         printed.ledgers(environment.timeline),
+        _closed(environment),
         delivery.left_out(environment),
     )
 
 
 def complaints(environment: Environment) -> list[str]:
     """What each extension did wrong, in words; nothing where all behaved."""
-    found = []
-    stopping = False
-    for moment in environment.timeline:
-        stopping = (stopping or moment.what in ("shutdown", "failure")) and moment.what != "platform.initStart"
-        if complaint := _complaint(moment, stopping=stopping):
-            found.append(complaint)
+    found = [words for moment, stopping in _moments(environment) if (words := _complaint(moment, stopping=stopping))]
     for shutdown in environment.shutdowns:
         found += [
             f"{name} exited with {ended.returncode} after SHUTDOWN ({shutdown.reason})"
@@ -88,6 +90,19 @@ def complaints(environment: Environment) -> list[str]:
     if environment.settings.faults.kill_extension:  # what was done to it is not its fault
         found = [one for one in found if "Extension.Crash" not in one and "did not take telemetry" not in one]
     return list(dict.fromkeys(found))
+
+
+def _moments(environment: Environment) -> Iterator[tuple[Moment, bool]]:
+    """Each moment, and whether the environment is stopping by then."""
+    stopping = False
+    for moment in environment.timeline:
+        stopping = (stopping or moment.what in ("shutdown", "failure")) and moment.what != "platform.initStart"
+        yield moment, stopping
+
+
+def _closed(environment: Environment) -> list[str]:
+    failed = [one for one, stopping in _moments(environment) if one.what == "telemetry.failed" and not stopping]
+    return list(dict.fromkeys(one.details["name"] for one in failed if one.details["reason"] == CLOSED))
 
 
 def failures(environment: Environment) -> list[str]:
@@ -132,6 +147,6 @@ def _complaint(moment: Moment, *, stopping: bool) -> str:
             return f"{details['name']} held an invocation until the function's timeout"
         case "shutdown.kill":
             return f"{details['name']} did not exit before the deadline of SHUTDOWN and was killed"
-        case "telemetry.failed" if not stopping:
+        case "telemetry.failed" if not stopping and details["reason"] != CLOSED:
             return f"{details['name']} did not take telemetry: {details['reason']}"
     return ""

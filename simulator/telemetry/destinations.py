@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DIAL_TIMEOUT_S = 1.0
 HTTP_ATTEMPTS = 5  # "Lambda retries with backoff"; the number is not documented
 HTTP_BACKOFF_S = 0.05
+CLOSED = "the connection is closed"
 
 
 class NotSent(Exception):
@@ -71,7 +72,7 @@ class Tcp:
     def begin(self, lines: Sequence[bytes]) -> bool:
         """Write the batch, if it is to go in one piece: a reader that keeps up shall find no batch in flight."""
         if self._writer is None or self._writer.is_closing():
-            raise NotSent("the connection is closed")
+            raise NotSent(CLOSED)
         self._left = memoryview(b"".join(lines))
         if self._faults.split_writes:
             return False
@@ -82,13 +83,15 @@ class Tcp:
     async def finish(self) -> None:
         """Wait until the kernel has taken it; write the pieces that the faults ask for."""
         if self._writer is None:
-            raise NotSent("the connection is closed")
+            raise NotSent(CLOSED)
         try:
             await self._writer.drain()
             for start in range(0, len(self._left), max(1, self._faults.split_writes)):
                 self._writer.write(self._left[start : start + self._faults.split_writes])
                 await self._writer.drain()
                 await asyncio.sleep(0)  # let each piece leave by itself
+        except ConnectionError as error:
+            raise NotSent(CLOSED) from error
         except OSError as error:
             raise NotSent(str(error)) from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from extension import sinks
 from extension.sinks._iam import Place
 from tests.support import ROOT
 from tests.support import sink_contract as contract
-from tests.support.checking import check, frozen
+from tests.support.checking import FROM_SOURCE, LIMIT_S, check, frozen
 from tests.support.fault_server import FaultServer
 from tests.support.secret_urls import LAWFUL, MISTAKEN, shown
 from tests.support.strict_aws import CREDENTIALS
@@ -182,6 +184,102 @@ def test_a_role_has_a_policy_of_its_own() -> None:
     assert report["policy"]["Statement"] == [{"Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": ROLE}]
     [statement] = report["rolePolicies"][ROLE]["Statement"]
     assert statement["Resource"] == "arn:aws:kinesis:eu-west-1:210987654321:stream/stream"
+
+
+TOKEN = "arn:aws:secretsmanager:eu-central-1:210987654321:secret:token-a1B2c3"
+FETCH, FETCH_MANY, READ = "secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "ssm:GetParameters"
+SECRET, PARAMETER = (
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret",
+    "arn:aws:ssm:eu-west-1:123456789012:parameter",
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "statements"),
+    [
+        ("https://h/${ssm:/prod/token}", "", {f"{PARAMETER}/prod/token": [READ]}),
+        ("https://h/${ssm:token:3}", "", {f"{PARAMETER}/token": [READ]}),
+        ("${secretsmanager:whole#url}", "", {f"{SECRET}:whole-??????": [FETCH]}),
+        ("https://h/", "A: ${secretsmanager:a#x}\nB: ${secretsmanager:a#y}", {f"{SECRET}:a-??????": [FETCH]}),
+        ("https://h/", f"A: ${{secretsmanager:{TOKEN}}}", {TOKEN: [FETCH]}),
+        (
+            "https://h/${secretsmanager:a}",
+            "B: ${secretsmanager:b}",
+            {f"{SECRET}:a-??????": [FETCH], f"{SECRET}:b-??????": [FETCH], "*": [FETCH_MANY]},
+        ),
+    ],
+)
+def test_the_policy_has_what_secrets_need(url: str, headers: str, statements: dict[str, list[str]]) -> None:
+    """Each secret and parameter has the action that fetches it, several of Secrets Manager the one for many as well."""
+    variables = {**NAMED, "FORWARDER_SINKS": url, "FORWARDER_HEADERS": headers}
+    report = check("--json", "--account", "123456789012", variables=variables).report
+    assert {one["Resource"]: one["Action"] for one in report["policy"]["Statement"]} == statements
+    assert any(note.startswith("kms:Decrypt") for note in report["policyNotes"])
+
+
+def test_a_policy_makes_up_no_name_for_what_is_in_a_secret() -> None:
+    """A bucket or a role that a secret names is to be put in by hand, and that is said."""
+    url = "s3://${ssm:/bucket}/raw kinesis://stream?role=${ssm:/role}"
+    report = check("--json", variables={**NAMED, "FORWARDER_SINKS": url}).report
+    resources = [one["Resource"] for one in report["policy"]["Statement"]]
+    role = "REPLACE: the role that sink 2 of FORWARDER_SINKS names"
+    assert resources[:2] == ["REPLACE: the resource that sink 1 of FORWARDER_SINKS names", role]
+    assert list(report["rolePolicies"]) == [role]
+    assert [note.partition(":")[0] for note in report["policyNotes"] if "is in a secret" in note] == [
+        "sink 1 of FORWARDER_SINKS",
+        "sink 2 of FORWARDER_SINKS",
+    ]
+
+
+def test_without_credentials_secrets_are_not_known() -> None:
+    """Settings that may be right do not look wrong where there are no credentials: the status is 3, and it is said."""
+    ended = check(variables={**NAMED, "FORWARDER_SINKS": "https://h/${ssm:/prod/token}"})
+    assert ended.status == 3
+    assert "sink 1 of FORWARDER_SINKS: no credentials here" in ended.printed
+    assert "nothing is forwarded" not in ended.printed
+
+
+def test_a_host_to_listen_at_is_known_in_lambda_alone() -> None:
+    """Whether FORWARDER_LISTEN_HOST is right is not to be told here: that is said, and not that all is known."""
+    variables = {**NAMED, "FORWARDER_SINKS": "discard://", "FORWARDER_LISTEN_HOST": "nowhere.invalid"}
+    report = check("--json", variables=variables).report
+    assert [note.partition(":")[0] for note in report["notes"]] == ["FORWARDER_LISTEN_HOST"]
+
+
+def test_a_reader_may_have_read_enough() -> None:
+    """Where the other end of the pipe is closed, as by `head`, nothing is complained of and the status is the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        ended = subprocess.run(
+            [*FROM_SOURCE, "check"],
+            env={"PATH": os.environ["PATH"], **NAMED, "FORWARDER_SINKS": "discard://"},
+            cwd=ROOT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_the_fields_of_json_are_documented() -> None:
+    """docs/check.md has each field of the object that --json prints, and of those in it."""
+    report = check("--json", "--send", variables={**NAMED, "FORWARDER_SINKS": "discard://"}).report
+    [sink] = report["sinks"]
+    fields = {*report, *sink, *sink["probe"]}
+    rows = [line for line in (ROOT / "docs" / "check.md").read_text().splitlines() if line.startswith("| `")]
+    assert {field for field in fields if not any(f"`{field}`" in row for row in rows)} == set()
+
+
+def test_sinks_that_are_alike_are_numbered_everywhere(tmp_path: Path) -> None:
+    """A sink has one name in all that is said of it, the one that it has in the ledger."""
+    variables = {**NAMED, "FORWARDER_SINKS": "s3://bucket/a s3://bucket/b", "FORWARDER_HEALTH": f"file://{tmp_path}/h"}
+    report = check("--json", variables=variables).report
+    notes = " ".join(report["policyNotes"])
+    assert "s3://bucket (1): " in notes
+    assert "s3://bucket (2): " in notes
+    assert "s3://bucket: " not in notes
 
 
 @pytest.mark.parametrize("name", [name for name in sinks.known() if name != "otlp"])

@@ -160,6 +160,77 @@ def test_the_template_of_this_repository() -> None:
     assert "${TelemetryBucket}" in ended.report["policy"]["Statement"][0]["Resource"]
 
 
+@pytest.mark.parametrize("path", sorted([ROOT / "template.yaml", *(ROOT / "examples" / "sam").glob("*.yaml")]), ids=str)
+def test_the_templates_of_this_repository_are_right(path: Path) -> None:
+    """No template or example is called wrong for what it leaves open."""
+    ended = check("--template", path, "--json")
+    assert (ended.status, ended.report["problems"]) == (0, [])
+    assert len(ended.report["sinks"]) == 1
+
+
+OPEN_IF = {"Fn::If": ["IsProd", "a", "b"]}
+OPEN_MAP = {"Fn::FindInMap": ["a", "b", "c"]}
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "a choice": {"FORWARDER_FLUSH": OPEN_IF, "FORWARDER_LOG_LEVEL": OPEN_MAP},
+    "a number": {"FORWARDER_FLUSH_INTERVAL_MS": {"Ref": "Open"}, "FORWARDER_QUEUE_BYTES": {"Fn::Sub": "${Open}000"}},
+    "sinks": {"FORWARDER_SINKS": {"Ref": "Open"}},
+    "several sinks": {"FORWARDER_SINKS": {"Fn::Join": [" ", ["discard://", OPEN_IF, OPEN_IF]]}},
+    "a sink's scheme": {"FORWARDER_SINKS": {"Fn::Sub": "${Open}://host"}},
+    "a fallback": {"FORWARDER_FALLBACK": OPEN_IF, "FORWARDER_HEALTH": "fallback"},
+    "health": {"FORWARDER_HEALTH": OPEN_IF},
+    "headers": {
+        "FORWARDER_SINKS": "datadog+https://host",
+        "FORWARDER_HEADERS": "{{resolve:secretsmanager:a:SecretString}}",
+    },
+    "headers of a sink": {"FORWARDER_SINKS": "https://host/?headers=MINE", "MINE": OPEN_IF},
+    "a file": {"FORWARDER_SINKS": "", "FORWARDER_CONFIG": OPEN_MAP},
+    "a sink for OTLP": {
+        "FORWARDER_SINKS": {"Fn::Join": [" ", ["discard://", OPEN_IF]]},
+        "FORWARDER_OTLP_LISTEN": "4318",
+    },
+    "OTLP unredacted": {
+        "FORWARDER_SINKS": "otlp+https://host",
+        "FORWARDER_OTLP_LISTEN": "4318",
+        "FORWARDER_REDACT": "email",
+        "FORWARDER_OTLP_UNREDACTED": OPEN_IF,
+    },
+    "a secret's name": {"FORWARDER_SINKS": {"Fn::Join": ["", ["https://h/${ssm:/x/", {"Ref": "Open"}, "}"]]}},
+}
+
+
+@pytest.mark.parametrize("variables", UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_left_open_is_not_judged(tmp_path: Path, variables: dict[str, Any]) -> None:
+    """A value that is known only when the stack is deployed is told as open, and neither wrong nor sent anywhere."""
+    template = json.loads(json.dumps(TEMPLATE))
+    template["Parameters"]["Open"] = {"Type": "String"}
+    template["Conditions"] = {"IsProd": {"Fn::Equals": [{"Ref": "Open"}, "prod"]}}
+    properties = template["Resources"]["Orders"]["Properties"]
+    properties["Environment"]["Variables"] = {"FORWARDER_SINKS": "discard://", **variables}
+    with FaultServer() as server:
+        aws = {"AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        ended = check("--template", write(tmp_path, template), "--json", variables=aws)
+        assert server.requests == []
+    assert (ended.status, ended.report["problems"], ended.report["warnings"]) == (0, [], [])
+    assert any("is known when the stack is deployed" in note for note in ended.report["notes"])
+
+
+@pytest.mark.parametrize(("stage", "flush"), [("prod", "No invocation is held."), ("dev", "Each invocation is held")])
+def test_conditions_are_followed_as_far_as_parameters_say(tmp_path: Path, stage: str, flush: str) -> None:
+    """Where the defaults of parameters decide a condition, Fn::If is what they say."""
+    template = json.loads(json.dumps(TEMPLATE))
+    template["Parameters"]["Stage"]["Default"] = stage
+    template["Conditions"] = {
+        "IsProd": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
+        "IsOther": {"Fn::And": [{"Fn::Not": [{"Condition": "IsProd"}]}, {"Fn::Or": [{"Condition": "IsProd"}, "?"]}]},
+    }
+    settings = template["Resources"]["Orders"]["Properties"]["Environment"]["Variables"]
+    settings["FORWARDER_FLUSH"] = {"Fn::If": ["IsProd", "interval", "invocation"]}
+    settings["FORWARDER_FALLBACK"] = {"Fn::If": ["IsProd", "file:///out", {"Ref": "AWS::NoValue"}]}
+    report = check("--template", write(tmp_path, template), "--json").report
+    assert any(line.startswith(flush) for line in report["explanation"])
+    assert len(report["sinks"]) == (3 if stage == "prod" else 2)
+
+
 def test_the_binary_reads_json_and_says_so_of_yaml(layer: Path, tmp_path: Path) -> None:
     """The layer brings no YAML reader: the binary takes a template in JSON, and tells how to check one in YAML."""
     assert check("--template", write(tmp_path, TEMPLATE), command=frozen(layer)).status == 0

@@ -74,6 +74,13 @@ def test_misbehaved_extension_exits_with_1_and_says_why(
     assert f"  - {complaint}\n" in done.stdout
 
 
+def test_a_closed_port_is_told_and_no_misbehaviour(probe: Path, plan: Plan) -> None:
+    """An extension may have nowhere to put telemetry: the platform drops it and goes on, and so does the verdict."""
+    done = run("--layer", probe, "--function", EXAMPLE, "--invocations", "2", **plan(hang_up=True, hold_s=0.5))
+    assert (done.returncode, "The extensions behaved." in done.stdout) == (0, True)
+    assert "Extensions that closed the connection for telemetry, which is dropped then:\n  - probe\n" in done.stdout
+
+
 def test_json_is_one_document_for_machines(probe: Path, plan: Plan) -> None:
     """--json prints nothing but one JSON document."""
     done = run("--layer", probe, "--function", EXAMPLE, "--json", **plan())

@@ -48,6 +48,10 @@ def call(
 def take_tcp(server: socket.socket, file: Path) -> None:
     """Append all that comes over one connection to a file."""
     connection, _ = server.accept()
+    if PLAN.get("hang_up"):
+        server.close()
+        connection.close()
+        return
     time.sleep(PLAN.get("accept_delay_s", 0))
     with file.open("ab", buffering=0) as out:
         while data := connection.recv(1 << 16):
