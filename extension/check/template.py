@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 STANDS_IN = "-of-stack"  # the end of words that stand for a name, so that they are nothing else by chance
 ACCOUNT = "123456789012"  # stands for one that is not known
-REFERENCE = re.compile(r"\$\{([^}]*)\}")
+REFERENCE = re.compile(r"\$\{([^!${}][^${}]*)\}")  # also one within the `${!...}` that stands for a `${...}`
 SINKS = ("FORWARDER_SINKS", "FORWARDER_FALLBACK")  # they may refer to secrets; so what is open is to them
 URLS = (*SINKS, "FORWARDER_HEALTH")
 IF_OPEN = {"FORWARDER_OTLP_UNREDACTED": "1"}  # what no other setting is wrong with
@@ -159,11 +159,10 @@ class Resolver:
     def _substituted(self, text: str, own: Mapping[str, Any]) -> str:
         def replace(found: re.Match[str]) -> str:
             name = found[1].strip()
-            if name.startswith("!"):
-                return f"${{{name[1:]}}}"
             return self.text(own[name]) if name in own else self._reference(name)
 
-        return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}"), REFERENCE.sub(replace, text))
+        plain = REFERENCE.sub(replace, text).replace("${!", "${")
+        return SECRET.sub(lambda found: self._stand_in(found[0], f"secret{STANDS_IN}"), plain)
 
     def _reference(self, name: str) -> str:
         parameter = _mapping(self._parameters.get(name))
