@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Values = Mapping["Secret", "str | BadReference"]
 
 BEGINS = re.compile(r"\$\{(?:secretsmanager|ssm):")
+LOOKS_LIKE_ONE = re.compile(r"\$\{[^{}]*\}")
 REFERENCE = re.compile(r"\$\{(?:(secretsmanager):([^\s${}#]+)(?:#([^\s${}]+))?|(ssm):([^\s${}#]+))\}")
 EXPECTED = "expected ${secretsmanager:NAME#key} or ${ssm:NAME}, without white space"
 AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")  # of a URL, as far as it goes
@@ -46,8 +47,9 @@ def are_in(text: str) -> bool:
 
 
 def are_whole(text: str) -> bool:
-    """Whether all that begins as a reference is one."""
-    return len(BEGINS.findall(text)) == len(REFERENCE.findall(text))
+    """Whether all that begins as a reference, or looks like one, is one."""
+    whole = len(REFERENCE.findall(text))
+    return len(BEGINS.findall(text)) == whole == len(LOOKS_LIKE_ONE.findall(text))
 
 
 def secrets_in(text: str) -> list[Secret]:

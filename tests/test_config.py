@@ -471,3 +471,14 @@ def test_redaction_and_unredacted_exports() -> None:
     [problem] = problems(**together)
     assert problem.startswith("FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted")
     assert parse({**together, "FORWARDER_OTLP_UNREDACTED": "1"}).otlp_unredacted
+
+
+@pytest.mark.parametrize("text", ["${secretsmanger:a}", "${SSM:/p}", "${ssm.p}", "${vault:x}", "${ssm:/p} ${sm:/q}"])
+def test_what_looks_like_a_reference_must_be_one(text: str) -> None:
+    """A typo is told by its place, and never sent as the token that it should have become."""
+    for place, variables in (
+        ("sink 1 of FORWARDER_SINKS", {"FORWARDER_SINKS": f"https://host/x?token={text.replace(' ', '')}"}),
+        ("FORWARDER_HEADERS", {"FORWARDER_SINKS": "https://host", "FORWARDER_HEADERS": f"A: {text}"}),
+    ):
+        expected = f"{place}: expected ${{secretsmanager:NAME#key}} or ${{ssm:NAME}}, without white space"
+        assert problems(**variables) == [expected]
