@@ -67,7 +67,7 @@ class Telling:
 def tell(extension: Extension, problems: Sequence[str], variables: Mapping[str, str]) -> Telling | None:
     """Tell these problems where FORWARDER_HEALTH says, if that itself is good. Nothing is waited for."""
     target, emf = config.health_alone(variables)
-    if target is None and not emf:
+    if not emf and (target is None or target.fill is not None):  # without its secrets it is another place
         return None
     function = identify(extension.function, variables)
     content = own_health.blank("bad settings", problems)

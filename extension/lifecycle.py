@@ -447,6 +447,8 @@ def forward(
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     if secrets is not None:
         config = _filled(config, [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)])
+        if len(config.urls) < len(urls):
+            raise ConfigError(["FORWARDER_HEALTH is a sink again whose secrets are known by now; expected another one"])
         rules = read_rules(config)  # those of URLs that are secrets
     forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports

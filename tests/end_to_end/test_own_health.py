@@ -265,6 +265,19 @@ async def test_health_that_cannot_be_told_is_no_trouble(lambda_: FakeLambda) -> 
     assert SECRET not in json.dumps(lambda_.log)
 
 
+async def test_health_is_told_nowhere_without_the_secrets_of_the_place(lambda_: FakeLambda) -> None:
+    """With bad settings no secret is fetched, and no record goes to what stands in for one."""
+    with FaultServer() as server:
+        await lambda_.start(
+            FORWARDER_FLUSH="often",
+            FORWARDER_FALLBACK=f"{server.url}/${{ssm:/token}}",
+            FORWARDER_HEALTH="fallback",
+        )
+        await lambda_.invoke("r1")
+        assert await lambda_.shut_down() == 0
+        assert server.requests == []
+
+
 async def test_a_sink_of_its_own_beside_a_fallback(lambda_: FakeLambda, tmp_path: Path) -> None:
     """A sink that is told of our health alone hands nothing over, and the fallback gets what others did not take."""
     with FaultServer(otherwise=Answer(500)) as server:
