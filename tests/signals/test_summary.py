@@ -10,59 +10,8 @@ from hypothesis import strategies as st
 
 from extension.records import Record
 from extension.signals.summary import METRICS, WAITING
+from tests.support.emf import SCHEMA
 from tests.support.signals import BEGAN_NS, MS, Derived, at, content, done, event, init, invocation, report, start
-
-# "Specification: Embedded metric format" (CloudWatch User Guide), Embedded metric format schema, and the constraints in
-# the text: a value of each metric and each dimension at the root, the former numbers, the latter text.
-UNITS = ["Milliseconds", "Megabytes", "Count", "Bytes"]  # those of the specification that are used
-SCHEMA = {
-    "type": "object",
-    "required": ["_aws"],
-    "properties": {
-        "_aws": {
-            "type": "object",
-            "required": ["Timestamp", "CloudWatchMetrics"],
-            "additionalProperties": False,
-            "properties": {
-                "Timestamp": {"type": "integer"},
-                "CloudWatchMetrics": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {
-                        "type": "object",
-                        "required": ["Namespace", "Dimensions", "Metrics"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^(?!AWS/)"},
-                            "Dimensions": {
-                                "type": "array",
-                                "minItems": 1,
-                                "items": {
-                                    "type": "array",
-                                    "maxItems": 30,
-                                    "items": {"type": "string", "minLength": 1, "maxLength": 250},
-                                },
-                            },
-                            "Metrics": {
-                                "type": "array",
-                                "maxItems": 100,
-                                "items": {
-                                    "type": "object",
-                                    "required": ["Name"],
-                                    "additionalProperties": False,
-                                    "properties": {
-                                        "Name": {"type": "string", "minLength": 1, "maxLength": 1024},
-                                        "Unit": {"enum": UNITS},
-                                    },
-                                },
-                            },
-                        },
-                    },
-                },
-            },
-        }
-    },
-}
 
 
 class Summed(Derived):

@@ -24,7 +24,7 @@ _DIRECTIVE = {
     "type": "object",
     "required": ["Namespace", "Dimensions", "Metrics"],
     "properties": {
-        "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024},
+        "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^(?!AWS/)"},
         "Dimensions": {
             "type": "array",
             "minItems": 1,
