@@ -337,8 +337,9 @@ async def test_200_connections_are_no_trouble(rig: Rig) -> None:
     assert (await (await rig.connect()).post(SPANS)).status == 200
 
 
-async def test_those_that_have_just_come_do_not_give_way(rig: Rig) -> None:
+async def test_those_that_have_just_come_do_not_give_way(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens many connections at once gets an answer on each, if only that there are too many."""
+    monkeypatch.setattr(http_server, "FRESH_S", WAIT_S)
     clients = [await rig.connect() for _ in range(2 * MAX_CONNECTIONS)]
     for client in clients:
         client.send(SPANS)
