@@ -96,8 +96,8 @@ class Delivery:
 
     @property
     def is_down(self) -> bool:
-        """Whether the sink is not open, or does not answer as far as it was tried."""
-        return self._sending is None or self.health.failing
+        """Whether the sink cannot be used yet, or ever, or does not answer as far as it was tried."""
+        return not self._opening.done() or self.queue.is_refused or self.health.failing
 
     @property
     def age_s(self) -> float:

@@ -286,6 +286,11 @@ async def test_nobody_waits_for_a_sink_that_will_never_open(deliveries: Deliveri
         await fanout.wait_opened(float("inf"))
 
 
+async def test_a_sink_that_is_open_is_not_down_before_it_is_used(deliveries: Deliveries) -> None:
+    """Where the machine is busy, the first report of our health may come before its loop has begun."""
+    assert not deliveries.delivery(ScriptedSink()).is_down
+
+
 async def test_the_age_of_a_record_is_its_own(deliveries: Deliveries) -> None:
     """A failed attempt does not make its records younger."""
     delivery = deliveries.delivery(ScriptedSink(*[DOWN] * 4))
