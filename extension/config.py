@@ -298,7 +298,7 @@ class _Reader:
             return sink_url.Types()
 
     def rules(self, prefix: str) -> Mapping[str, str]:
-        return {name: text for name in sinks.RULES if (text := self._text(prefix + name.upper()))}
+        return {name: text for name in sinks.RULES if (text := self._whole(prefix + name.upper())).strip()}
 
     def some(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         names = {choice.lower(): choice for choice in choices}
@@ -321,7 +321,7 @@ class _Reader:
         return self._read(name, {}, expected, convert, ",", "=")
 
     def redaction(self) -> redaction.Redaction:
-        texts = [self._text(redaction.REDACT, ","), self._text(redaction.EXPRESSIONS), self._text(redaction.FIELDS)]
+        texts = [self._text(redaction.REDACT, ","), self._whole(redaction.EXPRESSIONS), self._text(redaction.FIELDS)]
         found, problems = redaction.read(*texts)
         self.problems += problems
         return found

@@ -61,7 +61,12 @@ class Expression:
 
 
 def any_of(texts: Sequence[str]) -> Expression | None:
-    """One expression that is in a text where any of these is, each of which compiles; None where it is too large."""
+    r"""One expression that is in a text where any of these is, each of which compiles.
+
+    None where it is too large, or one of these may quote what comes behind it: \Q needs no \E.
+    """
+    if any(r"\Q" in text for text in texts):
+        return None
     try:
         return Expression("|".join(f"(?:{text})" for text in texts), only_whether=True)
     except BadExpression:

@@ -47,7 +47,8 @@ def _begins(path: Path, parts: list[str]) -> bool:
 
 def look(paths: Iterable[Path]) -> str:
     r"""An expression of RE2 for what is in every line of JSON with such a field, unless it has \\u00XX in it."""
-    names = [next((one for one in reversed(path) if one != ANY), "") for path in paths]
+    # The number of an array's member is written nowhere.
+    names = [next((one for one in reversed(path) if one != ANY and not one.isdigit()), "") for path in paths]
     if not all(map(PLAIN.fullmatch, names)) or sum(map(len, names)) > MAX_LOOK:
         return ""  # in every line: other characters may be written in several ways
     return "|".join(names)

@@ -111,9 +111,13 @@ def severity(level: object) -> int:
     return NUMBERS.get(level, 0) if type(level) is int else 0
 
 
-@lru_cache(256)  # records come in bursts, many in a millisecond, and a runtime's own time is often the platform's
 def parse_time(text: str) -> int:
     """Nanoseconds since 1970 of a time as in ISO 8601, UTC where it names no zone; 0 where it is none."""
+    return _parse_time(text) if len(text) <= MAX_TIME else 0  # what is kept below must not be as long as a line
+
+
+@lru_cache(256)  # records come in bursts, many in a millisecond, and a runtime's own time is often the platform's
+def _parse_time(text: str) -> int:
     try:
         found = datetime.fromisoformat(text)
         since = (found if found.tzinfo else found.replace(tzinfo=UTC)) - EPOCH

@@ -421,6 +421,7 @@ def test_types_that_are_none(text: str) -> None:
         ({"MIN_LEVEL": "platform=WARN"}, f"FORWARDER_MIN_LEVEL: {A_LEVEL}"),
         ({"MIN_LEVEL": "WARN,ERROR"}, f"FORWARDER_MIN_LEVEL: {A_LEVEL}"),
         ({"EXCLUDE": "a\n\ns3cret("}, "FORWARDER_EXCLUDE, line 3: expected an expression of RE2 (missing ))"),
+        ({"EXCLUDE": "\n\ns3cret("}, "FORWARDER_EXCLUDE, line 3: expected an expression of RE2 (missing ))"),
         ({"INCLUDE": "s3cret{1000}{9}"}, "FORWARDER_INCLUDE, line 1: expected an expression of RE2 (bad repetition"),
         ({"INCLUDE": "a\n\\pL{999}"}, "FORWARDER_INCLUDE, line 2: expected a smaller one"),
         ({"EXCLUDE": "level=s3cret|b"}, f"FORWARDER_EXCLUDE, line 1: {A_FIELD}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -98,6 +99,18 @@ def test_severities_are_those_of_the_scale() -> None:
 def test_parse_time(text: str, wanted: int) -> None:
     """A time in ISO 8601 is nanoseconds, to the last digit; none, or one that 64 bits do not hold, is 0."""
     assert parse_time(text) == wanted
+
+
+def test_no_line_is_kept_for_the_time_that_it_begins_with() -> None:
+    """What is remembered of times is as short as times are."""
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            read(f"2026-11-21T03:53:22.{number:03}Z,{'x' * 50_000} y", "")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 @pytest.mark.parametrize(

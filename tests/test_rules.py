@@ -99,6 +99,8 @@ def test_levels_are_ordered_as_their_severities(least: str, level: str) -> None:
         (r'say \\"hi\\"', "", ""),
         ("ORDER", "", "include"),
         ("(?i)ORDER", "", ""),
+        ("\\Qno[1]\n\\Qorder\\E", "", ""),
+        ("", "\\Qno[1]\n\\Qorder\\E", "exclude 2"),
         ("", '"lambda"|requestId', ""),
         ("[}]$", '^[{]"time"', "exclude 1"),
     ],

@@ -74,6 +74,10 @@ class _Request:
         for logs in request.resource_logs:
             logs.schema_url = self._search.text(logs.schema_url)
             self._attributes(logs.resource.attributes, ())
+            for entity in logs.resource.entity_refs:
+                entity.schema_url, entity.type = self._search.text(entity.schema_url), self._search.text(entity.type)
+                for keys in (entity.id_keys, entity.description_keys):
+                    keys[:] = [self._search.text(key) for key in keys]
             for scoped in logs.scope_logs:
                 scoped.schema_url = self._search.text(scoped.schema_url)
                 scoped.scope.name = self._search.text(scoped.scope.name)

@@ -37,8 +37,9 @@ FIELD = "field"
 # A name in quotes, and what is behind its colon: a string, escaped as often as the name is, or a word; of an object or
 # an array all that follows, for where it ends cannot be known.
 LOOSE = (
-    rb'(?P<name>(?<!\\)(?P<quote>\\{0,15})"%b(?P=quote)"\s*+:\s*+)'
-    rb'(?P<value>(?P=quote)"(?:(?!(?<!\\)(?P=quote)").)*+(?:(?P=quote)")?|[{\[].*|[^\s,\]}"\\]++)'
+    rb'(?P<name>(?<!\\)(?P<quote>\\{1,15})?"%b(?(quote)(?P=quote))"\s*+:\s*+)'
+    rb'(?P<value>(?(quote)(?P=quote)"(?:(?!(?<!\\)(?P=quote)").)*+(?:(?P=quote)")?|"(?:[^"\\]|\\.)*+"?)'
+    rb'|[{\[].*|[^\s,\]}"\\]++)'
 )
 FILLER = b"\x7f"  # in place of what is replaced already
 NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
@@ -209,7 +210,8 @@ class Search:
 
         def left(found: re.Match[bytes]) -> bytes:
             self._go_on()
-            value = b'%b"%b%b"' % (found["quote"], mark(FIELD), found["quote"])
+            quote = found["quote"] or b""
+            value = b'%b"%b%b"' % (quote, mark(FIELD), quote)
             if found["value"] == value:
                 return found[0]
             self.count += 1

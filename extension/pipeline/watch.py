@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 1024  # invocations; Managed Instances run many at once
 LONGEST_S = 900.0  # Lambda's longest timeout
+FOREVER = float("inf")
 GRACE_S = 5.0  # for the platform.report of an invocation, from the beginning of the next one on
 ERROR = 17  # OpenTelemetry's SeverityNumber
 STEPS = frozenset({"platform.start", "platform.runtimeDone", "platform.report"})  # platform records of one invocation
@@ -138,7 +139,7 @@ class Watch:
         self._name_execution(request_id, arn_in(content))
         invocation.is_first |= not self._has_started
         invocation.has_started = self._has_started = True
-        invocation.has_ended, invocation.until = False, now + LONGEST_S + GRACE_S
+        invocation.has_ended, invocation.until = False, self._latest()
         if not self._is_closed:
             invocation.is_over, self._open[request_id] = False, invocation
 
@@ -168,8 +169,7 @@ class Watch:
     def _find(self, request_id: str) -> Invocation:
         invocation = self._known.get(request_id)
         if invocation is None:
-            until = self._clock() + LONGEST_S + GRACE_S
-            invocation = self._known[request_id] = Invocation(sampling.randomness_of(request_id), until)
+            invocation = self._known[request_id] = Invocation(sampling.randomness_of(request_id), self._latest())
             if self._is_closed:
                 invocation.is_over = True
             else:
@@ -179,6 +179,10 @@ class Watch:
                 del self._known[oldest]
                 self._open.pop(oldest, None)
         return invocation
+
+    def _latest(self) -> float:
+        """When nothing more can come of one that begins now; in order, only the next start tells, after any freeze."""
+        return FOREVER if self._in_order else self._clock() + LONGEST_S + GRACE_S
 
 
 def is_error(content: object, request_id: str) -> bool:

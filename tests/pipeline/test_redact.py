@@ -11,9 +11,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from extension import field_paths, redaction
 from extension.intake.decoder import Decoder
+from extension.pipeline import redact_exports
 from extension.pipeline.correlate import Correlate
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.redact import Redact
@@ -244,6 +246,8 @@ def test_marks_are_not_looked_into() -> None:
         ("user.password", {"user.password": 1, "password": 2}, {"user.password": "*", "password": 2}),
         ("items.*.pin", {"items": [{"pin": 1}, {"pin": None}, 3]}, {"items": [{"pin": "*"}, {"pin": "*"}, 3]}),
         ("items.1", {"items": ["a", "b"]}, {"items": ["a", "*"]}),
+        ("items.4", {"items": ["a", "b", "c", "d", "e"]}, {"items": ["a", "b", "c", "d", "*"]}),
+        ("4.*", [0, 0, 0, 0, {"a": "b"}], [0, 0, 0, 0, {"a": "*"}]),
         ("*", {"a": 1, "b": {"c": 2}}, {"a": "*", "b": "*"}),
         ("*.b.*", {"a": {"b": {"c": 1}}}, {"a": {"b": {"c": "*"}}}),
         ("body.pin", {"body": '{"pin": 1, "x": 1.0}'}, {"body": '{"pin": "*", "x": 1.0}'}),
@@ -437,6 +441,26 @@ def test_fields_are_found_in_what_is_hardly_json(text: str) -> None:
     assert "hunter" not in left
     assert "[redacted:field]" in left
     assert Run(FIELDS).content(left) == left
+
+
+def test_what_stands_behind_a_field_stays() -> None:
+    """In what is hardly JSON too, where a backslash is the last character of the value."""
+    text = '[INFO] {"password":"C:\\\\dir\\\\","user":"x"}'
+    assert Run(FIELDS).content(text) == '[INFO] {"password":"[redacted:field]","user":"x"}'
+
+
+def test_entities_of_an_export_are_redacted() -> None:
+    """What a resource names its entities by is text like any other."""
+    request = ExportLogsServiceRequest()
+    logs = request.resource_logs.add()
+    logs.scope_logs.add().log_records.add().body.string_value = "x"
+    mail = "anna@example.com"
+    entity = logs.resource.entity_refs.add(schema_url=f"https://h/{mail}", type=mail)
+    entity.id_keys.append(mail)
+    entity.description_keys.append(mail)
+    left, count = redact_exports.redact(EVERYTHING, request.SerializeToString(), as_json=False)
+    assert mail.encode() not in left
+    assert count == 4
 
 
 def test_fields_are_found_in_lines_that_are_no_records() -> None:

@@ -264,14 +264,32 @@ def test_one_whose_report_does_not_come_is_decided_after_the_next_start() -> Non
 
 
 def test_one_whose_end_nothing_tells_is_kept() -> None:
-    """It may have failed: after the next start and a grace, or after the longest timeout there is."""
-    run = Run()
+    """It may have failed: after the next start and a grace, and where they interleave after the longest timeout."""
+    run, together = Run(), Run(in_order=False)
     run.feed(start("a"), printed("one"), start("b"))
     run.clock.now += GRACE_S
     assert run.due() == ["start", "one"]
-    run.clock.now += LONGEST_S
-    assert run.due() == ["start"]
-    assert run.counts == (0, 0, 0)
+    together.feed(start("b"))
+    together.clock.now += LONGEST_S + GRACE_S
+    assert together.due() == ["start"]
+    assert run.counts == (0, 0, 1)
+    assert together.counts == (0, 0, 0)
+
+
+@pytest.mark.parametrize("read_before", [True, False], ids=["runtimeDone read before", "read after it"])
+def test_a_freeze_of_any_length_decides_nothing(read_before: bool) -> None:
+    """An invocation's runtimeDone and report may be read only when the next one thaws the environment."""
+    run = Run()
+    run.feed(start("a"), printed("one"), *([end("a")] if read_before else []))
+    run.clock.now += 100 * LONGEST_S
+    assert run.due() == []
+    assert texts(run.feed(*([] if read_before else [end("a")]), report("a", "error"), start("b"))) == [
+        "start",
+        "one",
+        "runtimeDone",
+        "report",
+    ]
+    assert run.counts == (0, 0, 1)
 
 
 def test_at_the_end_nothing_waits() -> None:
