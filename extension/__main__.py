@@ -84,7 +84,7 @@ def _start(extension: client.Extension) -> int:
 
     problems = ["not subscribed to telemetry"]
     try:
-        config = settings.parse(os.environ, INIT_S)
+        config = settings.parse(os.environ)
         log.set_level(config.log_level)
         if not config.sinks:
             problems = ["FORWARDER_SINKS is not set"]

@@ -31,7 +31,8 @@ FLUSH = {
     "adaptive": (
         "While traffic is sparse each invocation is held until its records are delivered, after its caller has the"
         " answer; that time is billed: {buffer} ms in which the platform gathers them, and what the slowest sink needs."
-        " Once ten invocations came within {dense:g} s nothing is held, and records leave every {interval:g} s."
+        " Once {invocations} invocations came within {dense:g} s nothing is held, and records leave every"
+        " {interval:g} s."
     ),
 }
 
@@ -68,7 +69,10 @@ def of_all(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
         yield "FORWARDER_BUFFER_TIMEOUT_MS is so long that no invocation is held for it."
     interval_s = config.flush_interval_s
     yield FLUSH[mode].format(
-        buffer=config.buffer_timeout_ms, interval=interval_s, dense=interval_s * policy.DENSE_SHARE * policy.GAPS
+        buffer=config.buffer_timeout_ms,
+        interval=interval_s,
+        invocations=policy.GAPS + 1,
+        dense=interval_s * policy.DENSE_SHARE * policy.GAPS,
     )
     yield (
         f"What is not delivered takes up to {_size(config.queue_bytes)} of the function's memory, divided among"
@@ -78,7 +82,10 @@ def of_all(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
         " /tmp; beyond that the oldest is dropped, and counted in the ledger."
     )
     if config.fallback is None:
-        yield "There is no FORWARDER_FALLBACK: what a sink refuses is dropped, and counted in the ledger."
+        yield (
+            "There is no FORWARDER_FALLBACK: a record that a sink refuses is dropped, and counted in the ledger; where"
+            " it refuses every request, as with 401, 403 and 404, records wait and are tried again."
+        )
     if config.otlp_listen:
         yield f"What the function exports to localhost:{config.otlp_listen} goes to the OTLP sinks as it is."
     yield from _not_sent(config, limits)
