@@ -157,20 +157,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came; a whole request is answered from within."""
         before = self._answered
-        while not self._closed:
+        rest = memoryview(data)  # shorter in each round
+        while rest and not self._closed:
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(REQUEST_S, self._look)
+            parsed = len(rest)
             try:
-                self._parser.feed_data(data)
-            except HttpParserUpgrade as upgrade:
-                data = self._without_upgrade() + data[upgrade.args[0] :]
-                continue
+                parsed = self._parse(rest)
             except HttpParserCallbackError as error:  # of ours
                 log("ERROR", "request not taken", reason=describe(error.__context__ or error))
                 self._refuse(500)
-            except HttpParserError:
+            except (HttpParserError, HttpParserUpgrade):
                 self._refuse(400)
-            break
+            rest = rest[parsed:]
         if not self._has_head and self._answered == before:
             self._unread_bytes += len(data)
             if self._unread_bytes > MAX_HEAD_BYTES:
@@ -199,6 +198,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         if self._parser.should_upgrade():
+            if self._parser.get_method() == b"CONNECT":  # which is an upgrade by itself
+                self._refuse(405)
             return
         self._has_head = True
         length = self._headers.get("content-length", "0")
@@ -254,16 +255,28 @@ class Connection(asyncio.Protocol):
         if not self._closed:
             self._server.connections[self] = self._server.connections.pop(self, None)  # the last to be idle
 
-    def _without_upgrade(self) -> bytes:
-        """The head as if it had not asked for another protocol, HTTP/2 perhaps, which a server may pass over.
+    def _parse(self, data: memoryview) -> int:
+        """Parse up to the end of a head that asks for another protocol, or all; returns how many bytes that was.
 
-        httptools takes what follows for that protocol; RFC 9110, section 7.8, has the body of the request there first.
+        Such a head is parsed once more as if it did not ask: the protocol, HTTP/2 perhaps, is one that a server may
+        pass over. httptools takes what follows for it; RFC 9110, section 7.8, has the body of the request there first.
         """
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if not self._closed:
+                head, self._parser = self._without_upgrade(), HttpRequestParser(self)
+                self._begin()
+                self._parser.feed_data(head)
+            parsed: int = upgrade.args[0]
+            return max(1, parsed)
+        return len(data)
+
+    def _without_upgrade(self) -> bytes:
+        """The head without what asks for another protocol."""
+        keeps = b"" if self._parser.should_keep_alive() else b"Connection: close\r\n"
         lines = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items()).encode("latin-1")
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self._parser.get_method(), self._target, lines)
-        self._begin()
-        self._parser = HttpRequestParser(self)
-        return head
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self._parser.get_method(), self._target, keeps, lines)
 
     def _drop_body(self) -> None:
         self._server.bytes -= self._bytes

@@ -273,6 +273,27 @@ async def test_an_upgrade_is_passed_over(rig: Rig) -> None:
     assert len(rig.taken) == 2
 
 
+async def test_an_upgrade_may_come_in_any_pieces(rig: Rig) -> None:
+    """Byte by byte, or several in one packet, with an answer to each."""
+    client = await rig.connect()
+    asks = f"Content-Type: {PROTOBUF}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {len(SPANS)}\r\n\r\n"
+    request = f"POST /v1/traces HTTP/1.1\r\n{asks}".encode() + SPANS
+    for byte in request:
+        client.writer.write(bytes([byte]))
+        await client.writer.drain()
+    assert (await client.answer()).status == 200
+    client.writer.write(request * 100)
+    assert {(await client.answer()).status for _ in range(100)} == {200}
+    assert len(rig.taken) == 101
+
+
+async def test_an_upgrade_keeps_no_connection_that_shall_end(rig: Rig) -> None:
+    """A client that waits for the end, as it said it would, is not left waiting."""
+    client = await rig.connect()
+    assert (await client.post(SPANS, headers="Connection: close, Upgrade\r\nUpgrade: h2c\r\n")).status == 200
+    assert await client.is_ended()
+
+
 async def test_a_client_that_ends_the_connection_itself_is_let_go(rig: Rig) -> None:
     """After Connection: close, and after HTTP/1.0."""
     client = await rig.connect()
@@ -289,6 +310,8 @@ async def test_a_client_that_ends_the_connection_itself_is_let_go(rig: Rig) -> N
         (b"POST /v1/traces HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 4 * MAX_HEAD_BYTES, 431),
         (b"GET /" + b"x" * 4 * MAX_HEAD_BYTES, 431),
+        (b"CONNECT host:443 HTTP/1.1\r\nHost: host\r\n\r\n", 405),
+        (b"CONNECT host:443 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 405),
     ],
 )
 async def test_what_is_no_http_is_answered_and_ended(rig: Rig, sent: bytes, status: int) -> None:
