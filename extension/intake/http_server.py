@@ -156,12 +156,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a whole request is answered from within."""
-        before = self._answered
         rest = memoryview(data)  # shorter in each round
         while rest and not self._closed:
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(REQUEST_S, self._look)
             parsed = len(rest)
+            self._unread_bytes += parsed
             try:
                 parsed = self._parse(rest)
             except HttpParserCallbackError as error:  # of ours
@@ -170,8 +170,6 @@ class Connection(asyncio.Protocol):
             except (HttpParserError, HttpParserUpgrade):
                 self._refuse(400)
             rest = rest[parsed:]
-        if not self._has_head and self._answered == before:
-            self._unread_bytes += len(data)
             if self._unread_bytes > MAX_HEAD_BYTES:
                 self._refuse(431)
 
@@ -188,7 +186,9 @@ class Connection(asyncio.Protocol):
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; one that comes twice is a list (RFC 9110, section 5.3)."""
+        """A header; one that comes twice is a list (RFC 9110, section 5.3), and a trailer is none (section 6.5.1)."""
+        if self._has_head:
+            return
         self._head_bytes += len(name) + len(value)
         if (known := name.lower()) in HEADERS:
             before = self._headers.get(known.decode())
@@ -202,6 +202,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(405)
             return
         self._has_head = True
+        self._unread_bytes = 0
         length = self._headers.get("content-length", "0")
         self._wrong = 431 if self._head_bytes > MAX_HEAD_BYTES else self._server.check(self._request())
         if not self._wrong and int(length) > self._server.max_body:
@@ -214,12 +215,12 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; to one that is too large the client gets its answer when it has sent it."""
+        self._unread_bytes = 0
         if self._wrong:
             return
         self._server.bytes += len(body)
-        self._bytes += len(body)
-        self._body.append(body)
-        if self._bytes > self._server.max_body or self._server.bytes > self._server.max_bytes:
+        self._body += body
+        if len(self._body) > self._server.max_body or self._server.bytes > self._server.max_bytes:
             self._wrong = 413
             self._drop_body()
 
@@ -240,9 +241,11 @@ class Connection(asyncio.Protocol):
         """Nothing is known of the next request."""
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._bytes = 0
-        self._head_bytes = self._unread_bytes = 0  # of a head: what was parsed, and what may be a part of one
+        self._body = bytearray()  # and no list: chunks may be of one byte each
+        self._head_bytes = 0  # that were parsed
+        self._unread_bytes = (
+            0  # that came since a head, or a part of a body, was known to be whole: of heads and trailers
+        )
         self._wrong = 0  # the status with which it is refused
         self._has_head = self._is_late = False
 
@@ -279,14 +282,12 @@ class Connection(asyncio.Protocol):
         return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (self._parser.get_method(), self._target, keeps, lines)
 
     def _drop_body(self) -> None:
-        self._server.bytes -= self._bytes
-        self._bytes = 0
-        self._body = []
+        self._server.bytes -= len(self._body)
+        self._body = bytearray()
 
     def _request(self) -> Request:
         method = self._parser.get_method().decode("latin-1") if self._has_head else ""
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        return Request(method, self._target.partition(b"?")[0].decode("latin-1"), self._headers, body)
+        return Request(method, self._target.partition(b"?")[0].decode("latin-1"), self._headers, bytes(self._body))
 
     def _refuse(self, status: int) -> None:
         """Answer what cannot be read to its end, and end the connection."""

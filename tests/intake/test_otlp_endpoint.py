@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+import tracemalloc
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from extension.intake.otlp_endpoint import Bodies
 
 SPANS = traces("a", "b").SerializeToString()
+CHUNKED = f"POST /v1/traces HTTP/1.1\r\nContent-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 WAIT_S = 20.0
 
 
@@ -98,6 +100,9 @@ class Rig:
             client.writer.close()
             with suppress(OSError):
                 await client.writer.wait_closed()
+        async with asyncio.timeout(WAIT_S):
+            while self.endpoint._server.connections or self.endpoint._server.ending:
+                await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -220,8 +225,7 @@ async def test_requests_may_come_in_any_pieces(rig: Rig) -> None:
     client.send(b"x", "/other")
     client.send(SPANS)
     assert [(await client.answer()).status for _ in range(3)] == [200, 404, 200]
-    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    for byte in head.encode() + b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (5, SPANS[:5], len(SPANS) - 5, SPANS[5:]):
+    for byte in CHUNKED + b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (5, SPANS[:5], len(SPANS) - 5, SPANS[5:]):
         client.writer.write(bytes([byte]))
         await client.writer.drain()
     assert (await client.answer()).status == 200
@@ -257,11 +261,63 @@ async def test_a_client_that_asks_first_is_told_not_to(rig: Rig) -> None:
 async def test_a_body_of_unknown_length_is_bounded(rig: Rig) -> None:
     """In chunks, whose sum nobody says before."""
     client = await rig.connect()
-    head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    client.writer.write(head.encode())
+    client.writer.write(CHUNKED)
     client.writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (MAX_BODY_BYTES + 1, bytes(MAX_BODY_BYTES + 1)))
     assert (await client.answer()).status == 413
     assert rig.endpoint._server.bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [("0\r\nX: ", "x"), ("0\r\n", "X: y\r\n"), ("0\r\n", "X"), ("1;", "x"), ("0;", "x"), ("", "0")],
+    ids=["trailer", "trailers", "name of a trailer", "chunk extension", "last chunk's extension", "size of a chunk"],
+)
+async def test_what_frames_a_body_is_bounded(rig: Rig, begun: str, more: str) -> None:
+    """Trailers and what chunks say beside their size are no body, and come to an end soon or not at all."""
+    client = await rig.connect()
+    client.writer.write(CHUNKED + b"%x\r\n%b\r\n" % (len(SPANS), SPANS) + begun.encode())
+    client.writer.write(more.encode() * 40 * MAX_HEAD_BYTES)
+    assert (await client.answer()).status == 431
+    assert await client.is_ended()
+
+
+async def test_a_body_in_small_chunks_costs_no_more(rig: Rig) -> None:
+    """Memory is bounded by the bytes of bodies, so no chunk may cost more than its bytes."""
+    client = await rig.connect()
+    tracemalloc.start()
+    try:
+        client.writer.write(CHUNKED)
+        for _ in range(100):
+            client.writer.write(b"2\r\nxy\r\n" * 1000)
+            await client.writer.drain()
+        while rig.endpoint._server.bytes < 200_000:
+            await asyncio.sleep(0)
+        found = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, http_server.__file__)])
+        assert sum(trace.size for trace in found.traces) < 400_000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_small_chunks_make_a_large_body(rig: Rig) -> None:
+    """What frames all of them together may be more than a head."""
+    client = await rig.connect()
+    body = traces("x" * MAX_HEAD_BYTES).SerializeToString()
+    client.writer.write(CHUNKED)
+    for at in range(0, len(body), 4):
+        client.writer.write(b"%x\r\n%b\r\n" % (len(body[at : at + 4]), body[at : at + 4]))
+        if at % 4096 == 0:
+            await client.writer.drain()
+    client.writer.write(b"0\r\n\r\n")
+    assert (await client.answer()).status == 200
+    assert rig.taken[0].pieces[0].body == body
+
+
+@pytest.mark.parametrize("trailer", ["Content-Type: text/plain", "Content-Encoding: gzip"])
+async def test_a_trailer_is_no_header(rig: Rig, trailer: str) -> None:
+    """It says nothing of the body, which was looked at by what the head says (RFC 9110, section 6.5.1)."""
+    client = await rig.connect()
+    client.writer.write(CHUNKED + b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(SPANS), SPANS, trailer.encode()))
+    assert (await client.answer()).status == 200
 
 
 async def test_an_upgrade_is_passed_over(rig: Rig) -> None:
