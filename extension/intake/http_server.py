@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
         if self._has_head:
             return
         self._head_bytes += len(name) + len(value)
-        if (known := name.lower()) in HEADERS:
+        if (known := name.lower()) in HEADERS and self._head_bytes <= MAX_HEAD_BYTES:
             before = self._headers.get(known.decode())
             text = value.decode("latin-1")
             self._headers[known.decode()] = text if before is None else f"{before}, {text}"
@@ -200,6 +200,8 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             if self._parser.get_method() == b"CONNECT":  # which is an upgrade by itself
                 self._refuse(405)
+            elif self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431)
             return
         self._has_head = True
         self._unread_bytes = 0

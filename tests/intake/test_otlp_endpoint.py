@@ -343,6 +343,14 @@ async def test_an_upgrade_may_come_in_any_pieces(rig: Rig) -> None:
     assert len(rig.taken) == 101
 
 
+async def test_an_upgrade_has_no_larger_head(rig: Rig) -> None:
+    """Than any other request, even where all of it comes at once."""
+    client = await rig.connect()
+    asks = "Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    assert (await client.post(SPANS, headers=f"{asks}X: {'x' * MAX_HEAD_BYTES}\r\n")).status == 431
+    assert await client.is_ended()
+
+
 async def test_an_upgrade_keeps_no_connection_that_shall_end(rig: Rig) -> None:
     """A client that waits for the end, as it said it would, is not left waiting."""
     client = await rig.connect()
