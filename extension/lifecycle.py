@@ -104,10 +104,9 @@ class Forwarder:
     async def run(self, listening: _socket.socket, left_s: float) -> None:
         """From the first /next, which may wait for `left_s` until all sinks are open, to the end of SHUTDOWN."""
         async with asyncio.TaskGroup() as group:
-            if self._endpoint is not None:
-                await self._endpoint.serve()
             jobs = [group.create_task(self._listener.run(listening))]
-            jobs += [group.create_task(_keep_running(job)) for job in (*self._fanout.jobs, self._tick)]
+            serving = [self._endpoint.serve] if self._endpoint is not None else []
+            jobs += [group.create_task(_keep_running(job)) for job in (*serving, *self._fanout.jobs, self._tick)]
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             if self._snapshot.told:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)

@@ -14,6 +14,7 @@ import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from extension.intake.accept import connections
 from extension.intake.decoder import Decoder
 from extension.log import log
 
@@ -59,12 +60,10 @@ class Listener:
 
     async def run(self, listening: _socket.socket) -> None:
         """Accept and read for ever; `listening` was bound by extension.__main__ before asyncio was there."""
-        loop = asyncio.get_running_loop()
         with socket.socket(fileno=listening.detach()) as server:
             server.setblocking(False)
             async with asyncio.TaskGroup() as group:
-                while True:
-                    connection, _ = await loop.sock_accept(server)
+                async for connection in connections(server):
                     if len(self._connections) >= MAX_CONNECTIONS:
                         connection.close()
                         continue

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from isal import isal_zlib
 
+from extension.intake.accept import connections
 from extension.intake.http_server import Answer, HttpServer
 from extension.intake.otlp_body import cut_protobuf, read_json
-from extension.log import describe, log
+from extension.log import describe, log, log_seldom
 from extension.sinks import SIGNALS
 from extension.wire import Malformed, encode_bytes, encode_varint
 
@@ -88,7 +89,6 @@ class OtlpEndpoint:
         self._received = dict.fromkeys(SIGNALS, 0)
         self._rejected = dict.fromkeys(SIGNALS, 0)
         self._refused: Counter[str] = Counter()
-        self._serving: list[asyncio.Server] = []
 
     @property
     def account(self) -> dict[str, object]:
@@ -97,14 +97,19 @@ class OtlpEndpoint:
         return {**items, "refused": dict(self._refused)}
 
     async def serve(self) -> None:
-        """Accept connections from here on; what was sent before is not lost."""
-        loop = asyncio.get_running_loop()
-        self._serving = [await loop.create_server(self._server.connect, sock=one) for one in self._listening]
+        """Accept connections for ever; what was sent before is not lost."""
+        async with asyncio.TaskGroup() as group:
+            for one in self._listening:
+                group.create_task(self._serve(one))
 
-    def close(self) -> None:
-        """Accept no more connections."""
-        for one in self._serving:
-            one.close()
+    async def _serve(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async for connection in connections(listening):
+            try:
+                await loop.connect_accepted_socket(self._server.connect, connection)
+            except OSError as error:
+                connection.close()
+                log_seldom("WARN", "connection not taken", reason=describe(error))
 
     def _answer(self, request: Request) -> Answer:
         """Take a request, or say why not."""

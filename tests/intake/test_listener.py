@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from extension import log
 from extension.intake.listener import MAX_CONNECTIONS, Listener
+from tests.support.descriptors import no_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -149,6 +151,23 @@ async def test_connections_are_bounded(rig: Rig) -> None:
     await writer.wait_closed()
     first.write(b'{"a":1}\n')
     await rig.came(1)
+
+
+async def test_a_connection_that_cannot_be_accepted_is_accepted_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The system may have nothing left for it at the moment; that is told, and ends nothing."""
+    monkeypatch.setattr(log, "_said", {})
+    with socket.socket() as client:
+        client.setblocking(False)
+        with no_descriptors():
+            client.connect_ex(("127.0.0.1", rig.port))
+            async with asyncio.timeout(WAIT_S):
+                while "connection not accepted" not in capfd.readouterr().err:
+                    assert not rig._job.done()
+                    await asyncio.sleep(0.001)
+        await asyncio.get_running_loop().sock_sendall(client, b'{"a":1}\n')
+        await rig.came(1)
 
 
 async def test_no_more_is_read_than_there_is_room_for(rig: Rig) -> None:

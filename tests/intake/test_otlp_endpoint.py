@@ -16,9 +16,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from extension import log
 from extension.intake import http_server
 from extension.intake.http_server import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from extension.intake.otlp_endpoint import MAX_BODY_BYTES, OtlpEndpoint, listen
+from tests.support.descriptors import no_descriptors
 from tests.support.exports import JSON, PROTOBUF, logs, metrics, traces
 
 if TYPE_CHECKING:
@@ -75,10 +77,10 @@ class Rig:
         self.taken: list[Bodies] = []
         self.has_room = True
         self.data = 0
-        listening = socket.create_server(("127.0.0.1", 0))
-        listening.setblocking(False)
-        self.port = listening.getsockname()[1]
-        self.endpoint = OtlpEndpoint([listening], self._take, self._saw_data, max_bytes)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        self.endpoint = OtlpEndpoint([self._listening], self._take, self._saw_data, max_bytes)
         self._clients: list[Client] = []
 
     def _take(self, bodies: Bodies) -> bool:
@@ -94,8 +96,13 @@ class Rig:
         self._clients.append(client)
         return client
 
+    def start(self) -> None:
+        self._job = asyncio.create_task(self.endpoint.serve())
+
     async def stop(self) -> None:
-        self.endpoint.close()
+        self._job.cancel()
+        await asyncio.gather(self._job, return_exceptions=True)
+        self._listening.close()
         for client in self._clients:
             client.writer.close()
             with suppress(OSError):
@@ -108,7 +115,7 @@ class Rig:
 @asynccontextmanager
 async def serving(max_bytes: int = 2 * MAX_BODY_BYTES) -> AsyncIterator[Rig]:
     rig = Rig(max_bytes)
-    await rig.endpoint.serve()
+    rig.start()
     try:
         yield rig
     finally:
@@ -432,6 +439,24 @@ async def test_those_that_have_just_come_do_not_give_way(rig: Rig, monkeypatch: 
         client.send(SPANS)
     answers = [(await client.answer()).status for client in clients]
     assert answers == [200] * MAX_CONNECTIONS + [503] * MAX_CONNECTIONS
+
+
+async def test_a_connection_that_cannot_be_accepted_is_accepted_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The system may have nothing left for it at the moment; that is told, and nothing spins until then."""
+    monkeypatch.setattr(log, "_said", {})
+    with socket.socket() as client:
+        client.setblocking(False)
+        with no_descriptors():
+            client.connect_ex(("127.0.0.1", rig.port))
+            async with asyncio.timeout(WAIT_S):
+                while "connection not accepted" not in capfd.readouterr().err:
+                    await asyncio.sleep(0.001)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, b"GET / HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            assert b"HTTP/1.1 404" in await loop.sock_recv(client, 1000)
 
 
 async def test_gzip_may_have_several_members(rig: Rig) -> None:
