@@ -113,12 +113,9 @@ class Decoder:
             type_, time, content = value.get("type"), value.get("time"), value.get("record")
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a line is that line's
             return self._cut_off(text, _fault(text, error))
-        if type(type_) is not str:
-            type_ = ""
-        if type(time) is not str:
-            time = ""
+        type_ = _word(type_)
         kind, type_ = self._types.get(type_) or self._learn(type_)
-        return Line(text if value else b"{}", kind, type_, time, content)
+        return Line(text if value else b"{}", kind, type_, _word(time), content)
 
     def _learn(self, type_: str) -> tuple[str, str]:
         learned = kind_of(type_), type_
@@ -128,6 +125,11 @@ class Decoder:
 
     def _cut_off(self, text: bytes, fault: str) -> Line:
         return _broken(text[: self._max_text], fault, max(0, len(text) - self._max_text))
+
+
+def _word(found: object) -> str:
+    r"""A type or time, half surrogate pairs as \\udXXX: JSON holds them (RFC 8259, section 8.2), UTF-8 does not."""
+    return found.encode("utf-8", "backslashreplace").decode() if type(found) is str else ""
 
 
 def _broken(text: bytes, fault: str, cut: int) -> Line:

@@ -151,6 +151,14 @@ def test_half_a_surrogate_pair_is_json() -> None:
     assert decode(line + b"\n") == [whole(line, {"record": "\ud83d"})]
 
 
+@pytest.mark.parametrize("place", [b"type", b"time"])
+def test_a_type_or_time_can_be_written(place: bytes) -> None:
+    """Sinks and files are UTF-8, which has no half surrogate pairs; the line itself stays as it came."""
+    line = rb'{"%b":"x\ud800"}' % place
+    [decoded] = decode(line + b"\n")
+    assert (decoded.text, decoded.type + decoded.time) == (line, r"x\ud800")
+
+
 @pytest.mark.parametrize("value", [None, 5, ["function"], {"a": 1}])
 def test_a_type_or_time_that_is_no_text_is_none(value: object) -> None:
     """Whatever stands there passes through in the line; what was learned of it is text, or empty."""
