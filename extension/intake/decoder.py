@@ -14,6 +14,7 @@ from extension.records import kind_of
 MAX_LINE_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
 MAX_TYPES = 64  # that are remembered; the platform has about twenty
+MAX_TYPE = 100  # characters of one that is remembered
 PLAIN_BYTES = lenient.MAX_COMMAS  # a shorter line has not so many values that it would be skimmed
 
 
@@ -119,7 +120,7 @@ class Decoder:
 
     def _learn(self, type_: str) -> tuple[str, str]:
         learned = kind_of(type_), type_
-        if len(self._types) < MAX_TYPES:
+        if len(self._types) < MAX_TYPES and len(type_) <= MAX_TYPE:
             self._types[type_] = learned
         return learned
 

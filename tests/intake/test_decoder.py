@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.intake.decoder import MAX_TEXT_BYTES, Decoder, Line
+from extension.intake.decoder import MAX_TEXT_BYTES, MAX_TYPES, Decoder, Line
 from extension.records import kind_of
 
 JSON = st.recursive(
@@ -157,6 +158,19 @@ def test_a_type_or_time_can_be_written(place: bytes) -> None:
     line = rb'{"%b":"x\ud800"}' % place
     [decoded] = decode(line + b"\n")
     assert (decoded.text, decoded.type + decoded.time) == (line, r"x\ud800")
+
+
+def test_no_long_type_is_remembered() -> None:
+    """Of types that are none of the platform's nothing stays that is large."""
+    decoder = Decoder()
+    tracemalloc.start()
+    try:
+        for number in range(MAX_TYPES):
+            [line] = decoder.feed(b'{"type":"%d%b"}\n' % (number, b"x" * 100_000))
+            assert len(line.type) > 100_000
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", [None, 5, ["function"], {"a": 1}])
