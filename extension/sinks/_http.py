@@ -98,6 +98,25 @@ class Connection:
         return connection
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A connection, made. Raises OSError, whatever a proxy says, and whatever is called a host."""
+        connection: http.client.HTTPConnection | None = None
+        try:
+            connection = self._unconnected(timeout_s)
+            connection.connect()
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if type(error) is OSError and error.errno is None:  # http.client's, with the proxy's own words
+                refused = re.search(r"\b\d{3}\b", str(error))
+                raise ConnectionError(f"the proxy makes no tunnel: HTTP {refused[0] if refused else 'error'}") from None
+            if isinstance(error, UnicodeError):  # of the codec for names of hosts
+                raise ConnectionError("the host cannot be one") from None
+            if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+                raise ConnectionError(f"the proxy cannot be used: {type(error).__name__}") from None
+            raise
+        return connection
+
+    def _unconnected(self, timeout_s: float) -> http.client.HTTPConnection:
         near = self._proxy or self._url
         host, port = near.hostname or "", near.port or (443 if near.scheme == "https" else 80)
         if self._context is None:
@@ -107,13 +126,6 @@ class Connection:
             if self._proxy is not None:
                 connection.set_tunnel(self._url.hostname or "", self._url.port, authorization(self._proxy))
         connection.response_class = _Answer
-        try:
-            connection.connect()
-        except OSError as error:
-            if type(error) is OSError and error.errno is None:  # http.client's, with the proxy's own words
-                refused = re.search(r"\b\d{3}\b", str(error))
-                raise ConnectionError(f"the proxy makes no tunnel: HTTP {refused[0] if refused else 'error'}") from None
-            raise
         return connection
 
 

@@ -14,7 +14,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.sinks import Refused, Throttled, Unavailable
+from extension.delivery.sending import reply_of
+from extension.sinks import Outcome, Refused, Throttled, Unavailable
 from extension.sinks._http import MAX_ANSWER_BYTES, Connection
 from extension.sinks._http_intake import parse_retry_after
 from extension.sinks._proxies import proxy_of
@@ -199,6 +200,39 @@ def test_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:secret@"))
         with pytest.raises(ConnectionError, match=r"^the proxy makes no tunnel: HTTP 407$"):
             Connection("https://intake.example").request("POST", "/", {}, b"", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", "BadStatusLine"),  # an alert of TLS, of a port that speaks that
+        (b"SSH-2.0 secret words\r\n", "BadStatusLine"),
+        (b"HTTP/1.1 200 " + b"x" * 70_000, "LineTooLong"),
+    ],
+    ids=["TLS", "SSH", "too long"],
+)
+def test_a_proxy_that_speaks_no_http_costs_no_batch(monkeypatch: pytest.MonkeyPatch, words: bytes, error: str) -> None:
+    """What it says to CONNECT is no answer of anybody, and no fault of ours: the records wait."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        serving = threading.Thread(target=_say, args=(listening, words))
+        serving.start()
+        with (
+            connected("https://intake.example") as connection,
+            pytest.raises(ConnectionError, match=f"^the proxy cannot be used: {error}$") as caught,
+        ):
+            connection.request("POST", "/", {}, b"", 5.0)
+        serving.join(10)
+    assert reply_of(caught.value).outcome is Outcome.DOWN
+
+
+@pytest.mark.parametrize("host", ["a..b", ".a.b", "a" * 64, "pro xy"])
+def test_a_proxy_whose_name_is_none_costs_no_batch(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """It cannot be reached, as one that is not there: the records wait."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:3128")
+    with connected("https://intake.example") as connection, pytest.raises(OSError, match=r"host|proxy") as caught:
+        connection.request("POST", "/", {}, b"", 5.0)
+    assert reply_of(caught.value).outcome is Outcome.DOWN
 
 
 def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
