@@ -124,7 +124,7 @@ class Connection:
         else:
             connection = _Secure(host, port, timeout=timeout_s, context=self._context)
             if self._proxy is not None:
-                connection.set_tunnel(self._url.hostname or "", self._url.port, authorization(self._proxy))
+                connection.set_tunnel(self._url.hostname or "", self._url.port or 443, authorization(self._proxy))
         connection.response_class = _Answer
         return connection
 

@@ -76,9 +76,10 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Tunnel:
-    """A proxy that does CONNECT, once, and remembers what it was asked for."""
+    """A proxy that does CONNECT, once, to the port `to` where one is given, and remembers what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, to: int | None = None) -> None:
+        self._to = to
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.asked = b""
@@ -89,7 +90,7 @@ class Tunnel:
         while b"\r\n\r\n" not in self.asked:
             self.asked += near.recv(65536)
         host, _, port = self.asked.split()[1].decode().rpartition(":")
-        far = socket.create_connection((host.strip("[]"), int(port)))
+        far = socket.create_connection((host.strip("[]"), self._to or int(port)))
         near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         back = threading.Thread(target=self._pump, args=(far, near))
         back.start()
@@ -192,6 +193,23 @@ def test_ipv6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             assert connection.request("POST", "/a", {}, b"body", 5.0).status == 204
         assert [request.headers["host"] for request in server.requests] == [server.host, server.host]
     assert tunnel.asked.startswith(f"CONNECT {server.host} HTTP/1".encode())
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_a_proxy_is_asked_for_the_usual_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str) -> None:
+    """Where a URL names none, CONNECT does; the server behind it is called as in the URL, an address in brackets."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    with FaultServer(lambda _request: Answer(204), tls=context, host=host) as server:
+        named, _, port = server.host.rpartition(":")
+        with Tunnel(int(port)) as tunnel:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{tunnel.port}")
+            with connected(f"https://{named}", str(tmp_path / "ca.pem")) as connection:
+                connection.request("POST", "/a", {}, b"body", 5.0)
+        [request] = server.requests
+    assert (tunnel.asked.split()[1].decode(), request.headers["host"]) == (f"{named}:443", named)
 
 
 def test_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
