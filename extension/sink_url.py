@@ -35,7 +35,7 @@ def take_apart(url: str, place: str) -> sinks.SinkURL:
             " and write @ as %40, # as %23"
         )
     return sinks.SinkURL(
-        name=f"{parts.scheme}://{parts.netloc if sinks.HOST.fullmatch(parts.netloc) else ''}",
+        name=f"{parts.scheme}://{parts.netloc if sinks.SHOWN.fullmatch(parts.netloc) else ''}",
         scheme=parts.scheme,
         host=parts.netloc,
         path=unquote(parts.path) if is_file else parts.path,

@@ -309,12 +309,29 @@ def test_the_name_of_a_variable_of_headers_is_not_shown() -> None:
     assert line.startswith("line 1 of the variable that headers= of sink 1 of FORWARDER_SINKS names is no header")
 
 
-@pytest.mark.parametrize("url", ["http://:8080/", "https://h/\u00fc"])
+NO_HOSTS = ["a..b", ".a.b", "a.b..", f"{'a' * 64}.com", f"com.{'a' * 64}:443", "."]
+HOSTS = ["a.b.", f"{'a' * 63}.com", "a_b.c-d:443", "10.0.0.1", "[2001:db8::5]:4318"]
+
+
+@pytest.mark.parametrize("url", ["http://:8080/", "https://h/\u00fc", *(f"http://{host}" for host in NO_HOSTS)])
 def test_an_http_url_that_no_request_can_be_made_of(url: str) -> None:
     """It is refused at once, instead of failing with each batch for ever."""
     urls = parse({"FORWARDER_SINKS": url}).sinks
     [problem] = wait_opened(urls, start_opening(urls), time.monotonic() + 10)
     assert "expected https://host/path" in problem
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_that_may_be_is_taken(host: str) -> None:
+    """A label has 63 characters at most, and a dot may end the last (RFC 1035, sections 2.3.4 and 3.1)."""
+    urls = parse({"FORWARDER_SINKS": f"http://{host}/"}).sinks
+    assert wait_opened(urls, start_opening(urls), time.monotonic() + 10) == []
+
+
+def test_a_queue_has_a_longer_name_than_any_host() -> None:
+    """A name of AWS's in the place of a host is bound by AWS's rules alone."""
+    urls = parse({"FORWARDER_SINKS": f"sqs://{'q' * 80}?region=eu-west-1"}).sinks
+    assert wait_opened(urls, start_opening(urls), time.monotonic() + 10) == []
 
 
 def test_a_password_in_a_url_is_refused() -> None:
@@ -331,6 +348,7 @@ def test_a_password_in_a_url_is_refused() -> None:
         ("https://h:8443/receiver/v1/http/token?types=function", "https://h:8443"),
         ("http://[::1]:8080/x", "http://[::1]:8080"),
         ("logs://%2Fgroup", "logs://"),
+        (f"kinesis://{'s' * 128}", f"kinesis://{'s' * 128}"),
         ("file:///tmp/x", "file://"),
     ],
 )

@@ -36,8 +36,13 @@ OF_KIND = {"span": "traces", "metric": "metrics", "total": "metrics", **BODY_KIN
 DERIVED = {"temporality": ("delta", "cumulative"), "invoke_span": ("yes", "no")}
 PASSED_ON = "query."  # what a parameter's name begins with that is meant for the intake, whatever it is called
 MAX_OPENING = 8  # threads; more sinks wait for one of them
-# A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2.
-HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+# A host and nothing else: a name or an address, and a port. It leaves out the rarer forms of RFC 3986, section 3.2; the
+# labels of a name are as long as RFC 1035, section 2.3.4, lets them be.
+LABEL = r"[A-Za-z0-9_-]{1,63}"
+HOST = re.compile(rf"(?:{LABEL}(?:\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?")
+SHOWN = re.compile(
+    r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+)  # in its place; a stream's name may be longer
 
 
 class BadSetting(ValueError):

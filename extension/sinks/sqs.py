@@ -122,7 +122,7 @@ class SqsSink:
 def open_sink(target: SinkURL) -> SqsSink:
     """Make a sink of sqs://queue, or of the queue's whole URL with sqs in the place of https."""
     queue = queue_of(target)
-    if not QUEUE.fullmatch(queue) or not HOST.fullmatch(target.host):
+    if not QUEUE.fullmatch(queue) or not (queue == target.host or HOST.fullmatch(target.host)):
         raise BadSetting("expected sqs://queue or sqs://sqs.REGION.amazonaws.com/ACCOUNT/queue")
     url = f"https://{target.host}{target.path}" if queue != target.host else ""
     if found := REGION.search(target.host) if url else None:
