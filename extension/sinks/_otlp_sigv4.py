@@ -33,8 +33,7 @@ class Signer:
         self._role = target.parameters.get("role", "")
         self._chosen_region = target.parameters.get("region", "")
         _aws.check_role(self._role)
-        named = ENDPOINT.fullmatch(target.host)
-        self._region = self._chosen_region or (named[1] if named else _aws.own_region())
+        self._region = self._chosen_region or region_of(target.host) or _aws.own_region()
         if not self._region:
             raise BadSetting("the region is not known; expected region=... or AWS_REGION")
         self._service = SERVICES[signal]
@@ -71,3 +70,9 @@ class Signer:
         if self._found is None:
             raise Refused("no credentials; give the function an execution role", Scope.EVERYTHING)
         return self._found
+
+
+def region_of(host: str) -> str:
+    """The region that a host of AWS's names; empty where it is another host."""
+    named = ENDPOINT.fullmatch(host)
+    return named[1] if named else ""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extension import sinks
+from extension import sink_url, sinks
+from extension.check import permissions
 from extension.sinks._iam import Place
 from tests.support import ROOT
 from tests.support import sink_contract as contract
@@ -290,6 +291,25 @@ def test_every_sink_says_what_it_is_permitted(name: str) -> None:
     found = module.permissions(target, Place("aws", "eu-west-1", "*")) if module.IAM_ACTIONS else {}
     assert found.keys() == set(module.IAM_ACTIONS)
     assert all(resource.startswith("arn:aws:") for resource in found.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [
+        ("otlp+https://logs.eu-west-1.amazonaws.com?auth=sigv4&signals=logs&group=/g&stream=s", "eu-west-1"),
+        (
+            "otlp+https://logs.eu-west-1.amazonaws.com?auth=sigv4&signals=logs&group=/g&stream=s&region=eu-west-3",
+            "eu-west-3",
+        ),
+        ("otlp+https://otlp.example.com?auth=sigv4&signals=logs&group=/g&stream=s", "us-east-1"),
+        ("sqs://sqs.eu-west-1.amazonaws.com/123456789012/q", "eu-west-1"),
+    ],
+)
+def test_a_policy_is_for_the_region_of_the_host(url: str, region: str) -> None:
+    """Where a host of AWS names a region, the resource is there, and not where the function is, but for region=."""
+    target = sink_url.take_apart(url, "the sink")
+    [statement] = permissions.needed([target], "us-east-1", "123456789012", {}).own["Statement"]
+    assert statement["Resource"].split(":")[3] == region
 
 
 def test_no_secret_is_printed() -> None:
