@@ -400,6 +400,7 @@ class _Reader:
             function_name=self._variables.get("AWS_LAMBDA_FUNCTION_NAME", "unknown"),
             secrets=secrets,
             fill=partial(self._fill, url, place, target.name) if secrets else None,
+            as_set=url if secrets else "",
         )
 
     def _sink_sample(self, text: str | None, place: str) -> Sampling | None:
@@ -420,7 +421,7 @@ class _Reader:
         if target is None or reader.problems:
             raise sinks.BadSettings(reader.problems)
         hidden = reader._hidden | sink_url.hidden_parts(target, url)
-        return target._replace(name=name, secrets=(), fill=None), hidden - {""}
+        return target._replace(name=name, secrets=(), fill=None, as_set=""), hidden - {""}
 
     def _take_apart(self, url: str, place: str) -> SinkURL:
         """What a URL says, with its secrets or what stands in for them. Raises BadSetting and _Noted."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extension import references, sink_url, sinks
@@ -97,9 +96,9 @@ def _look_at(url: SinkURL, role: str, found: Mapping[str, str]) -> Iterator[str]
 
 def _marked(url: SinkURL) -> SinkURL:
     """The sink with a word for each reference of its URL, in place of numbers, which may be names as well."""
-    if not isinstance(url.fill, partial):
+    if not url.as_set:
         return url
-    text = references.REFERENCE.sub(REFERRED, url.fill.args[0])  # the URL as it is set
+    text = references.REFERENCE.sub(REFERRED, url.as_set)
     try:
         marked = sink_url.take_apart(text, url.place)
     except sinks.BadSetting:  # in the place of a port, of which no resource is made

@@ -179,7 +179,8 @@ class SinkURL(NamedTuple):
     left out nevertheless. `query` is as it stands in the URL; `load` leaves what an intake gets of it.
 
     Where URL or headers refer to `secrets`, numbers stand in for them, and a URL that begins with one has no scheme;
-    `fill` gives what it is with their values, and what of it must not be shown, or raises BadSettings.
+    `fill` gives what it is with their values, and what of it must not be shown, or raises BadSettings; `as_set` is the
+    URL as it is set, where the references stand in it. Without secrets both are empty.
     """
 
     name: str
@@ -196,6 +197,7 @@ class SinkURL(NamedTuple):
     sample: Sampling | None = None
     secrets: Sequence[Secret] = ()
     fill: Callable[[Values], tuple[SinkURL, set[str]]] | None = None
+    as_set: str = ""
 
 
 def choice(target: SinkURL, parameter: str, choices: Sequence[str]) -> str:
