@@ -146,7 +146,8 @@ def make_fanout(
             delivery.excluded_once_open = lambda opening: excluded(urls[at], _late(urls[at], opening))
         return delivery
 
-    fallback = make(len(urls) - 1, None) if config.fallback else None
+    chosen = _filter((), config.fallback.unwanted_types, None, stamped=True) if config.fallback else None
+    fallback = make(len(urls) - 1, None, chosen) if config.fallback else None
     own = [_filter((), url.unwanted_types, one, stamped=True) for url, one in zip(config.sinks, rules, strict=True)]
     return Fanout(
         [make(at, fallback, select) for at, select in enumerate(own)],

@@ -9,6 +9,7 @@ import pytest
 
 from extension.composition import make_fanout, make_steps
 from extension.config import Config, parse
+from tests.support.otlp_corpus import record
 
 if TYPE_CHECKING:
     from extension.sinks import Sink
@@ -41,3 +42,20 @@ async def test_what_is_kept_after_all_has_a_place(config: Config) -> None:
     bounds = [delivery.queue.max_bytes for delivery in fanout._all]
     assert MIB / 32 < held <= min(bounds) / 2
     assert held + sum(bounds) <= MIB
+
+
+@pytest.fixture
+def reports_alone() -> Config:
+    """Settings with a fallback that asks for one type of the platform."""
+    return parse({"FORWARDER_SINKS": "file:///tmp/a", "FORWARDER_FALLBACK": "file:///tmp/b?types=platform.report"})
+
+
+async def test_the_fallback_leaves_out_types_of_the_platform(reports_alone: Config) -> None:
+    """What sinks hand off is left out by types= of the fallback as it is by that of a sink, and is counted."""
+    opening: list[Future[Sink]] = [Future() for _ in reports_alone.urls]
+    fanout = make_fanout(reports_alone, opening, [None], "telemetry-forwarder", None, lambda: "e1-1")
+    fallback = fanout._all[-1]
+    wanted = ("platform.report", "platform.start", "function", "platform.initStart")
+    fallback.adopt([record("x", type_) for type_ in wanted], "file://", "refused")
+    waiting = [one.type for chunk in fallback.queue._waiting for one in chunk.records]
+    assert (waiting, fallback.account["excluded"]) == (["platform.report"], 3)
