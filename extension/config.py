@@ -246,6 +246,10 @@ class _Reader:
                 self.problems.append(f"{url.place} has sample= beside FORWARDER_SAMPLE; expected one of them")
         if config.fallback is not None and "sample" in config.fallback.parameters:
             self.problems.append("FORWARDER_FALLBACK has sample=; expected none, it gets what other sinks do not take")
+        aside = config.health if any(url is config.health for url in config.urls) else None
+        if aside is not None and (rules := sinks.COMMON_PARAMETERS & aside.parameters.keys()):
+            named = ", ".join(f"{rule}=" for rule in sorted(rules))
+            self.problems.append(f"{aside.place}: expected no {named}; it gets nothing but records forwarder.health")
         if config.otlp_listen and config.sinks and not any(map(sinks.may_speak_otlp, config.sinks)):
             place = self._place("FORWARDER_OTLP_LISTEN")
             self.problems.append(

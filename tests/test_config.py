@@ -248,6 +248,20 @@ def test_a_bad_place_for_health_is_told(value: str, problem: str) -> None:
     assert health_alone({"FORWARDER_HEALTH": value}) == (None, False)
 
 
+@pytest.mark.parametrize("rule", ["types=function", "min_level=LOUD", "include=a", "exclude=(", "sample=0.1"])
+def test_a_sink_for_health_alone_has_no_rules(rule: str) -> None:
+    """They would have no effect on the one kind of records that it gets."""
+    [problem] = problems(FORWARDER_SINKS="file:///a", FORWARDER_HEALTH=f"file:///b?{rule}")
+    name = rule.partition("=")[0]
+    assert problem == f"FORWARDER_HEALTH: expected no {name}=; it gets nothing but records forwarder.health"
+
+
+def test_a_sink_that_is_told_of_health_as_well_has_its_rules() -> None:
+    """Its URL may be there twice as it is."""
+    url = "file:///a?types=function&min_level=WARN&sample=0.1"
+    assert len(parse({"FORWARDER_SINKS": url, "FORWARDER_HEALTH": url}).urls) == 1
+
+
 def test_health_is_found_among_mistakes() -> None:
     """Where other settings are wrong, a good FORWARDER_HEALTH still holds, with the fallback if that is good."""
     wrong = {"FORWARDER_SINKS": "gopher://x", "FORWARDER_FLUSH": "often"}
