@@ -14,6 +14,16 @@ from extension.records import KINDS, PLATFORM_TYPES
 
 SEPARATOR = re.compile(r"[,;](?:[a-z][a-z0-9+.-]*://|$)", re.IGNORECASE)  # what separates most lists, but not this one
 
+PORTS = {"https": ":443", "http": ":80"}  # which a URL need not say
+# Parameters that say how records go, and not where to; as for others over HTTP, the rest may be the intake's own.
+HOW = {
+    **dict.fromkeys(PORTS, frozenset({"compression", "ca"})),
+    "otlp": frozenset({"compression", "ca", "encoding", "resource", "temporality", "invoke_span"}),
+    "s3": frozenset({"compression", "acl", "storage_class"}),
+    "kinesis": frozenset({"partition_key"}),
+    **dict.fromkeys(("firehose", "sqs"), frozenset({"pack"})),
+}
+
 
 def take_apart(url: str, place: str) -> sinks.SinkURL:
     """What a URL itself says; `place` is where it stands. Raises BadSetting."""
@@ -102,5 +112,11 @@ def parse_types(text: str) -> Types:
 
 
 def _destination(target: sinks.SinkURL) -> tuple[object, ...]:
-    parameters = {name: value for name, value in target.parameters.items() if name not in sinks.COMMON_PARAMETERS}
-    return target.scheme, target.host.lower(), target.path, parameters
+    name, _, over = target.scheme.rpartition("+")
+    host, path = target.host, target.path if over == "file" else target.path.rstrip("/")
+    if over in PORTS:
+        host = host.lower().removesuffix(PORTS[over])
+        path = path if name else target.path or "/"
+    unsaid = sinks.COMMON_PARAMETERS | HOW.get(name if name == "otlp" else over, frozenset())
+    parameters = {key: value for key, value in target.parameters.items() if key not in unsaid}
+    return target.scheme, host, path, parameters

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from extension import sink_url
 from extension.config import ConfigError, health_alone, parse, read_rules
 from extension.records import PLATFORM_TYPES
 from extension.rules import A_FIELD, A_LEVEL
@@ -407,6 +408,53 @@ def test_a_fallback_may_differ_in_anything() -> None:
     """Another path, or another region, makes another destination."""
     for fallback in ("s3://b/q", "s3://b/p?region=eu-west-3", "s3://c/p"):
         assert parse({"FORWARDER_SINKS": "s3://b/p", "FORWARDER_FALLBACK": fallback}).fallback is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://h/p", "https://h/p?compression=none"),
+        ("https://h/p?ca=/opt/ca.pem", "https://h/p"),
+        ("https://h/p", "https://H/p"),
+        ("https://h", "https://h/"),
+        ("https://h/p", "https://h:443/p"),
+        ("http://h:80", "http://h/"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("otlp+https://h", "otlp+https://h:443/?encoding=json"),
+        ("otlp+https://h", "otlp+https://h?temporality=cumulative&invoke_span=no&resource=complete"),
+        ("loki+http://h/tenant", "loki+http://h/tenant/"),
+        ("s3://b/p", "s3://b/p/?storage_class=GLACIER_IR&compression=none&acl=private"),
+        ("sqs://q", "sqs://q?pack=true"),
+        ("kinesis://s", "kinesis://s?partition_key=record"),
+    ],
+)
+def test_a_url_that_is_written_otherwise_is_the_same_destination(one: str, other: str) -> None:
+    """Where records go counts, and not how they go there, nor what a URL need not say."""
+    assert sink_url.is_same(sink_url.take_apart(one, ""), sink_url.take_apart(other, ""))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("kinesis://orders", "kinesis://Orders"),
+        ("sqs://orders", "sqs://Orders"),
+        ("https://h/p", "http://h/p"),
+        ("https://h/p", "https://h/p/"),
+        ("https://h/p", "https://h/P"),
+        ("https://h", "https://h:80"),
+        ("https://h/p?pack=a", "https://h/p?pack=b"),
+        ("https://h/p?encoding=a", "https://h/p?encoding=b"),
+        ("splunk+https://h?acl=a", "splunk+https://h?acl=b"),
+        ("https://h/p?headers=A", "https://h/p?headers=B"),
+        ("otlp+https://h?signals=logs", "otlp+https://h?signals=traces"),
+        ("kinesis://s", "kinesis://s?region=eu-west-3"),
+        ("s3://b", "s3://b?role=arn:aws:iam::123456789012:role/r"),
+        ("file:///a", "file:///A"),
+    ],
+)
+def test_a_url_of_another_place_is_another_destination(one: str, other: str) -> None:
+    """Names of AWS's and paths differ by case, and a parameter of an intake's own is the intake's."""
+    assert not sink_url.is_same(sink_url.take_apart(one, ""), sink_url.take_apart(other, ""))
 
 
 @pytest.mark.parametrize(
