@@ -227,3 +227,180 @@ def test_the_id_of_a_nested_object_is_not_lost() -> None:
 def test_a_trace_without_a_type_has_none(trace: str) -> None:
     """A line alone, and words with dots behind them, name no exception."""
     assert read({"msg": "m", "stackTrace": trace}).error == {"exception.stacktrace": trace}
+
+
+NODE = "\n    at ship (/var/task/orders.js:12:21)\n    at async Runtime.handleOnceStreaming (file:///var/runtime/index.mjs:1206:26)"
+JAVA = "\n\tat com.example.Orders.ship(Orders.java:42)\n\tat com.example.Handler.handleRequest(Handler.java:23)"
+NET = "\n   at Shop.Orders.Ship(Int32 id) in /src/Orders.cs:line 42\n   at Shop.Handler.HandleRequest(Order order)"
+# What stands before the first frame, as runtimes and their loggers write it; type and message of the exception.
+BEFORE_FRAMES = [
+    *[
+        (f"{head}{NODE}", *expected)
+        for head, *expected in (
+            ("failed: Error: boom", "Error", "boom"),
+            ("Could not save order 7 TypeError: boom", "TypeError", "boom"),
+            ("Order: 7 failed\nError: boom", "Error", "boom"),
+            ("failed: Error", "Error", ""),
+            ("RangeError", "RangeError", ""),
+            ("Uncaught Error: connect ECONNREFUSED 127.0.0.1:1", "Error", "connect ECONNREFUSED 127.0.0.1:1"),
+            ("TypeError [ERR_INVALID_URL]: Invalid URL", "TypeError", "Invalid URL"),
+            ("ResourceNotFoundException: no table", "ResourceNotFoundException", "no table"),
+            ("NoSuchKey: The specified key does not exist.", "NoSuchKey", "The specified key does not exist."),
+            ("x OrderMissing [Error]: of a class of its own", "OrderMissing", "of a class of its own"),
+            ("AccessDenied: Access Denied", "AccessDenied", "Access Denied"),
+            (
+                "Error: Cannot find module 'x'\nRequire stack:\n- /var/task/index.js",
+                "Error",
+                "Cannot find module 'x'\nRequire stack:\n- /var/task/index.js",
+            ),
+            ("lastError: TypeError: boom", "TypeError", "boom"),
+            ("Trace: here", "", ""),
+            ("Order: 7 failed", "", ""),
+            ("at https://h/Error: x", "", ""),
+            ("failed", "", ""),
+        )
+    ],
+    *[
+        (f"{head}{JAVA}", *expected)
+        for head, *expected in (
+            ("cannot save\njava.lang.IllegalStateException: boom", "java.lang.IllegalStateException", "boom"),
+            (
+                "c.e.Handler:12 - cannot save order 7\njava.io.IOException: disk: full",
+                "java.io.IOException",
+                "disk: full",
+            ),
+            ("cannot save\njava.lang.NullPointerException", "java.lang.NullPointerException", ""),
+            (
+                'Exception in thread "pool-2-thread-17" java.lang.OutOfMemoryError: Java heap space',
+                "java.lang.OutOfMemoryError",
+                "Java heap space",
+            ),
+            ("com.example.Handler: cannot save\njava.lang.Exception: boom", "java.lang.Exception", "boom"),
+            ("com.example.Orders$Missing: order 7", "com.example.Orders$Missing", "order 7"),
+            ("cannot save\ncom.example.OrderMissing", "com.example.OrderMissing", ""),
+            (
+                "java.util.concurrent.ExecutionException: java.lang.RuntimeException: boom",
+                "java.util.concurrent.ExecutionException",
+                "java.lang.RuntimeException: boom",
+            ),
+        )
+    ],
+    *[
+        (f"{head}{NET}", *expected)
+        for head, *expected in (
+            ("cannot save\nSystem.InvalidOperationException: boom", "System.InvalidOperationException", "boom"),
+            ("Unhandled exception. System.TimeoutException: late", "System.TimeoutException", "late"),
+            (
+                "System.Net.Sockets.SocketException (111): Connection refused",
+                "System.Net.Sockets.SocketException",
+                "Connection refused",
+            ),
+            (
+                "Shop.OrderMissing: The order is not there.\n ---> System.TimeoutException: late",
+                "Shop.OrderMissing",
+                "The order is not there.",
+            ),
+            (
+                "System.AggregateException: One or more errors occurred. (late)\n ---> System.TimeoutException: late",
+                "System.AggregateException",
+                "One or more errors occurred. (late)",
+            ),
+            ("Shop.Orders+LateException: late", "Shop.Orders+LateException", "late"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("text", "type_", "message"), BEFORE_FRAMES)
+def test_a_type_and_a_message_are_those_of_the_exception(text: str, type_: str, message: str) -> None:
+    """What a logger wrote before it is neither; where no name of an exception is there, the trace is all."""
+    wanted = {"exception.type": type_, "exception.message": message, "exception.stacktrace": text}
+    assert read(text).error == {name: value for name, value in wanted.items() if value}
+
+
+def test_a_long_line_before_a_trace_is_read_in_time() -> None:
+    """Names are looked for once in each word: 1 MB of what almost is one takes no longer than it must."""
+    for part in ("a.", "Error", "a$", "A/", "Error: " * 2, "x ("):
+        text = part * (1_000_000 // len(part))
+        assert read(f"{text}{NODE}").error["exception.stacktrace"]
+
+
+FRAME = '  File "/var/task/orders.py", line 12, in ship\n    order = orders[17]\n            ~~~~~~^^^^\n'
+PLAIN = f"Traceback (most recent call last):\n{FRAME}"
+CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
+GROUP = (
+    "  + Exception Group Traceback (most recent call last):\n"
+    '  |   File "/var/task/app.py", line 5, in handler\n'
+    "  |     async with asyncio.TaskGroup() as group:\n"
+    "  | ExceptionGroup: two went wrong (2 sub-exceptions)\n"
+    "  +-+---------------- 1 ----------------\n"
+    "    | Traceback (most recent call last):\n"
+    '    |   File "/var/task/orders.py", line 12, in ship\n'
+    "    | KeyError: 17\n"
+    "    +---------------- 2 ----------------\n"
+    "    | ValueError: no\n"
+    "    +------------------------------------\n"
+)
+INVALID = "1 validation error for Order\nid\n  Field required [type=missing, input_value={}, input_type=dict]"
+
+
+@pytest.mark.parametrize(
+    ("text", "type_", "message"),
+    [
+        (f"{PLAIN}KeyError: 17\n{CAUSED}{PLAIN}app.Missing: no order\n", "app.Missing", "no order"),
+        (
+            f"{PLAIN}pydantic_core._pydantic_core.ValidationError: {INVALID}",
+            "pydantic_core._pydantic_core.ValidationError",
+            INVALID,
+        ),
+        (f"{PLAIN}KeyError: 17\norder 17 is a note", "KeyError", "17\norder 17 is a note"),
+        (f"{PLAIN}KeyboardInterrupt\nid", "KeyboardInterrupt", "id"),
+        (f"{PLAIN}ValueError: \nsecond line", "ValueError", "second line"),
+        (f"{PLAIN}AssertionError", "AssertionError", ""),
+        (f"failed\n{PLAIN}", "", ""),
+        (GROUP, "ExceptionGroup", "two went wrong (2 sub-exceptions)"),
+        (f"cannot ship\n{GROUP}", "ExceptionGroup", "two went wrong (2 sub-exceptions)"),
+        (f"{PLAIN}KeyError: 17\n{CAUSED}{GROUP}", "ExceptionGroup", "two went wrong (2 sub-exceptions)"),
+        (f"{GROUP}{CAUSED}{PLAIN}RuntimeError: over\n", "RuntimeError", "over"),
+        (f"KeyError: 'x'\r{PLAIN}".replace("\n", "\r").replace("  ", "\u00a0\u00a0"), "KeyError", "'x'"),
+        (f"ValidationError: {INVALID}\r{PLAIN}", "ValidationError", INVALID),
+    ],
+)
+def test_a_traceback_of_python(text: str, type_: str, message: str) -> None:
+    """The exception that was raised last is told of, with all lines of its message; of a group not a part of it."""
+    found = read(text).error
+    assert (found.get("exception.type", ""), found.get("exception.message", "")) == (type_, message)
+
+
+def test_the_trace_of_a_group_begins_with_it() -> None:
+    """So it is drawn as Python drew it."""
+    assert read(f"cannot ship\n{GROUP}").error["exception.stacktrace"] == GROUP.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "type_", "message"),
+    [
+        (
+            "/var/task/orders.rb:12:in `ship': no order (Shop::Missing)\n\tfrom /var/task/app.rb:5:in `handler'",
+            "Shop::Missing",
+            "no order",
+        ),
+        (
+            "/var/task/orders.rb:12:in 'Orders#ship': a (b) (KeyError)\n\tfrom /var/task/app.rb:5:in 'handler'",
+            "KeyError",
+            "a (b)",
+        ),
+        (
+            "no order (RuntimeError)\n/var/task/orders.rb:12:in `ship'\n/var/task/app.rb:5:in `handler'",
+            "RuntimeError",
+            "no order",
+        ),
+        ("orders (17)\n/var/task/orders.rb:12:in `ship'", None, None),
+        ("a list:\n  :in 'order'", None, None),
+        ("open (\n/var/task/orders.rb:12:in `ship'", None, None),
+    ],
+)
+def test_a_trace_of_ruby(text: str, type_: str | None, message: str | None) -> None:
+    """As Exception#full_message and Logger write it: the class in parentheses behind the message."""
+    wanted = {"exception.type": type_, "exception.message": message, "exception.stacktrace": text} if type_ else {}
+    assert read(text).error == wanted

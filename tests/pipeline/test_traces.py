@@ -20,9 +20,9 @@ TYPES = {
     "java.txt": "java.lang.IllegalStateException",
     "node.txt": "TypeError",
     "python.txt": "ValueError",
-    "python_group.txt": "",
+    "python_group.txt": "ExceptionGroup",
     "python_logged.txt": "KeyError",
-    "ruby.txt": "",
+    "ruby.txt": "RuntimeError",
 }
 
 
