@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extension.reading import ROLES, SEVERITIES, parse_time, parse_x_ray, read, severity
+from tests.support.redaction_corpus import TRACEBACKS
 
 REQUEST = "a1a32258-dddc-4daa-950a-fe632b74be91"
 LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
@@ -316,6 +318,20 @@ def test_a_type_and_a_message_are_those_of_the_exception(text: str, type_: str, 
     """What a logger wrote before it is neither; where no name of an exception is there, the trace is all."""
     wanted = {"exception.type": type_, "exception.message": message, "exception.stacktrace": text}
     assert read(text).error == {name: value for name, value in wanted.items() if value}
+
+
+PRINTED = re.split(
+    r"\n+(?=[a-zA-Z.]+(?:Error|Exception): )",
+    "\n".join((TRACEBACKS / name).read_text() for name in ("node.txt", "java.txt", "dotnet.txt")),
+)
+
+
+@pytest.mark.parametrize("trace", [one for one in PRINTED if re.match(r".*\n(\t|    |   )at ", one)])
+def test_what_runtimes_printed_is_read_behind_a_line_of_a_log(trace: str) -> None:
+    """The exception is the one that the trace begins with, though the line of the log looks a little like one."""
+    kind, _, message = trace.partition("\n")[0].partition(": ")
+    found = read(f"Handler: cannot save order: 7\n{trace}").error
+    assert (found["exception.type"], found["exception.message"]) == (kind, message)
 
 
 def test_a_long_line_before_a_trace_is_read_in_time() -> None:
