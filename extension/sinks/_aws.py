@@ -43,7 +43,7 @@ from extension.sinks._aws_errors import BUCKET_REGION, ELSEWHERE, EXPIRED, Wante
 from extension.version import USER_AGENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
@@ -113,13 +113,13 @@ class Client:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
         The service's own answers have one of the members `expect`. Raises Refused, Throttled and Unavailable for the
-        errors that mean so; ClientError for the code that is to `leave` to the caller, and for no other; OSError where
-        nobody answers.
+        errors that mean so, the latter for what is no answer of the service's as well; ClientError for the code that is
+        to `leave` to the caller, and for no other; OSError where nobody answers.
         """
         try:
             client = self._client()
             self._timeout_s = max(timeout_s, 0.1)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+            answer = _answer(getattr(client, xform_name(operation)), parameters)
         except ClientError as error:
             if code(error) in EXPIRED:
                 self._opened = None  # the next call reads the credentials anew
@@ -241,6 +241,16 @@ def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T
     if len(answers) != len(sent):
         raise Unavailable(f"an answer for {len(answers)} of {len(sent)} records")
     return [(one, code) for one, answer in zip(sent, answers, strict=True) if (code := answer.get("ErrorCode"))]
+
+
+def _answer(method: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+    """What a method of botocore's answers. Raises what botocore means to, OSError and Unavailable."""
+    try:
+        return method(**parameters)
+    except (BotoCoreError, ClientError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - over an answer of another form botocore stumbles in many ways
+        raise Unavailable(f"an answer that is not the service's ({type(error).__name__})") from None
 
 
 def wrong_variable(endpoint: str) -> str:

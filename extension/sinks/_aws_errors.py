@@ -102,7 +102,7 @@ def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911
     if found in THROTTLED or status == 429:
         after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
         return Throttled(message, float(after) if after.isdecimal() else 0.0)
-    if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
+    if found in EXPIRED or found in STALE or "expired" in str(error.response.get("Error", {}).get("Message")):
         return Unavailable(message)
     if found in FORBIDDEN:
         return _denied(f"{found}: allow {wanted.action} on {wanted.resource} in the function's role")
@@ -127,5 +127,6 @@ def _denied(message: str) -> Refused:
 
 
 def code(error: ClientError) -> str:
-    """The error code that AWS gave."""
-    return error.response.get("Error", {}).get("Code", "")
+    """The error code that AWS gave; empty for what is none."""
+    found = error.response.get("Error", {}).get("Code")
+    return found if isinstance(found, str) else ""

@@ -117,6 +117,32 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     assert list(found.sink.send(SENT, 5.0)) == []
 
 
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        ("kinesis://s", Answer(500, {}, b'{"__type":"InternalFailure","message":null}')),
+        ("kinesis://s", Answer(503, {}, b'{"__type":"ServiceUnavailable","message":7}')),
+        ("kinesis://s", Answer(503, {}, b'{"__type":{}}')),
+        ("kinesis://s", Answer(503, {}, b"[]")),
+        ("firehose://s", Answer(503, {}, b'"x"')),
+        ("firehose://s", Answer(200, {}, b"[]")),
+        ("sqs://sqs.x/1/q", Answer(200, {}, b"null")),
+        ("logs://g/s", Answer(503, {}, b"\xff")),
+    ],
+)
+def test_answers_of_another_form(url: str, answer: Answer, strict: Callable[..., Strict]) -> None:
+    """An answer over which botocore stumbles, or we do, says nothing of the batch: it is sent again."""
+    with pytest.raises(Unavailable):
+        strict(url, Service([answer])).sink.send(SENT, 5.0)
+
+
+def test_a_fault_of_ours_is_not_tried_for_ever() -> None:
+    """What goes wrong before botocore's call is no answer of anybody's, and stays the fault of ours that it is."""
+    client = _aws.Client("kinesis", "stream s", sink_url("kinesis://s"))
+    with pytest.raises(TypeError):
+        client.call("PutRecords", "soon")  # type: ignore[arg-type] # the fault
+
+
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> None:
     """A host that does not exist, as that of a misspelt region, is named with what to check."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.eu-wst-1.invalid")
@@ -210,11 +236,13 @@ def test_container_that_does_not_answer_yet(
 
 
 @pytest.fixture
-def assume(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> Iterator[Callable[[Sts], Sink]]:
+def assume(
+    monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]
+) -> Iterator[Callable[[Callable[[Request], Action]], Sink]]:
     """Open a sink that writes with a role."""
     with ExitStack() as stack:
 
-        def open_one(sts: Sts) -> Sink:
+        def open_one(sts: Callable[[Request], Action]) -> Sink:
             server = stack.enter_context(FaultServer(sts))
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
             return open_for_test(f"s3://logs?region=eu-south-1&role={ROLE}")
@@ -256,6 +284,15 @@ def test_role_that_may_not_be_assumed(assume: Callable[[Sts], Sink]) -> None:
     sts.refuse = "AccessDenied"
     with pytest.raises(Refused, match=f"allow sts:AssumeRole on role {ROLE} in the function's role"):
         assume(sts).send(SENT, 5.0)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(403, {}, b"<html>blocked<br></html>"), Answer(200, {}, b"<html>Sign in<br></html>"), Answer(403)]
+)
+def test_role_of_which_something_else_speaks(answer: Answer, assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """A proxy's page in the place of STS's answer says nothing of the batch: it is sent again."""
+    with pytest.raises(Unavailable):
+        assume(lambda _request: answer).send(SENT, 5.0)
 
 
 def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
