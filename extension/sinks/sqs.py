@@ -102,7 +102,7 @@ class SqsSink:
 
     def _failures(self, entry: _packing.Entry, code: str, *, sender_fault: bool) -> Iterable[Failure]:
         """What BatchResultErrorEntry says of a message, for each of its lines."""
-        refused = sender_fault and code not in _aws_errors.THROTTLED
+        refused = sender_fault and code not in _aws_errors.THROTTLED and not _aws_errors.blames_key(code)
         if code == TOO_LONG and len(entry.data) > SMALL_BYTES and len(entry.positions) > 1:
             refused = False
             self._max_bytes = SMALL_BYTES

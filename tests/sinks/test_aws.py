@@ -81,6 +81,74 @@ def test_bad_records(code: str, strict: Callable[..., Strict]) -> None:
     assert caught.value.scope is Scope.RECORD
 
 
+def kms_codes(service: str, operation: str) -> list[str]:
+    """What an operation may say of a KMS key, but for throttling, as botocore's data know it."""
+    model = botocore.session.Session().get_service_model(service).operation_model(operation)
+    codes = {shape.name for shape in model.error_shapes if "KMS" in shape.name.upper()}
+    return sorted(codes - _aws_errors.THROTTLED)
+
+
+KMS = [
+    *(("kinesis://s", code) for code in kms_codes("kinesis", "PutRecords")),
+    *(("firehose://s", code) for code in kms_codes("firehose", "PutRecordBatch")),
+    *(("sqs://sqs.x/1/q", code) for code in kms_codes("sqs", "SendMessageBatch")),
+    # "Common Errors" and "Error responses" have these without a shape
+    ("kinesis://s", "KMSAccessDenied"),
+    ("sqs://sqs.x/1/q", "KMS.DisabledException"),
+    ("sqs://sqs.x/1/q", "KMS.InvalidStateException"),
+    ("sqs://sqs.x/1/q", "KMS.NotFoundException"),
+    ("s3://logs", "KMS.DisabledException"),
+    ("s3://logs", "KMS.KMSInvalidStateException"),
+]
+
+
+@pytest.mark.parametrize(("url", "code"), KMS)
+def test_keys_that_cannot_be_used(url: str, code: str, strict: Callable[..., Strict]) -> None:
+    """A KMS key that is disabled, gone or not allowed refuses every request, and no record is to blame."""
+    with pytest.raises(Refused, match=f"{code}: the KMS key of .* cannot be used") as caught:
+        strict(url, Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+def test_kms_that_fails(strict: Callable[..., Strict]) -> None:
+    """A failure of KMS itself passes, and says nothing of the key."""
+    with pytest.raises(Unavailable):
+        strict("s3://logs", Refusing("KMS.KMSInternalException", 500)).sink.send(SENT, 5.0)
+
+
+@pytest.mark.parametrize("code", ["AccessControlListNotSupported", "InvalidStorageClass", "InvalidRequest"])
+def test_s3_blames_no_record(code: str, strict: Callable[..., Strict]) -> None:
+    """S3 does not look into an object: what it calls bad would be so with any other."""
+    with pytest.raises(Refused) as caught:
+        strict("s3://logs", Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"])
+def test_objects_that_were_damaged_on_the_way(code: str, strict: Callable[..., Strict]) -> None:
+    """An object that did not come as it was sent is sent again."""
+    with pytest.raises(Unavailable):
+        strict("s3://logs", Refusing(code)).sink.send(SENT, 5.0)
+
+
+@pytest.mark.parametrize(("url", "operation"), [("sqs://q", "GetQueueUrl"), ("logs://g", "CreateLogStream")])
+def test_requests_without_records_blame_none(url: str, operation: str, strict: Callable[..., Strict]) -> None:
+    """A bad request that had no records in it says nothing of them."""
+    service = Service()
+    setattr(service, f"_{operation}", refusing("ValidationException"))
+    with pytest.raises(Refused) as caught:
+        strict(url, service).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize("code", ["InvalidSecurity", "UnsupportedOperation", "InvalidSourceException"])
+def test_destinations_that_take_no_such_request(code: str, strict: Callable[..., Strict]) -> None:
+    """A queue or stream that is not made for such requests refuses every one."""
+    with pytest.raises(Refused) as caught:
+        strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
 @pytest.mark.parametrize("code", sorted(_aws_errors.THROTTLED))
 def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
     """Each of AWS's words for too much is Throttled."""
@@ -293,6 +361,13 @@ def test_role_of_which_something_else_speaks(answer: Answer, assume: Callable[[C
     """A proxy's page in the place of STS's answer says nothing of the batch: it is sent again."""
     with pytest.raises(Unavailable):
         assume(lambda _request: answer).send(SENT, 5.0)
+
+
+def test_role_that_sts_calls_bad(assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """STS sees no records, so it can blame none."""
+    with pytest.raises(Refused) as caught:
+        assume(refusing("ValidationError")).send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
 
 
 def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:

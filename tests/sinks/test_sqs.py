@@ -131,6 +131,14 @@ def test_failed_messages_are_named(strict: Callable[..., Strict]) -> None:
     assert failures == [Failure(3, "InternalError"), Failure(14, "InternalError")]
 
 
+@pytest.mark.parametrize("code", ["KMS.DisabledException", "KmsInvalidState"])
+def test_messages_that_fail_for_the_key(strict: Callable[..., Strict], code: str) -> None:
+    """A message that fails for the queue's KMS key is to be sent again, though SQS calls it the sender's fault."""
+    failed = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
+    found = strict("sqs://sqs.x/1/telemetry", Service([reply(failed)]))
+    assert found.sink.send(batch(line(1)), 5.0) == [Failure(0, code)]
+
+
 @pytest.mark.parametrize("text", ["\ufffe", "\uffff", "a\uffffb\ufffec"])
 def test_characters_that_sqs_refuses(strict: Callable[..., Strict], text: str) -> None:
     """A line with characters that SQS does not take is written with escapes, and means the same."""
