@@ -112,9 +112,9 @@ class Client:
     ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        The service's own answers have one of the members `expect`. Raises Refused, Throttled and Unavailable for the
-        errors that mean so, the latter for what is no answer of the service's as well; ClientError for the code that is
-        to `leave` to the caller, and for no other; OSError where nobody answers.
+        The service's own answers have one of the members `expect`, of which RequestId is a header. Raises Refused,
+        Throttled and Unavailable for the errors that mean so, the latter for what is no answer of the service's as
+        well; ClientError for the code that is to `leave` to the caller, and for no other; OSError where nobody answers.
         """
         try:
             client = self._client()
@@ -136,7 +136,7 @@ class Client:
             raise ConnectionError(self._why_unanswered(error)) from None
         except BotoCoreError as error:
             raise Unavailable(describe(error)) from None
-        if expect and not any(name in answer for name in expect):
+        if expect and not any(name in answer or name in answer["ResponseMetadata"] for name in expect):
             raise Unavailable(f"an answer without {expect[0]}, not from the service itself: is there a proxy?")
         return answer
 

@@ -110,6 +110,7 @@ class S3Sink:
                 "PutObject",
                 timeout_s,
                 leave=TAKEN,
+                expect=["ETag"],
                 Key=f"{key}{self._suffix}",
                 Body=body,
                 IfNoneMatch="*",

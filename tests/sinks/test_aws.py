@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from extension.log import describe
+from extension.pipeline.pipeline import now_iso
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
 from tests.support.batches import batch, line, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
@@ -648,14 +649,18 @@ def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -
     open_for_test(f"s3://logs?{query}").close()
 
 
-@pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
+@pytest.mark.parametrize(
+    "url",
+    ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry", "s3://telemetry", "logs://telemetry/s"],
+)
 @pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b""])
 def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:
     """A 200 without what the service always says has delivered nothing: it came from something between us."""
     found = strict(url, Service([Answer(200, {}, body)]))
+    sent = batch(line(1, time=now_iso()))
     with pytest.raises(Unavailable):
-        found.sink.send(batch(line(1)), 5.0)
-    assert list(found.sink.send(batch(line(1)), 5.0)) == []
+        found.sink.send(sent, 5.0)
+    assert list(found.sink.send(sent, 5.0)) == []
 
 
 @pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])

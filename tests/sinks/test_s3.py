@@ -12,7 +12,7 @@ from extension.records import Batch
 from extension.sinks import Refused, Scope, Unavailable
 from extension.sinks.s3 import partition
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record
-from tests.support.fault_server import OK, Action, Answer, FaultServer, Held, Request
+from tests.support.fault_server import Action, Answer, FaultServer, Held, Request
 from tests.support.strict_aws import Service, refusing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUCKET = "telemetry"
 KEY_TAKEN = Answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+STORED = Answer(200, {"ETag": '"1"'})
 PARTITION = "function=demo/dt=2026-11-21/hour=04"
 
 
@@ -258,7 +259,7 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_body_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer 100 is asked for: it costs a round trip, and a second where a store does not know it."""
-    with FaultServer() as store:
+    with FaultServer(otherwise=STORED) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         sink = open_sink("s3://telemetry/raw")
         sink.send(batch(line(1)), 5.0)
@@ -293,7 +294,7 @@ def test_bucket_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch, code: str, he
     def answer(request: Request) -> Action:
         if request.method == "HEAD":
             return head
-        return OK if "/eu-west-3/" in request.headers["authorization"] else refusing(code, status)(request)
+        return STORED if "/eu-west-3/" in request.headers["authorization"] else refusing(code, status)(request)
 
     with FaultServer(answer) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
