@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
@@ -86,12 +87,14 @@ class LogsSink:
         where = {"logGroupName": self._group, "logStreamName": stream}
         messages = [{"timestamp": event.timestamp_ms, "message": event.line.decode()} for event in events]
         request: dict[str, Any] = {**where, "logEvents": messages}
+        deadline = time.monotonic() + timeout_s
         try:
             answer = self._client.call("PutLogEvents", timeout_s, leave=MISSING, expect=EXPECTED, **request)
         except ClientError:
-            self._create(where, timeout_s)
+            self._create(where, deadline - time.monotonic())
+            left_s = deadline - time.monotonic()
             try:
-                answer = self._client.call("PutLogEvents", timeout_s, leave=MISSING, expect=EXPECTED, **request)
+                answer = self._client.call("PutLogEvents", left_s, leave=MISSING, expect=EXPECTED, **request)
             except ClientError as error:
                 raise Unavailable(f"the log stream was made and is not there yet: {MISSING}") from error
         return rejected(events, answer.get("rejectedLogEventsInfo", {}))

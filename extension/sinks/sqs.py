@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -55,6 +56,7 @@ class SqsSink:
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch; the records that the queue did not take. Raises as Client.call does."""
+        deadline = time.monotonic() + timeout_s
         if not self._url:
             answer = self._client.call("GetQueueUrl", timeout_s, expect=["QueueUrl"], QueueName=self._queue)
             self._url = answer["QueueUrl"]
@@ -64,9 +66,8 @@ class SqsSink:
         def send(request: Sequence[_packing.Entry], left_s: float) -> Iterable[Failure]:
             return self._send(batch, request, left_s)
 
-        return _packing.send_each(
-            _packing.requests(entries, MAX_ENTRIES, self._max_bytes), send, _packing.Entry.failures, timeout_s
-        )
+        requests = _packing.requests(entries, MAX_ENTRIES, self._max_bytes)
+        return _packing.send_each(requests, send, _packing.Entry.failures, deadline - time.monotonic())
 
     def close(self) -> None:
         """Give up the kept connection."""

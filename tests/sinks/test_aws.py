@@ -12,6 +12,7 @@ import botocore.session
 import pytest
 import trustme
 
+from extension.delivery.sending import ATTEMPT_S, SEND_GRACE_S
 from extension.log import describe
 from extension.pipeline.pipeline import now_iso
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
@@ -369,6 +370,24 @@ def test_role_that_sts_calls_bad(assume: Callable[[Callable[..., Action]], Sink]
     with pytest.raises(Refused) as caught:
         assume(refusing("ValidationError")).send(SENT, 5.0)
     assert caught.value.scope is Scope.EVERYTHING
+
+
+def test_role_that_comes_too_late(assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """Where the credentials took all the time there was, nothing is sent: it is being sent again by then."""
+    sts = Sts()
+
+    def slow(request: Request) -> Action:
+        answer = sts(request)
+        return answer._replace(after_s=0.3) if isinstance(answer, Answer) and not sts.service.calls else answer
+
+    with pytest.raises(OSError, match="no time left"):
+        assume(slow).send(SENT, 0.2)
+    assert sts.service.calls == []
+
+
+def test_sts_has_its_share_of_an_attempt() -> None:
+    """Connecting to STS and to the service, and STS's answer, leave time for the service's within one attempt."""
+    assert _aws.CONNECT_S + _aws.READ_S + _aws.CONNECT_S <= ATTEMPT_S + SEND_GRACE_S
 
 
 def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
