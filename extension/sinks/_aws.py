@@ -123,7 +123,7 @@ class Client:
         try:
             self._own.deadline = time.monotonic() + max(timeout_s, MIN_S)
             client = self._client()
-            answer = _answer(getattr(client, xform_name(operation)), parameters)
+            answer: dict[str, Any] = ask(getattr(client, xform_name(operation)), **parameters)
         except ClientError as error:
             if code(error) in EXPIRED:
                 self._opened = None  # the next call reads the credentials anew
@@ -250,8 +250,8 @@ def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T
     return [(one, code) for one, answer in zip(sent, answers, strict=True) if (code := answer.get("ErrorCode"))]
 
 
-def _answer(method: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
-    """What a method of botocore's answers. Raises what botocore means to, OSError and Unavailable."""
+def ask(method: Callable[..., T], **parameters: Any) -> T:
+    """What a method of botocore's returns. Raises what botocore means to, OSError and Unavailable."""
     try:
         return method(**parameters)
     except (BotoCoreError, ClientError, OSError):
