@@ -110,7 +110,10 @@ class SqsSink:
         return entry.failures(code, Outcome.RECORD_REFUSED if refused else Outcome.RETRY)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
-        """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""
+        """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out.
+
+        Packed ones are left out only where they come with the same others, and who came with whom is not remembered.
+        """
         if not self._fifo:
             return {}
         first, last = (batch.records[position].sequence for position in (entry.positions[0], entry.positions[-1]))
