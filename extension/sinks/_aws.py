@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -43,8 +45,9 @@ from extension.sinks._aws_errors import BUCKET_REGION, ELSEWHERE, EXPIRED, Wante
 from extension.version import USER_AGENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from botocore.awsrequest import AWSPreparedRequest
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
     from botocore.model import OperationModel
@@ -63,7 +66,8 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # of a stream
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 CONNECT_S = 2.0
-READ_S = 10.0  # where no send gives its own: STS and the like
+READ_S = 2.0  # of STS, for the service's own answer is waited for until the end of the send
+MIN_S = 0.1
 
 
 class Client:
@@ -78,7 +82,7 @@ class Client:
         self._role = target.parameters.get("role", "")
         self._chosen_region = target.parameters.get("region", "")
         self._region = self._chosen_region or own_region()
-        self._timeout_s = READ_S
+        self._own = threading.local()  # `deadline`, of this thread's call: a freeze may have left others hanging
         self._opened: BaseClient | None = None
         check_role(self._role)
         if not self._region:
@@ -112,14 +116,14 @@ class Client:
     ) -> dict[str, Any]:
         """Call one operation. `action` is what IAM calls it, where that is another name.
 
-        The service's own answers have one of the members `expect`. Raises Refused, Throttled and Unavailable for the
-        errors that mean so; ClientError for the code that is to `leave` to the caller, and for no other; OSError where
-        nobody answers.
+        The service's own answers have one of the members `expect`, of which RequestId is a header. Raises Refused,
+        Throttled and Unavailable for the errors that mean so, the latter for what is no answer of the service's as
+        well; ClientError for the code that is to `leave` to the caller, and for no other; OSError where nobody answers.
         """
         try:
+            self._own.deadline = time.monotonic() + max(timeout_s, MIN_S)
             client = self._client()
-            self._timeout_s = max(timeout_s, 0.1)
-            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+            answer: dict[str, Any] = ask(getattr(client, xform_name(operation)), **parameters)
         except ClientError as error:
             if code(error) in EXPIRED:
                 self._opened = None  # the next call reads the credentials anew
@@ -136,7 +140,7 @@ class Client:
             raise ConnectionError(self._why_unanswered(error)) from None
         except BotoCoreError as error:
             raise Unavailable(describe(error)) from None
-        if expect and not any(name in answer for name in expect):
+        if expect and not any(name in answer or name in answer["ResponseMetadata"] for name in expect):
             raise Unavailable(f"an answer without {expect[0]}, not from the service itself: is there a proxy?")
         return answer
 
@@ -162,15 +166,18 @@ class Client:
         client: BaseClient = boto3.session.Session(botocore_session=session).client(
             self._service, region_name=self._region, config=client_config()
         )
-        client.meta.events.register("before-call", self._limit)
+        client.meta.events.register("before-send", self._limit)
         # "Expect: 100-continue" would cost each PutObject a round trip, and 1 s where a store does not know it.
         client.meta.events.unregister("before-call.s3", add_expect_header)
         client.meta.events.register_first("needs-retry.s3", follow_only_s3)
         return client
 
-    def _limit(self, context: dict[str, Any], **_: Any) -> None:
-        """Botocore takes a timeout per request only from here."""
-        context["read_timeout"] = self._timeout_s
+    def _limit(self, request: AWSPreparedRequest, **_: Any) -> None:
+        """Give a request what is left of the time; botocore takes a timeout per request only from here."""
+        left_s = self._own.deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time left when the request was signed")
+        request.context["read_timeout"] = left_s  # type: ignore[attr-defined] # newer than the stubs
 
 
 def own_region() -> str:
@@ -241,6 +248,16 @@ def failed(sent: Sequence[T], answers: Sequence[dict[str, Any]]) -> list[tuple[T
     if len(answers) != len(sent):
         raise Unavailable(f"an answer for {len(answers)} of {len(sent)} records")
     return [(one, code) for one, answer in zip(sent, answers, strict=True) if (code := answer.get("ErrorCode"))]
+
+
+def ask(method: Callable[..., T], **parameters: Any) -> T:
+    """What a method of botocore's returns. Raises what botocore means to, OSError and Unavailable."""
+    try:
+        return method(**parameters)
+    except (BotoCoreError, ClientError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - over an answer of another form botocore stumbles in many ways
+        raise Unavailable(f"an answer that is not the service's ({type(error).__name__})") from None
 
 
 def wrong_variable(endpoint: str) -> str:

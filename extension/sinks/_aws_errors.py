@@ -32,14 +32,12 @@ THROTTLED = frozenset(
 )
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 STALE = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "RequestTimeout"})
+DAMAGED = frozenset({"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"})  # on its way to S3
 FORBIDDEN = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
         "AllAccessDisabled",
-        "KMS.AccessDeniedException",
-        "KMSAccessDeniedException",
-        "KmsAccessDenied",
         "NotAuthorized",
         "UnauthorizedOperation",
     }
@@ -63,6 +61,11 @@ MISSING = frozenset(
         "QueueDoesNotExist",
         "ResourceNotFoundException",
     }
+)
+UNFIT = frozenset({"InvalidSecurity", "InvalidSourceException", "UnsupportedOperation"})  # for any request of ours
+# What looks at each record, by IAM's names. Of any other kind, S3's as well, a bad request is bad with all records.
+LOOKING_AT_RECORDS = frozenset(
+    {"firehose:PutRecordBatch", "kinesis:PutRecords", "logs:PutLogEvents", "sqs:SendMessage"}
 )
 # What a status means where the code says nothing more.
 SCOPES = {
@@ -102,14 +105,15 @@ def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911
     if found in THROTTLED or status == 429:
         after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
         return Throttled(message, float(after) if after.isdecimal() else 0.0)
-    if found in EXPIRED or found in STALE or "expired" in error.response.get("Error", {}).get("Message", ""):
+    if (
+        found in EXPIRED
+        or found in STALE
+        or found in DAMAGED
+        or "expired" in str(error.response.get("Error", {}).get("Message"))
+    ):
         return Unavailable(message)
-    if found in FORBIDDEN:
-        return _denied(f"{found}: allow {wanted.action} on {wanted.resource} in the function's role")
-    if found in UNKNOWN_KEY:
-        return _denied(f"{found}: AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it")
-    if found in MISSING:
-        return _denied(f"{found}: there is no {wanted.resource} in {wanted.region}; create it, or correct the URL")
+    if remedy := _remedy(found, status, wanted):
+        return _denied(f"{found}: {remedy}")
     if found in MOVED:
         return Unavailable(message)
     redirects = 300 <= status < 400
@@ -117,9 +121,32 @@ def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911
         return _denied(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
     if redirects:
         return _denied(f"HTTP {status}: the endpoint redirects; check region= and AWS_ENDPOINT_URL")
+    if found in UNFIT or (status == 400 and wanted.action not in LOOKING_AT_RECORDS):
+        return _denied(message)
     if status in SCOPES:
         return Refused(message, SCOPES[status])
     return Unavailable(message)
+
+
+def blames_key(found: str) -> bool:
+    """Whether a code is about the KMS key of a destination: each service has its own words, most begin alike."""
+    return found.upper().startswith("KMS") or found == "InvalidKMSResourceException"
+
+
+def _remedy(found: str, status: int, wanted: Wanted) -> str:
+    """What is to be done about a refusal of every request; empty where the code does not say."""
+    if blames_key(found) and status < 500:
+        return (
+            f"the KMS key of {wanted.resource} cannot be used; check that it is there and enabled, and that the "
+            "function's role may use it"
+        )
+    if found in FORBIDDEN:
+        return f"allow {wanted.action} on {wanted.resource} in the function's role"
+    if found in UNKNOWN_KEY:
+        return "AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
+    if found in MISSING:
+        return f"there is no {wanted.resource} in {wanted.region}; create it, or correct the URL"
+    return ""
 
 
 def _denied(message: str) -> Refused:
@@ -127,5 +154,6 @@ def _denied(message: str) -> Refused:
 
 
 def code(error: ClientError) -> str:
-    """The error code that AWS gave."""
-    return error.response.get("Error", {}).get("Code", "")
+    """The error code that AWS gave; empty for what is none."""
+    found = error.response.get("Error", {}).get("Code")
+    return found if isinstance(found, str) else ""

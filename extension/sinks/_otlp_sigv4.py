@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, CredentialRetrievalError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
 
 from extension.log import describe
 from extension.sinks import BadSetting, Refused, Scope, Unavailable, _aws
+from extension.sinks._aws_errors import Wanted, translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,16 @@ class Signer:
             self._credentials()
 
     def sign(self, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """The headers of a POST with those that sign it. Raises Refused where there are no credentials, Unavailable."""
+        """The headers of a POST with those that sign it. Raises Refused where there are no credentials, Unavailable.
+
+        What STS says to a role is raised as Client.call does.
+        """
+        credentials = self._credentials()
         try:
-            frozen = self._credentials().get_frozen_credentials()
+            frozen = _aws.ask(credentials.get_frozen_credentials)
+        except ClientError as error:
+            wanted = Wanted("sts:AssumeRole", f"role {self._role}", self._region)
+            raise translate(error, wanted) from None
         except BotoCoreError as error:
             self._found = None
             raise Unavailable(describe(error)) from None

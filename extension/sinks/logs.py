@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
@@ -38,6 +39,9 @@ MAX_BYTES = 1 << 20
 EVENT_OVERHEAD = 26
 NS_PER_MS = 1_000_000
 MAX_SPAN_MS = 24 * 3600 * 1000
+MISSING = "ResourceNotFoundException"
+# All members of an answer are optional, and the token is deprecated; every answer of AWS's own has an id.
+EXPECTED = ("nextSequenceToken", "rejectedLogEventsInfo", "RequestId")
 
 GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 NOT_IN_A_STREAM = re.compile(r"[:*]")
@@ -82,15 +86,17 @@ class LogsSink:
     def _put(self, stream: str, events: Sequence[Event], timeout_s: float) -> list[Failure]:
         where = {"logGroupName": self._group, "logStreamName": stream}
         messages = [{"timestamp": event.timestamp_ms, "message": event.line.decode()} for event in events]
-        missing = "ResourceNotFoundException"
+        request: dict[str, Any] = {**where, "logEvents": messages}
+        deadline = time.monotonic() + timeout_s
         try:
-            answer = self._client.call("PutLogEvents", timeout_s, leave=missing, **where, logEvents=messages)
+            answer = self._client.call("PutLogEvents", timeout_s, leave=MISSING, expect=EXPECTED, **request)
         except ClientError:
-            self._create(where, timeout_s)
+            self._create(where, deadline - time.monotonic())
+            left_s = deadline - time.monotonic()
             try:
-                answer = self._client.call("PutLogEvents", timeout_s, leave=missing, **where, logEvents=messages)
+                answer = self._client.call("PutLogEvents", left_s, leave=MISSING, expect=EXPECTED, **request)
             except ClientError as error:
-                raise Unavailable(f"the log stream was made and is not there yet: {missing}") from error
+                raise Unavailable(f"the log stream was made and is not there yet: {MISSING}") from error
         return rejected(events, answer.get("rejectedLogEventsInfo", {}))
 
     def _create(self, where: dict[str, str], timeout_s: float) -> None:

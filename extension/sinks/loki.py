@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from extension.sinks import Limits, _http_intake
+from extension.sinks import Limits, Unavailable, _http_intake
 from extension.sinks._level import level
 from extension.sinks._time import timestamp_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from extension.records import Batch
-    from extension.sinks import SinkURL
+    from extension.sinks import Failure, SinkURL
+    from extension.sinks._http import Response
 
 SCHEMES = ("loki+https", "loki+http")
 URL = "loki+https://host/prefix"
@@ -41,7 +44,19 @@ def open_sink(target: SinkURL) -> _http_intake.Intake:
     """Make a sink of loki+https://host/prefix; a prefix may end in the path of the push API itself."""
     path = target.path.rstrip("/").removesuffix(PUSH) + PUSH
     encode = partial(push, function_name=target.function_name)
-    return _http_intake.Intake(target, path, "application/json", LIMITS, encode, ("gzip", "none"))
+    return _http_intake.Intake(target, path, "application/json", LIMITS, encode, ("gzip", "none"), judge)
+
+
+def judge(batch: Batch, response: Response) -> Sequence[Failure]:
+    """That all is taken, or nothing. Raises as check_status does, and Unavailable for a page in the place of a 204.
+
+    What speaks like Loki may say 200, as VictoriaLogs did until 2025, but has nothing to add.
+    """
+    failures = _http_intake.by_status(batch, response)
+    has_body = response.body or response.headers.get("Content-Length", "0") != "0"
+    if response.status != 204 and has_body:
+        raise Unavailable(f"HTTP {response.status} with a body, not from Loki itself: is there a proxy?")
+    return failures
 
 
 def push(batch: Batch, function_name: str) -> bytes:

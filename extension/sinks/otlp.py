@@ -173,9 +173,6 @@ class OtlpSink:
 
     def _send(self, part: Part, deadline: float) -> list[Failure]:
         """POST one part; what the destination says that it rejects of it. Raises as send does."""
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("no time left")
         packed = self._bodies.setdefault(part.id, Packed(self._compress, lambda _: self._encode(part)))
         body = packed.body(Batch(part.id, []))
         path, headers = self._paths[part.signal], self._headers
@@ -183,6 +180,9 @@ class OtlpSink:
             headers = _http_intake.merge_headers((*headers.items(), ("Content-Type", part.carried)))
         if self._signer is not None:
             headers = self._signer.sign(f"{self._url}{path}", headers, body)
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time left")
         response = self._connection.request("POST", path, headers, body, left_s, ANSWER_S)
         if self._signer is not None and response.status == 403:
             self._signer.forget()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import re
+import threading
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -44,6 +46,13 @@ COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
 }
 
 
+class _Tried:
+    """A batch that was sent, and under which key. The key stays as it is from the second time on."""
+
+    def __init__(self, id_: str, key: str) -> None:
+        self.id, self.key, self.sends = id_, key, 0
+
+
 class S3Sink:
     """Puts objects, and never over one that is there: for a batch that was tried before, it is that batch."""
 
@@ -55,40 +64,63 @@ class S3Sink:
         compress, self._suffix, content_type = COMPRESSIONS[compression]
         self._packed = Packed(compress)
         self._parameters = {**parameters, "ContentType": content_type}
-        self._tried = self._key = ""  # the batch that was sent last, and its key
+        self._lock = threading.Lock()  # a send may go on in another thread, left hanging by a freeze
+        self._last = _Tried("", "")
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Put one object. Raises as Client.call does."""
+        deadline = time.monotonic() + timeout_s
         body = self._packed.body(batch)
-        is_first_try = batch.id != self._tried
-        if is_first_try:
-            self._tried = batch.id
-            self._key = f"{self._prefix}{partition(batch)}{batch.id}"
-        try:
-            self._put(body, timeout_s, leave=TAKEN)
-        except ClientError:  # the key is taken
-            if is_first_try:  # by another, for this batch was never sent: a copy of the same snapshot, perhaps
-                self._key += f"-{os.urandom(4).hex()}"
-                try:
-                    self._put(body, timeout_s, leave=TAKEN)
-                except ClientError:
-                    self._tried = ""
-                    raise Unavailable("the store says of a fresh key that it is taken") from None
+        tried = self._begin(batch)
+        is_there = self._put(tried.key, body, timeout_s)
+        if not is_there and self._take_another_key(tried):
+            is_there = self._put(tried.key, body, deadline - time.monotonic())
+            if not is_there and self._forget(tried):
+                raise Unavailable("the store says of a fresh key that it is taken")
         self._packed.forget()
         return ()
 
-    def _put(self, body: bytes, timeout_s: float, leave: str = "") -> None:
-        self._client.call(
-            "PutObject",
-            timeout_s,
-            leave=leave,
-            Key=f"{self._key}{self._suffix}",
-            Body=body,
-            IfNoneMatch="*",
-            # Given here, the checksum is a header; left to botocore it is a trailer, which few other stores take.
-            ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
-            **self._parameters,
-        )
+    def _begin(self, batch: Batch) -> _Tried:
+        with self._lock:
+            if self._last.id != batch.id:
+                self._last = _Tried(batch.id, f"{self._prefix}{partition(batch)}{batch.id}")
+            self._last.sends += 1
+            return self._last
+
+    def _take_another_key(self, tried: _Tried) -> bool:
+        """Whether the key of a batch that was sent only once is another's: of a copy of the same snapshot, perhaps."""
+        with self._lock:
+            if tried.sends > 1:
+                return False
+            tried.key += f"-{os.urandom(4).hex()}"
+            return True
+
+    def _forget(self, tried: _Tried) -> bool:
+        """Begin anew with a batch that was sent only once; whether it was."""
+        with self._lock:
+            if tried.sends > 1:
+                return False
+            tried.id = ""
+            return True
+
+    def _put(self, key: str, body: bytes, timeout_s: float) -> bool:
+        """Whether the object was put; False where the key is taken."""
+        try:
+            self._client.call(
+                "PutObject",
+                timeout_s,
+                leave=TAKEN,
+                expect=["ETag"],
+                Key=f"{key}{self._suffix}",
+                Body=body,
+                IfNoneMatch="*",
+                # Given here, the checksum is a header; left to botocore it is a trailer, which few other stores take.
+                ChecksumCRC32=base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode(),
+                **self._parameters,
+            )
+        except ClientError:
+            return False
+        return True
 
     def close(self) -> None:
         """Give up the kept connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -55,6 +56,7 @@ class SqsSink:
 
     def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
         """Send the batch; the records that the queue did not take. Raises as Client.call does."""
+        deadline = time.monotonic() + timeout_s
         if not self._url:
             answer = self._client.call("GetQueueUrl", timeout_s, expect=["QueueUrl"], QueueName=self._queue)
             self._url = answer["QueueUrl"]
@@ -64,9 +66,8 @@ class SqsSink:
         def send(request: Sequence[_packing.Entry], left_s: float) -> Iterable[Failure]:
             return self._send(batch, request, left_s)
 
-        return _packing.send_each(
-            _packing.requests(entries, MAX_ENTRIES, self._max_bytes), send, _packing.Entry.failures, timeout_s
-        )
+        requests = _packing.requests(entries, MAX_ENTRIES, self._max_bytes)
+        return _packing.send_each(requests, send, _packing.Entry.failures, deadline - time.monotonic())
 
     def close(self) -> None:
         """Give up the kept connection."""
@@ -102,14 +103,17 @@ class SqsSink:
 
     def _failures(self, entry: _packing.Entry, code: str, *, sender_fault: bool) -> Iterable[Failure]:
         """What BatchResultErrorEntry says of a message, for each of its lines."""
-        refused = sender_fault and code not in _aws_errors.THROTTLED
+        refused = sender_fault and code not in _aws_errors.THROTTLED and not _aws_errors.blames_key(code)
         if code == TOO_LONG and len(entry.data) > SMALL_BYTES and len(entry.positions) > 1:
             refused = False
             self._max_bytes = SMALL_BYTES
         return entry.failures(code, Outcome.RECORD_REFUSED if refused else Outcome.RETRY)
 
     def _order(self, batch: Batch, entry: _packing.Entry) -> dict[str, Any]:
-        """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out."""
+        """In a FIFO queue, an environment's records stay in order, and one sent again within 5 minutes is left out.
+
+        Packed ones are left out only where they come with the same others, and who came with whom is not remembered.
+        """
         if not self._fifo:
             return {}
         first, last = (batch.records[position].sequence for position in (entry.positions[0], entry.positions[-1]))

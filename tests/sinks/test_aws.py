@@ -12,7 +12,9 @@ import botocore.session
 import pytest
 import trustme
 
+from extension.delivery.sending import ATTEMPT_S, SEND_GRACE_S
 from extension.log import describe
+from extension.pipeline.pipeline import now_iso
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
 from tests.support.batches import batch, line, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
@@ -81,6 +83,74 @@ def test_bad_records(code: str, strict: Callable[..., Strict]) -> None:
     assert caught.value.scope is Scope.RECORD
 
 
+def kms_codes(service: str, operation: str) -> list[str]:
+    """What an operation may say of a KMS key, but for throttling, as botocore's data know it."""
+    model = botocore.session.Session().get_service_model(service).operation_model(operation)
+    codes = {shape.name for shape in model.error_shapes if "KMS" in shape.name.upper()}
+    return sorted(codes - _aws_errors.THROTTLED)
+
+
+KMS = [
+    *(("kinesis://s", code) for code in kms_codes("kinesis", "PutRecords")),
+    *(("firehose://s", code) for code in kms_codes("firehose", "PutRecordBatch")),
+    *(("sqs://sqs.x/1/q", code) for code in kms_codes("sqs", "SendMessageBatch")),
+    # "Common Errors" and "Error responses" have these without a shape
+    ("kinesis://s", "KMSAccessDenied"),
+    ("sqs://sqs.x/1/q", "KMS.DisabledException"),
+    ("sqs://sqs.x/1/q", "KMS.InvalidStateException"),
+    ("sqs://sqs.x/1/q", "KMS.NotFoundException"),
+    ("s3://logs", "KMS.DisabledException"),
+    ("s3://logs", "KMS.KMSInvalidStateException"),
+]
+
+
+@pytest.mark.parametrize(("url", "code"), KMS)
+def test_keys_that_cannot_be_used(url: str, code: str, strict: Callable[..., Strict]) -> None:
+    """A KMS key that is disabled, gone or not allowed refuses every request, and no record is to blame."""
+    with pytest.raises(Refused, match=f"{code}: the KMS key of .* cannot be used") as caught:
+        strict(url, Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+def test_kms_that_fails(strict: Callable[..., Strict]) -> None:
+    """A failure of KMS itself passes, and says nothing of the key."""
+    with pytest.raises(Unavailable):
+        strict("s3://logs", Refusing("KMS.KMSInternalException", 500)).sink.send(SENT, 5.0)
+
+
+@pytest.mark.parametrize("code", ["AccessControlListNotSupported", "InvalidStorageClass", "InvalidRequest"])
+def test_s3_blames_no_record(code: str, strict: Callable[..., Strict]) -> None:
+    """S3 does not look into an object: what it calls bad would be so with any other."""
+    with pytest.raises(Refused) as caught:
+        strict("s3://logs", Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize("code", ["BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"])
+def test_objects_that_were_damaged_on_the_way(code: str, strict: Callable[..., Strict]) -> None:
+    """An object that did not come as it was sent is sent again."""
+    with pytest.raises(Unavailable):
+        strict("s3://logs", Refusing(code)).sink.send(SENT, 5.0)
+
+
+@pytest.mark.parametrize(("url", "operation"), [("sqs://q", "GetQueueUrl"), ("logs://g", "CreateLogStream")])
+def test_requests_without_records_blame_none(url: str, operation: str, strict: Callable[..., Strict]) -> None:
+    """A bad request that had no records in it says nothing of them."""
+    service = Service()
+    setattr(service, f"_{operation}", refusing("ValidationException"))
+    with pytest.raises(Refused) as caught:
+        strict(url, service).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize("code", ["InvalidSecurity", "UnsupportedOperation", "InvalidSourceException"])
+def test_destinations_that_take_no_such_request(code: str, strict: Callable[..., Strict]) -> None:
+    """A queue or stream that is not made for such requests refuses every one."""
+    with pytest.raises(Refused) as caught:
+        strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
 @pytest.mark.parametrize("code", sorted(_aws_errors.THROTTLED))
 def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
     """Each of AWS's words for too much is Throttled."""
@@ -115,6 +185,32 @@ def test_signature_that_expired(strict: Callable[..., Strict]) -> None:
     with pytest.raises(Unavailable):
         found.sink.send(SENT, 5.0)
     assert list(found.sink.send(SENT, 5.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        ("kinesis://s", Answer(500, {}, b'{"__type":"InternalFailure","message":null}')),
+        ("kinesis://s", Answer(503, {}, b'{"__type":"ServiceUnavailable","message":7}')),
+        ("kinesis://s", Answer(503, {}, b'{"__type":{}}')),
+        ("kinesis://s", Answer(503, {}, b"[]")),
+        ("firehose://s", Answer(503, {}, b'"x"')),
+        ("firehose://s", Answer(200, {}, b"[]")),
+        ("sqs://sqs.x/1/q", Answer(200, {}, b"null")),
+        ("logs://g/s", Answer(503, {}, b"\xff")),
+    ],
+)
+def test_answers_of_another_form(url: str, answer: Answer, strict: Callable[..., Strict]) -> None:
+    """An answer over which botocore stumbles, or we do, says nothing of the batch: it is sent again."""
+    with pytest.raises(Unavailable):
+        strict(url, Service([answer])).sink.send(SENT, 5.0)
+
+
+def test_a_fault_of_ours_is_not_tried_for_ever() -> None:
+    """What goes wrong before botocore's call is no answer of anybody's, and stays the fault of ours that it is."""
+    client = _aws.Client("kinesis", "stream s", sink_url("kinesis://s"))
+    with pytest.raises(TypeError):
+        client.call("PutRecords", "soon")  # type: ignore[arg-type] # the fault
 
 
 def test_unreachable(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> None:
@@ -210,11 +306,13 @@ def test_container_that_does_not_answer_yet(
 
 
 @pytest.fixture
-def assume(monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]) -> Iterator[Callable[[Sts], Sink]]:
+def assume(
+    monkeypatch: pytest.MonkeyPatch, open_for_test: Callable[[str], Sink]
+) -> Iterator[Callable[[Callable[[Request], Action]], Sink]]:
     """Open a sink that writes with a role."""
     with ExitStack() as stack:
 
-        def open_one(sts: Sts) -> Sink:
+        def open_one(sts: Callable[[Request], Action]) -> Sink:
             server = stack.enter_context(FaultServer(sts))
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
             return open_for_test(f"s3://logs?region=eu-south-1&role={ROLE}")
@@ -256,6 +354,40 @@ def test_role_that_may_not_be_assumed(assume: Callable[[Sts], Sink]) -> None:
     sts.refuse = "AccessDenied"
     with pytest.raises(Refused, match=f"allow sts:AssumeRole on role {ROLE} in the function's role"):
         assume(sts).send(SENT, 5.0)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(403, {}, b"<html>blocked<br></html>"), Answer(200, {}, b"<html>Sign in<br></html>"), Answer(403)]
+)
+def test_role_of_which_something_else_speaks(answer: Answer, assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """A proxy's page in the place of STS's answer says nothing of the batch: it is sent again."""
+    with pytest.raises(Unavailable):
+        assume(lambda _request: answer).send(SENT, 5.0)
+
+
+def test_role_that_sts_calls_bad(assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """STS sees no records, so it can blame none."""
+    with pytest.raises(Refused) as caught:
+        assume(refusing("ValidationError")).send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
+def test_role_that_comes_too_late(assume: Callable[[Callable[..., Action]], Sink]) -> None:
+    """Where the credentials took all the time there was, nothing is sent: it is being sent again by then."""
+    sts = Sts()
+
+    def slow(request: Request) -> Action:
+        answer = sts(request)
+        return answer._replace(after_s=0.3) if isinstance(answer, Answer) and not sts.service.calls else answer
+
+    with pytest.raises(OSError, match="no time left"):
+        assume(slow).send(SENT, 0.2)
+    assert sts.service.calls == []
+
+
+def test_sts_has_its_share_of_an_attempt() -> None:
+    """Connecting to STS and to the service, and STS's answer, leave time for the service's within one attempt."""
+    assert _aws.CONNECT_S + _aws.READ_S + _aws.CONNECT_S <= ATTEMPT_S + SEND_GRACE_S
 
 
 def test_role_without_credentials(assume: Callable[[Sts], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -536,14 +668,18 @@ def test_words_that_s3_knows(query: str, open_for_test: Callable[[str], Sink]) -
     open_for_test(f"s3://logs?{query}").close()
 
 
-@pytest.mark.parametrize("url", ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry"])
+@pytest.mark.parametrize(
+    "url",
+    ["firehose://telemetry", "kinesis://telemetry", "sqs://sqs.x/1/telemetry", "s3://telemetry", "logs://telemetry/s"],
+)
 @pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}", b""])
 def test_an_answer_that_is_not_the_services(strict: Callable[..., Strict], url: str, body: bytes) -> None:
     """A 200 without what the service always says has delivered nothing: it came from something between us."""
     found = strict(url, Service([Answer(200, {}, body)]))
+    sent = batch(line(1, time=now_iso()))
     with pytest.raises(Unavailable):
-        found.sink.send(batch(line(1)), 5.0)
-    assert list(found.sink.send(batch(line(1)), 5.0)) == []
+        found.sink.send(sent, 5.0)
+    assert list(found.sink.send(sent, 5.0)) == []
 
 
 @pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])

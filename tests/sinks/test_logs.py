@@ -9,7 +9,7 @@ from extension.pipeline.pipeline import now_iso
 from extension.sinks import Failure, Outcome, Refused
 from extension.sinks._time import timestamp_ns
 from tests.support.batches import ENVIRONMENT, batch, line
-from tests.support.strict_aws import ErrorAnswer, Service, refuse
+from tests.support.strict_aws import ErrorAnswer, Service, Slow, refuse, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +105,19 @@ def test_no_permission_to_create_the_stream(strict: Callable[..., Strict]) -> No
     service._CreateLogStream = lambda request: refuse(request, ErrorAnswer("AccessDeniedException"))  # type: ignore[method-assign] # the service's own fault
     with pytest.raises(Refused, match="allow logs:CreateLogStream on log group telemetry in the function's role"):
         found.sink.send(batch(line(1, time=now_iso())), 5.0)
+
+
+def test_answer_without_a_sequence_token(strict: Callable[..., Strict]) -> None:
+    """Where CloudWatch Logs leaves out the token, which is deprecated, the id of an answer tells that it is its own."""
+    answer = reply({})._replace(headers={"x-amzn-RequestId": "a1a32258-dddc-4daa-950a-fe632b74be91"})
+    found = strict(f"logs://{GROUP}/s", Service([answer]))
+    assert found.sink.send(batch(line(1, time=now_iso())), 5.0) == []
+
+
+def test_one_deadline_for_all_calls(strict: Callable[..., Strict]) -> None:
+    """The time in which the stream was found missing, and made, is not to be had again for the events."""
+    with pytest.raises(OSError):  # noqa: PT011 - whatever ends it
+        strict(f"logs://{GROUP}/s", Slow(0.2)).sink.send(batch(line(1, time=now_iso())), 0.5)
 
 
 def test_stream_that_another_made(strict: Callable[..., Strict]) -> None:

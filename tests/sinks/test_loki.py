@@ -110,6 +110,21 @@ def test_level_is_one_of_few(content: object, level: str) -> None:
     assert stream["stream"]["level"] == level
 
 
+@pytest.mark.parametrize("body", [b"<html>Sign in, please.</html>", b"{}"])
+def test_page_is_no_answer_of_lokis(body: bytes) -> None:
+    """A 200 with a body came from something between us: Loki says 204, and what speaks like it says nothing."""
+    with opened([Answer(200, {}, body), Answer(204)]) as (sink, _):
+        with pytest.raises(Unavailable, match="HTTP 200 with a body"):
+            sink.send(batch(line(1)), 5.0)
+        assert list(sink.send(batch(line(1)), 5.0)) == []
+
+
+def test_empty_answer_is_taken() -> None:
+    """Servers that speak like Loki, as VictoriaLogs did until 2025, say 200 and nothing more."""
+    with opened([Answer(200)]) as (sink, _):
+        assert list(sink.send(batch(line(1)), 5.0)) == []
+
+
 def test_line_that_orjson_does_not_read_has_no_level() -> None:
     """A line that cannot be parsed is sent as any other."""
     text = with_record({"level": "info"}).replace(b'"info"', b'"info","deep":' + b"[" * 2000 + b"]" * 2000)

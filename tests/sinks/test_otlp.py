@@ -22,7 +22,7 @@ from tests.support import ROOT
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Reset
 from tests.support.sink_cases.otlp import Collector, attributes
-from tests.support.strict_aws import CREDENTIALS
+from tests.support.strict_aws import CREDENTIALS, Sts, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -419,6 +419,46 @@ def test_requests_to_aws_are_signed(signal: str, service: str, monkeypatch: pyte
         headers = request.headers
         assert (headers["x-aws-log-group"], headers["x-aws-log-stream"]) == ("/my/group", "of mine")
         assert "x-aws-log-group;x-aws-log-stream" in headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("script", "meant", "said"),
+    [
+        (refusing("AccessDenied", 403), Refused, "allow sts:AssumeRole on role arn:aws:iam::210987654321:role/writer"),
+        ([Answer(403, {}, b"<html>blocked<br></html>")], Unavailable, "not the service's"),
+        ([Answer(200, {}, b"<html>Sign in<br></html>")], Unavailable, "not the service's"),
+    ],
+)
+def test_role_that_sts_does_not_give(
+    script: Script, meant: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What STS, or a proxy in its place, says in the place of credentials is no fault of ours, nor of the records."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    rest = f"?{SIGV4}&group=g&stream=s&role=arn:aws:iam::210987654321:role/writer"
+    with FaultServer(script) as sts, opened(Collector(), rest) as (sink, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        with pytest.raises(meant, match=said):
+            sink.send(batch(line(1)), 5.0)
+
+
+def test_role_that_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the credentials took all the time there was, nothing is sent: it is being sent again by then."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    rest = f"?{SIGV4}&group=g&stream=s&role=arn:aws:iam::210987654321:role/writer"
+    given = Sts()
+
+    def slow(request: Request) -> Action:
+        answer = given(request)
+        assert isinstance(answer, Answer)
+        return answer._replace(after_s=0.3)
+
+    with FaultServer(slow) as sts, opened(Collector(), rest) as (sink, server):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        with pytest.raises(OSError, match="no time left"):
+            sink.send(batch(line(1)), 0.2)
+        assert server.requests == []
 
 
 def signature_of(request: Request, service: str) -> str:

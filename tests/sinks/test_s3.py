@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,18 @@ from extension.records import Batch
 from extension.sinks import Refused, Scope, Unavailable
 from extension.sinks.s3 import partition
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record
-from tests.support.fault_server import OK, Action, Answer, FaultServer, Request
-from tests.support.strict_aws import refusing
+from tests.support.fault_server import Action, Answer, FaultServer, Held, Request
+from tests.support.strict_aws import Service, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from extension.sinks import Sink
+    from tests.support.strict_aws import Strict
 
 BUCKET = "telemetry"
+KEY_TAKEN = Answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+STORED = Answer(200, {"ETag": '"1"'})
 PARTITION = "function=demo/dt=2026-11-21/hour=04"
 
 
@@ -114,13 +118,55 @@ def test_the_key_of_another(bucket: Bucket) -> None:
 
 def test_a_store_that_has_every_key_has_taken_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a batch is tried, 412 to keys that nobody can have used is not believed."""
-    with FaultServer(otherwise=Answer(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")) as store:
+    with FaultServer(otherwise=KEY_TAKEN) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         sink = open_sink("s3://telemetry/raw")
         for _ in range(3):
             with pytest.raises(Unavailable):
                 sink.send(batch(line(1)), 5.0)
         sink.close()
+
+
+class HeldUp:
+    """A sink, the first of whose sends a freeze has left hanging; it is told at last that its key is taken."""
+
+    def __init__(self, strict: Callable[..., Strict]) -> None:
+        self._thaw = threading.Event()
+        found = strict("s3://telemetry/raw", Service([Held(self._thaw, KEY_TAKEN)]))
+        self.sink, self.server, self.service = found.sink, found.server, found.service
+        self._thread = threading.Thread(target=self.sink.send, args=(batch(line(1)), 5.0))
+        self._thread.start()
+        self.server.wait_for(1)
+
+    def thaw(self) -> None:
+        self._thaw.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def held_up(strict: Callable[..., Strict]) -> Iterator[HeldUp]:
+    held_up = HeldUp(strict)
+    yield held_up
+    held_up.thaw()
+
+
+def test_send_that_another_has_overtaken(held_up: HeldUp) -> None:
+    """A send that was repeated while it hung, and then finds its key taken, makes no second object of the batch."""
+    held_up.sink.send(batch(line(1)), 5.0)
+    held_up.thaw()
+    assert len({request.path for request in held_up.server.requests}) == 1
+
+
+def test_send_that_hangs_while_others_go_on(held_up: HeldUp) -> None:
+    """What a send finds that was left hanging changes nothing for the batch that is tried meanwhile."""
+    held_up.sink.send(batch(line(1)), 5.0)
+    held_up.service._first.append(Answer(503))
+    second = batch(line(2), number=2)
+    with pytest.raises(Unavailable):
+        held_up.sink.send(second, 5.0)
+    held_up.thaw()
+    held_up.sink.send(second, 5.0)
+    assert held_up.service.lines() == [line(1), line(2)]
 
 
 def test_nothing_is_overwritten(bucket: Bucket) -> None:
@@ -213,7 +259,7 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_body_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer 100 is asked for: it costs a round trip, and a second where a store does not know it."""
-    with FaultServer() as store:
+    with FaultServer(otherwise=STORED) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         sink = open_sink("s3://telemetry/raw")
         sink.send(batch(line(1)), 5.0)
@@ -248,7 +294,7 @@ def test_bucket_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch, code: str, he
     def answer(request: Request) -> Action:
         if request.method == "HEAD":
             return head
-        return OK if "/eu-west-3/" in request.headers["authorization"] else refusing(code, status)(request)
+        return STORED if "/eu-west-3/" in request.headers["authorization"] else refusing(code, status)(request)
 
     with FaultServer(answer) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)

@@ -11,9 +11,8 @@ from extension.delivery.disk import Disk
 from extension.delivery.queue import Queue
 from extension.sinks import Failure, Limits, Outcome, Refused
 from tests.support.batches import ENVIRONMENT, batch, line
-from tests.support.fault_server import Answer
 from tests.support.reach import run_empty
-from tests.support.strict_aws import ErrorAnswer, Service, refuse, reply
+from tests.support.strict_aws import ErrorAnswer, Service, Slow, refuse, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +130,14 @@ def test_failed_messages_are_named(strict: Callable[..., Strict]) -> None:
     assert failures == [Failure(3, "InternalError"), Failure(14, "InternalError")]
 
 
+@pytest.mark.parametrize("code", ["KMS.DisabledException", "KmsInvalidState"])
+def test_messages_that_fail_for_the_key(strict: Callable[..., Strict], code: str) -> None:
+    """A message that fails for the queue's KMS key is to be sent again, though SQS calls it the sender's fault."""
+    failed = {"Failed": [{"Id": "0", "SenderFault": True, "Code": code}]}
+    found = strict("sqs://sqs.x/1/telemetry", Service([reply(failed)]))
+    assert found.sink.send(batch(line(1)), 5.0) == [Failure(0, code)]
+
+
 @pytest.mark.parametrize("text", ["\ufffe", "\uffff", "a\uffffb\ufffec"])
 def test_characters_that_sqs_refuses(strict: Callable[..., Strict], text: str) -> None:
     """A line with characters that SQS does not take is written with escapes, and means the same."""
@@ -200,7 +207,7 @@ def test_queue_that_takes_256_kib(strict: Callable[..., Strict], parameters: str
 
 def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> None:
     """A queue that is slow gets as many requests as fit into the time; what they did not hold is to be sent again."""
-    found = strict(f"sqs://{QUEUE}", Slow())
+    found = strict(f"sqs://{QUEUE}", Slow(0.1))
     lines = [line(number) for number in range(200)]
     failures = list(found.sink.send(batch(*lines), 0.5))
     taken = found.service.lines()
@@ -210,14 +217,10 @@ def test_no_request_begins_after_the_deadline(strict: Callable[..., Strict]) -> 
     assert {failure.outcome for failure in failures} == {Outcome.RETRY}
 
 
-class Slow(Service):
-    """Needs 0.1 s for each request."""
-
-    def __call__(self, request: Request) -> Any:
-        """Take it, and wait before saying so."""
-        answer = super().__call__(request)
-        assert isinstance(answer, Answer)
-        return answer._replace(after_s=0.1)
+def test_one_deadline_for_the_url_and_the_messages(strict: Callable[..., Strict]) -> None:
+    """The time in which the queue's URL was asked for is not to be had again for the messages."""
+    with pytest.raises(OSError):  # noqa: PT011 - whatever ends it
+        strict(f"sqs://{QUEUE}", Slow(0.3)).sink.send(batch(line(1)), 0.5)
 
 
 @pytest.mark.parametrize(

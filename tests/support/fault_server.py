@@ -68,13 +68,20 @@ class Hang(NamedTuple):
     """Take the request and never answer."""
 
 
+class Held(NamedTuple):
+    """Take the request, and answer once `until` is set."""
+
+    until: threading.Event
+    answer: Answer
+
+
 class Reset(NamedTuple):
     """Take the request and reset the connection, or end it without an answer when `polite`."""
 
     polite: bool = False
 
 
-Action = Answer | Hang | Reset
+Action = Answer | Hang | Held | Reset
 Script = Iterable[Action] | Callable[[Request], Action]
 
 
@@ -145,6 +152,9 @@ class FaultServer:
                 handler.close_connection = True
                 if not polite:
                     _reset(handler.connection)
+            case Held(until=until, answer=answer):
+                until.wait(WAIT_S)
+                self._answer(handler, answer)
             case Answer():
                 self._answer(handler, action)
 

@@ -225,6 +225,20 @@ class Service:
         return Answer(200, {"ETag": '"1"'})
 
 
+class Slow(Service):
+    """Takes every request, and says so `after_s` later."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__()
+        self._after_s = after_s
+
+    def __call__(self, request: Request) -> Action:
+        """Take it, and wait before saying so."""
+        answer = super().__call__(request)
+        assert isinstance(answer, Answer)
+        return answer._replace(after_s=self._after_s)
+
+
 class ContainerCredentials:
     """The credentials of a SnapStart function, over HTTP; each answer is good until `expires`."""
 
