@@ -493,7 +493,7 @@ async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Start a background job again when it fails: it must neither die quietly nor take the others with it."""
     while True:
         try:
-            await job()
+            return await job()
         except Exception as error:  # noqa: BLE001 - see above
             log("ERROR", "background job failed, starting it again", reason=describe(error))
             await asyncio.sleep(1.0)

@@ -116,22 +116,24 @@ async def start(
         if opt:
             _bind_over_opt(opt)
 
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output.writer,
-            stderr=output.writer,
-            pass_fds=inherited,
-            process_group=0,
-            preexec_fn=before_exec,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+    with contextlib.ExitStack() as unused:
         for pipe in pipes:
-            pipe.close()
-        raise OSError(f"{command[0]} cannot be started: {error}") from error
+            unused.callback(pipe.close)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output.writer,
+                stderr=output.writer,
+                pass_fds=inherited,
+                process_group=0,
+                preexec_fn=before_exec,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise OSError(f"{command[0]} cannot be started: {error}") from error
+        unused.pop_all()
     for pipe in pipes:
         pipe.started()
     return Process(name, child, pipes)

@@ -200,11 +200,11 @@ def handler(event, context):
     pathlib.Path({str(marker)!r}).touch()
     time.sleep(60 if first else 0)
 """
-    async with Environment(layer=probe, function=function(code), env=plan(), timeout_s=2.0) as environment:
+    async with Environment(layer=probe, function=function(code), env=plan(), timeout_s=8.0) as environment:
         first = await environment.invoke()
         second = await environment.invoke()
     assert (first.status, second.status) == ("timeout", "success")
-    assert first.payload["errorMessage"].endswith("Task timed out after 2.00 seconds")
+    assert first.payload["errorMessage"].endswith("Task timed out after 8.00 seconds")
     assert "timeout" in [event.get("shutdownReason") for event in events(environment)]
     assert [record["status"] for record in records(environment, "platform.runtimeDone")] == ["timeout", "success"]
     assert len(set(pids(environment))) == 4
