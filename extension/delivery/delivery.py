@@ -348,7 +348,8 @@ class Delivery:
         assert self._sending is not None
         self.health.attempts()
         reply = await self._sending.attempt(batch, self._until)
-        failed_share = len(reply.failures) / len(batch.records)
+        again = [failure for failure in reply.failures if failure.outcome is Outcome.RETRY]
+        failed_share = len(again) / len(batch.records)
         latency_s = self._sending.latency_s
         # With a fallback nothing waits for a permission that may come: each batch is tried, and goes there.
         noted = reply if self._fallback is None else reply._replace(scope=Scope.BATCH)

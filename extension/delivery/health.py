@@ -40,7 +40,7 @@ class Health:
         self._uniform = uniform
         self._held_s = 0.0
         self._denials = 0
-        self._partial = 0  # batches in a row of which less than half was taken
+        self._partial = 0  # batches in a row of which more than half is to be sent again
         self._asked_for = False  # whether the pause is one that the destination asked for
         self._attempted_at = 0.0
         self._probe_at = 0.0
@@ -85,7 +85,7 @@ class Health:
         self._attempted_at = self._clock()
 
     def note(self, reply: Reply, duration_s: float, failed_share: float = 0.0) -> None:
-        """What the sink said to a batch after `duration_s`; `failed_share` of one that it took failed."""
+        """What the sink said to a batch after `duration_s`; `failed_share` of one that it took is to be sent again."""
         if reply.outcome is Outcome.TAKEN:
             self._answered(duration_s)
             self._partial = self._partial + 1 if failed_share > 0.5 else 1 if failed_share else 0

@@ -222,6 +222,15 @@ async def test_partial_failures_are_sent_again_and_refused_records_counted(deliv
     assert delivery.queue.delivered == 4
 
 
+async def test_records_that_are_refused_make_no_pause(deliveries: Deliveries) -> None:
+    """Where nothing is to be sent again, the next batch need not wait, however much of the last one was refused."""
+    refused = [Failure(at, "HTTP 404 (traces)", Outcome.RECORD_REFUSED) for at in range(4)]
+    delivery = deliveries.delivery(ScriptedSink(otherwise=refused), uniform=lambda _, high: high)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    assert (delivery.queue.delivered, delivery.health.ready) == (1, True)
+
+
 async def test_what_failed_goes_first_in_the_next_full_batch(deliveries: Deliveries) -> None:
     """The records that a batch left over do not make a small batch by themselves."""
     sink = ScriptedSink([Failure(0, "throttled")], limits=Limits(records=4))
