@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from extension.delivery.chunk import Chunk
@@ -375,8 +374,7 @@ class Delivery:
         """Take over what an earlier process left, once and before anything is written beside it."""
         if self._restored:
             return
-        numbers = itertools.count(RESTORED_SEQUENCE)
-        found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
+        found = await self._on_disk(lambda arrived: self._overflow.find(RESTORED_SEQUENCE, arrived), self._clock())
         self.queue.restore(found or ())
         self._restored = True
 
