@@ -416,13 +416,15 @@ class Queue:
             self._files.appendleft(file)
 
     def leave_on_disk(self) -> None:
-        """What is in memory and on disk as well stays there for the next process."""
-        held = {sequence for sequences in self._reloaded.values() for sequence in sequences}
+        """What is in memory and on disk as well stays there for the next process; what is being written goes on."""
+        writing = {record.sequence for record in self._spilling.records} if self._spilling else set()
+        here = {file: sequences - writing for file, sequences in self._reloaded.items()}
+        held = {sequence for sequences in here.values() for sequence in sequences}
         if not held:
             return
         left = [record for chunk in self._waiting for record in chunk.records]
-        self._files.extend(file._replace(records=len(sequences)) for file, sequences in self._reloaded.items())
-        self._reloaded.clear()
+        self._files.extend(file._replace(records=len(sequences)) for file, sequences in here.items() if sequences)
+        self._reloaded = {file: self._reloaded[file] for file, sequences in here.items() if not sequences}
         self._waiting.clear()
         self._count = self._line_bytes = 0
         self.memory -= size_of([record for record in left if record.sequence in held])

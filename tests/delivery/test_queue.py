@@ -117,6 +117,18 @@ def test_batches_keep_to_both_limits_and_to_the_order(lengths: list[int], most: 
     assert made.memory == 0
 
 
+def test_what_is_written_again_at_the_end_counts_once() -> None:
+    """A record of an older file that is on its way to a new one is pending there, not in both."""
+    made = Queue(10_000, Limits(), Disk(1 << 20), lambda: "e-1")
+    old = [record(-2), record(-1)]
+    made.restore([File("old", -2, 2, 20, 2 * SIZE, 0.0)])
+    made.plan(View(ready=False, reload=True))
+    made.reloaded(old)
+    made.spill(SIZE)
+    made.leave_on_disk()
+    assert made.pending == 2
+
+
 def test_what_is_excluded_late_goes_as_if_it_had_never_come() -> None:
     """Where only an open sink says what it takes, what waits of the rest is excluded: in memory, on disk and later."""
     made = queue(10_000)

@@ -43,9 +43,9 @@ class OneQueue(RuleBasedStateMachine):
         self.files = itertools.count()
         self.disk = Disk(MAX_DISK)
 
-    @rule(has_fallback=st.booleans(), excludes=st.booleans(), restored=st.integers(0, 3))
+    @rule(has_fallback=st.booleans(), excludes=st.booleans(), restored=st.integers(0, 3), read=st.booleans())
     @precondition(lambda self: not hasattr(self, "queue"))
-    def open(self, *, has_fallback: bool, excludes: bool, restored: int) -> None:
+    def open(self, *, has_fallback: bool, excludes: bool, restored: int, read: bool) -> None:
         ids = itertools.count()
         self.queue = Queue(
             MAX_BYTES,
@@ -64,6 +64,10 @@ class OneQueue(RuleBasedStateMachine):
             files.append(self._write(records))
         self.queue.restore(files)
         self.restored = 2 * restored
+        if read and restored:  # or few runs would come to where a record is in a file and in memory as well
+            self._do(self.queue.plan(View(ready=False, reload=True)))
+            self._do(self.queue.reloaded(self.on_disk[files[0].name]))
+            self.reloading = None
 
     @rule(
         sizes=st.lists(st.integers(20, 1_200), min_size=1, max_size=12),
@@ -120,6 +124,11 @@ class OneQueue(RuleBasedStateMachine):
             self.delivered += len(batch.records) - len(failures)
         self._do(self.queue.sent(batch, reply))
 
+    @rule(max_bytes=st.sampled_from([500, MAX_BYTES]))
+    @precondition(lambda self: hasattr(self, "queue") and self.reloading is None)
+    def spill(self, max_bytes: int) -> None:
+        self._do(self.queue.spill(max_bytes))
+
     @rule(succeeds=st.booleans())
     @precondition(lambda self: getattr(self, "spilling", None) is not None)
     def spilled(self, *, succeeds: bool) -> None:
@@ -159,13 +168,16 @@ class OneQueue(RuleBasedStateMachine):
     def refuse(self) -> None:
         self._do(self.queue.refuse("cannot be opened"))
 
-    @rule(keep_disk=st.booleans())
-    @precondition(lambda self: hasattr(self, "queue") and self.spilling is None and self.reloading is None)
-    def end(self, *, keep_disk: bool) -> None:
+    @rule(keep_disk=st.booleans(), succeeds=st.booleans())
+    @precondition(lambda self: hasattr(self, "queue") and self.reloading is None)
+    def end(self, *, keep_disk: bool, succeeds: bool) -> None:
         self.queue.abandon()
         self.sending = None
         if keep_disk:
             self.queue.leave_on_disk()
+            self.balanced()
+        if self.spilling is not None:
+            self.spilled(succeeds=succeeds)
         self.queue.drop_waiting("SHUTDOWN")
         if not keep_disk:
             self.queue.drop_spooled("SHUTDOWN")
@@ -242,4 +254,4 @@ class OneQueue(RuleBasedStateMachine):
 
 
 TestOneQueue = OneQueue.TestCase
-TestOneQueue.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestOneQueue.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
