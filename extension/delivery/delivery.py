@@ -44,6 +44,7 @@ FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
 NOT_DELIVERED = "not delivered before SHUTDOWN"
 NOT_TAKEN = "not taken before SHUTDOWN"
+DISK_PAUSE_S = 10.0  # after a write that failed: the disk is full, as a rule, and the function's to make room on
 RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process left, lower than any other
 
 
@@ -85,6 +86,7 @@ class Delivery:
         self._adopted = 0  # records that other sinks handed off, numbered here
         self._needed_room = 0  # bytes, before more can be read
         self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
+        self._disk_ready_at = 0.0  # by the clock; nothing is written before
         self._restored = False
         self._closing = self._stopped = self._drains_disk = False
 
@@ -243,13 +245,17 @@ class Delivery:
         await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds
 
     async def spill(self, until: float) -> None:
-        """Leave on disk what is left, for the process that may come after us in this execution environment."""
+        """Leave on disk what is left, for the process that may come after us in this execution environment.
+
+        A disk that cannot be written is tried once.
+        """
         self._stopped = True
+        self._disk_ready_at = 0.0
         queue = self.queue
         queue.abandon()
         queue.leave_on_disk()
         loop = asyncio.get_running_loop()
-        while loop.time() < until:
+        while loop.time() < until and self._may_write:
             self._apply(queue.spill())
             if not queue.is_spilling:
                 return
@@ -283,6 +289,11 @@ class Delivery:
                 self._progress.made()
                 await self._wait(view)
 
+    @property
+    def _may_write(self) -> bool:
+        """Whether no write has failed of late."""
+        return self._clock() >= self._disk_ready_at
+
     def _view(self) -> View:
         fallback = self._fallback
         return View(
@@ -292,6 +303,7 @@ class Delivery:
             hands_off=fallback is not None and fallback.health.healthy and not self.health.healthy,
             needed_room=self._needed_room,
             closing=self._closing,
+            may_write=self._may_write,
         )
 
     async def _wait(self, view: View) -> None:
@@ -334,7 +346,10 @@ class Delivery:
             case Send(batch):
                 self._apply(self.queue.sent(batch, await self._send(batch)))
             case Spill(records):
-                self._apply(self.queue.spilled(await self._on_disk(self._overflow.write, records)))
+                file = await self._on_disk(self._overflow.write, records)
+                if file is None:
+                    self._disk_ready_at = self._clock() + DISK_PAUSE_S
+                self._apply(self.queue.spilled(file))
             case Reload(file):
                 self._apply(self.queue.reloaded(await self._on_disk(self._overflow.read, file) or ()))
             case Forget(file):

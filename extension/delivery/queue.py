@@ -79,7 +79,8 @@ class View(NamedTuple):
 
     `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
     fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `needed_room`:
-    bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company.
+    bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company. `may_write`:
+    what is to move to disk may be written.
     """
 
     ready: bool
@@ -88,6 +89,7 @@ class View(NamedTuple):
     hands_off: bool = False
     needed_room: int = 0
     closing: bool = False
+    may_write: bool = True
 
 
 class Queue:
@@ -319,7 +321,9 @@ class Queue:
         if not self._is_crowded(view):
             return []
         going = self._pop_for_fallback(self._count, view.fallback_room, self._part) if view.hands_off else []
-        return self._hand_off(going, "not taken in time") or self.spill(self._part)
+        if going or not view.may_write:
+            return self._hand_off(going, "not taken in time")
+        return self.spill(self._part)
 
     def _is_crowded(self, view: View) -> bool:
         """Whether records are to move out of memory; at SHUTDOWN others say when."""

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from extension.delivery.chunk import Chunk
+from extension.delivery.overflow import Overflow
 from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled, Unavailable
 from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from extension.delivery.delivery import Delivery
+    from extension.delivery.disk import File
     from extension.records import Batch, Record
     from tests.support.deliveries import Deliveries
 
@@ -298,6 +302,43 @@ async def test_nobody_waits_for_a_sink_that_will_never_open(deliveries: Deliveri
 async def test_a_sink_that_is_open_is_not_down_before_it_is_used(deliveries: Deliveries) -> None:
     """Where the machine is busy, the first report of our health may come before its loop has begun."""
     assert not deliveries.delivery(ScriptedSink()).is_down
+
+
+class FullDisk(Overflow):
+    """No file can be written to it."""
+
+    writes = 0
+
+    def write(self, records: Sequence[Record]) -> File:
+        self.writes += 1
+        raise OSError(errno.ENOSPC, "full")
+
+
+async def test_a_disk_that_is_full_is_left_alone_for_a_while(deliveries: Deliveries, tmp_path: Path) -> None:
+    """A write that failed is not tried again at once, whatever comes, but ten seconds later."""
+    disk = FullDisk(str(tmp_path), "test://sink")
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk, max_bytes=100_000)
+    offer(delivery, records(1))
+    await delivery.flush(soon())
+    offer(delivery, records(200, first=1))
+    await deliveries.until(lambda: disk.writes > 0)
+    for number in range(5):
+        offer(delivery, records(1, first=1000 + number))
+        await asyncio.to_thread(int)  # as long as a write takes
+    assert disk.writes == 1
+    deliveries.clock.now += 10.0
+    offer(delivery, records(1, first=2000))
+    await deliveries.until(lambda: disk.writes == 2)
+
+
+async def test_a_disk_that_is_full_is_tried_once_at_shutdown(deliveries: Deliveries, tmp_path: Path) -> None:
+    """What cannot be written in the last second is given up, not tried until the time is over."""
+    disk = FullDisk(str(tmp_path), "test://sink")
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    await delivery.spill(asyncio.get_running_loop().time() + 1.0)
+    assert (disk.writes, delivery.queue.pending) == (1, 5)
 
 
 async def test_the_age_of_a_record_is_its_own(deliveries: Deliveries) -> None:

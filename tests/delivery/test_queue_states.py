@@ -94,6 +94,7 @@ class OneQueue(RuleBasedStateMachine):
             hands_off=st.booleans(),
             needed_room=st.sampled_from([0, 2_000, MAX_BYTES]),
             closing=st.booleans(),
+            may_write=st.booleans(),
         )
     )
     @precondition(lambda self: hasattr(self, "queue"))
