@@ -242,7 +242,8 @@ class Queue:
         self._files.extendleft(reversed(files))
         self._newest = max([self._newest, *(file.first_sequence + file.records - 1 for file in files)])
         self.restored += sum(file.records for file in files)
-        self._disk.reserve(sum(file.size for file in files))
+        for file in files:
+            self._disk.reserve(file.size)
 
     def flush_soon(self) -> int:
         """Have all that is here sent; the goal that comes back is for `is_flushed`."""
@@ -323,6 +324,15 @@ class Queue:
         going = self._pop_for_fallback(self._count, view.fallback_room, self._part) if view.hands_off else []
         if going or not view.may_write:
             return self._hand_off(going, "not taken in time")
+        return self._plan_spill(view)
+
+    def _plan_spill(self, view: View) -> list[Action]:
+        """Move a part to disk; less than that, which makes a small file, only where memory is about to run out."""
+        if self._line_bytes + self._count * RECORD_OVERHEAD_BYTES < self._part:
+            if self.fill_ratio <= PRESSED_SHARE and self.room >= view.needed_room:
+                return []
+            if self._disk.room and not view.reload and not self._sending:
+                self.abandon()  # the batch that waits to be tried again takes most of the memory
         return self.spill(self._part)
 
     def _is_crowded(self, view: View) -> bool:
