@@ -91,6 +91,8 @@ class Health:
             self._partial = self._partial + 1 if failed_share > 0.5 else 1 if failed_share else 0
             if failed_share:
                 self._pause(self._partial)
+            if reply.retry_after_s:
+                self._wait_as_asked(reply.retry_after_s)
         elif reply.outcome is Outcome.REQUEST_REFUSED:
             denials = self._denials
             self._answered(duration_s)
@@ -133,10 +135,14 @@ class Health:
         self.failed_in_closing = self._closing_at is not None
         self._pause(self.failures)
         if reply.outcome is Outcome.THROTTLED and reply.retry_after_s:
-            self._asked_for = True
-            asked_at = self._clock() + min(reply.retry_after_s, MAX_RETRY_AFTER_S)
-            last_at = self._closing_at
-            self.ready_at = asked_at if last_at is None or self._clock() >= last_at else min(asked_at, last_at)
+            self._wait_as_asked(reply.retry_after_s)
+
+    def _wait_as_asked(self, seconds: float) -> None:
+        """The destination asks for time; at SHUTDOWN there is a last try all the same."""
+        self._asked_for = True
+        asked_at = self._clock() + min(seconds, MAX_RETRY_AFTER_S)
+        last_at = self._closing_at
+        self.ready_at = asked_at if last_at is None or self._clock() >= last_at else min(asked_at, last_at)
 
     def _deny(self, reason: str, before: int) -> None:
         self.reason = self.denied_for = reason
