@@ -304,6 +304,7 @@ class Delivery:
             needed_room=self._needed_room,
             closing=self._closing,
             may_write=self._may_write,
+            asks_again=fallback is not None and not fallback.health.healthy and self.health.rested,
         )
 
     async def _wait(self, view: View) -> None:

@@ -68,6 +68,11 @@ class Health:
         return self._clock() >= self.ready_at
 
     @property
+    def rested(self) -> bool:
+        """Whether the last attempt was as long ago as the first pause after a denial takes."""
+        return self._clock() - self._attempted_at >= FIRST_DENIED_S
+
+    @property
     def probe_due(self) -> bool:
         """Whether an invocation is to be held for a moment, to see whether an unhealthy sink answers again."""
         asked_for = self._asked_for and not self.ready

@@ -80,7 +80,8 @@ class View(NamedTuple):
     `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
     fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `needed_room`:
     bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company. `may_write`:
-    what is to move to disk may be written.
+    what is to move to disk may be written. `asks_again`: what was refused may be sent once more, since the fallback is
+    unhealthy too.
     """
 
     ready: bool
@@ -90,6 +91,7 @@ class View(NamedTuple):
     needed_room: int = 0
     closing: bool = False
     may_write: bool = True
+    asks_again: bool = False
 
 
 class Queue:
@@ -263,7 +265,7 @@ class Queue:
         """What is to begin now: a send, and a move between memory and disk. Each is in progress from here on."""
         if view.hands_off and not self._sending and self._is_crowded(view):
             self.abandon()  # what waits to be tried again can go as well
-        actions = self._plan_refused(view.fallback_room) if self._refused_reason else []
+        actions = self._plan_refused(view) if self._refused_reason else []
         if self._spilling is None and self._reloading is None:
             actions += self._plan_move(view)
         if view.ready and not self._sending and not self._refused_reason:
@@ -303,16 +305,16 @@ class Queue:
         one = self._waiting[0].records[0].size + HAND_OFF_BYTES if self._waiting else 0
         return max(one, min(MOVE_BYTES, self.max_bytes // 4))
 
-    def _plan_refused(self, room: int) -> list[Action]:
-        """Hand off what the sink has refused, as far as there is room for it."""
+    def _plan_refused(self, view: View) -> list[Action]:
+        """Hand off what the sink has refused, as far as there is room; where there is none, ask again in time."""
         count = 0
         for chunk in self._waiting:
             if chunk.first_sequence > self._refused_newest:
                 break
             count += sum(record.sequence <= self._refused_newest for record in chunk.records)
         reason = self._refused_reason
-        going = self._pop_for_fallback(count, room, room)
-        if len(going) == count:
+        going = self._pop_for_fallback(count, view.fallback_room, view.fallback_room)
+        if len(going) == count or (not going and view.asks_again):
             self._refused_reason = ""
         return self._hand_off(going, reason)
 

@@ -14,7 +14,6 @@ from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from extension.delivery.delivery import Delivery
     from extension.delivery.disk import File
@@ -33,6 +32,18 @@ class Odd:
 
     def __call__(self, records: Sequence[Record]) -> list[Record]:
         return [record for record in records if record.sequence % 2]
+
+
+class FullDisk(Overflow):
+    """No file can be written to it."""
+
+    def __init__(self) -> None:
+        super().__init__("/nowhere", "test://sink")
+        self.writes = 0
+
+    def write(self, records: Sequence[Record]) -> File:
+        self.writes += 1
+        raise OSError(errno.ENOSPC, "full")
 
 
 def offer(delivery: Delivery, made: Sequence[Record]) -> None:
@@ -214,6 +225,21 @@ async def test_a_sink_that_refuses_everything_hands_over_to_its_fallback(deliver
     assert (delivery.queue.fell_back, fallback.queue.delivered) == (3, 3)
 
 
+async def test_a_sink_is_tried_again_when_its_fallback_has_no_room(deliveries: Deliveries) -> None:
+    """What it refused waits for a fallback that is down and full; after a minute the sink may take it by now."""
+    fallback = deliveries.delivery(ScriptedSink(otherwise=DOWN), name="fallback", max_bytes=2_000, overflow=FullDisk())
+    offer(fallback, records(5))
+    await fallback.flush(soon())
+    sink = ScriptedSink(DENIED)
+    delivery = deliveries.delivery(sink, fallback=fallback)
+    offer(delivery, records(3, first=7))
+    delivery.flush_soon()
+    await deliveries.until(lambda: len(sink.sent) == 1)
+    deliveries.clock.now += 61.0
+    delivery.retry_now()
+    await deliveries.until(lambda: delivery.queue.delivered == 3)
+
+
 async def test_partial_failures_are_sent_again_and_refused_records_counted(deliveries: Deliveries) -> None:
     """Of a batch that was taken in part, the failed records go again, the refused ones are counted, in order."""
     failures = [Failure(1, "throttled"), Failure(2, "too old", Outcome.RECORD_REFUSED), Failure(3, "throttled")]
@@ -304,19 +330,9 @@ async def test_a_sink_that_is_open_is_not_down_before_it_is_used(deliveries: Del
     assert not deliveries.delivery(ScriptedSink()).is_down
 
 
-class FullDisk(Overflow):
-    """No file can be written to it."""
-
-    writes = 0
-
-    def write(self, records: Sequence[Record]) -> File:
-        self.writes += 1
-        raise OSError(errno.ENOSPC, "full")
-
-
-async def test_a_disk_that_is_full_is_left_alone_for_a_while(deliveries: Deliveries, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_is_left_alone_for_a_while(deliveries: Deliveries) -> None:
     """A write that failed is not tried again at once, whatever comes, but ten seconds later."""
-    disk = FullDisk(str(tmp_path), "test://sink")
+    disk = FullDisk()
     delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk, max_bytes=100_000)
     offer(delivery, records(1))
     await delivery.flush(soon())
@@ -331,9 +347,9 @@ async def test_a_disk_that_is_full_is_left_alone_for_a_while(deliveries: Deliver
     await deliveries.until(lambda: disk.writes == 2)
 
 
-async def test_a_disk_that_is_full_is_tried_once_at_shutdown(deliveries: Deliveries, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_is_tried_once_at_shutdown(deliveries: Deliveries) -> None:
     """What cannot be written in the last second is given up, not tried until the time is over."""
-    disk = FullDisk(str(tmp_path), "test://sink")
+    disk = FullDisk()
     delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk)
     offer(delivery, records(5))
     await delivery.flush(soon())

@@ -95,6 +95,7 @@ class OneQueue(RuleBasedStateMachine):
             needed_room=st.sampled_from([0, 2_000, MAX_BYTES]),
             closing=st.booleans(),
             may_write=st.booleans(),
+            asks_again=st.booleans(),
         )
     )
     @precondition(lambda self: hasattr(self, "queue"))
