@@ -196,7 +196,8 @@ class Forwarder:
         if self._invocations.late_lines:
             await self._listener.wait_quiet(policy.GRACE_S, now + policy.GRACE_S)
         self._release()
-        until = now + policy.tail_timeout_s(event.deadline - time.time())
+        failed = self._invocations.has_failed(event.request_id)
+        until = now + policy.tail_timeout_s(event.deadline - time.time(), failed=failed)
         await asyncio.gather(self._fanout.probe(min(until, now + policy.PROBE_S)), self._fanout.flush(until))
         if self._health is not None:
             self._health[0].held(loop.time() - now)

@@ -19,6 +19,7 @@ MEMORY_SHARE = 0.5  # of a queue in use: above it an invocation is held
 RESERVE_S = 0.5  # of an invocation's time that is never touched
 RESERVE_SHARE = 0.2  # of what is left is the reserve where that is less
 TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done
+FAILED_TAIL_S = 0.5  # the same where it failed: a reset may follow, and its SHUTDOWN_S run since then already
 TAIL_SHARE = 0.5  # of what is left is the tail where that is less
 MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
 MAX_BUFFERING_S = 0.1  # the platform's buffering timeout above which no invocation is held
@@ -118,9 +119,9 @@ def done_timeout_s(left_s: float) -> float:
     return min(MAX_INVOCATION_S, max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE)))
 
 
-def tail_timeout_s(left_s: float) -> float:
-    """How long an invocation may be held once its runtime is done."""
-    return max(0.0, min(TAIL_S, left_s * TAIL_SHARE, left_s - RESERVE_S * RESERVE_SHARE))
+def tail_timeout_s(left_s: float, *, failed: bool) -> float:
+    """How long an invocation may be held once its runtime is done, or has `failed`."""
+    return max(0.0, min(FAILED_TAIL_S if failed else TAIL_S, left_s * TAIL_SHARE, left_s - RESERVE_S * RESERVE_SHARE))
 
 
 class ShutdownPlan(NamedTuple):

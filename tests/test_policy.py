@@ -86,13 +86,22 @@ def test_a_done_that_never_comes_is_not_waited_for_again() -> None:
 @pytest.mark.parametrize("left_s", [-5.0, 0.0, 0.05, 0.3, 1.0, 3.0, 900.0])
 def test_budgets_leave_the_function_its_time(left_s: float) -> None:
     """Neither wait reaches the deadline, and neither is negative."""
-    for timeout_s in (done_timeout_s(left_s), tail_timeout_s(left_s)):
+    for timeout_s in (
+        done_timeout_s(left_s),
+        tail_timeout_s(left_s, failed=False),
+        tail_timeout_s(left_s, failed=True),
+    ):
         assert timeout_s == 0.0 or 0.0 < timeout_s < left_s
 
 
 def test_the_tail_is_bounded_however_long_the_function_may_run() -> None:
     """A function of 15 minutes is not held for minutes by a sink."""
-    assert tail_timeout_s(900.0) == 2.0
+    assert tail_timeout_s(900.0, failed=False) == 2.0
+
+
+def test_the_tail_leaves_most_of_a_reset_to_shutdown() -> None:
+    """What failed may be followed by a reset, whose 2 s run already: three quarters are left, however long the rest."""
+    assert tail_timeout_s(900.0, failed=True) == SHUTDOWN_S / 4
 
 
 def test_where_no_sink_answers_nobody_waits() -> None:
@@ -123,7 +132,7 @@ def test_both_waits_together_leave_time(left_s: float) -> None:
     """Even if runtimeDone comes at the last moment that it is waited for, the tail ends before the deadline."""
     rest_s = left_s - done_timeout_s(left_s)
     assert rest_s > 0
-    assert tail_timeout_s(rest_s) < rest_s
+    assert tail_timeout_s(rest_s, failed=False) < rest_s
 
 
 @given(st.floats(0.025, 30.0))

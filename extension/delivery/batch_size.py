@@ -8,19 +8,22 @@ if TYPE_CHECKING:
     from extension.sinks import Limits
 
 GROW_AFTER = 64  # batches taken in a row at a reduced size, before a larger one is tried
+LARGE_BYTES = 64 << 10  # what is smaller is hardly ever refused for its size, or with 413 then
 
 
 class BatchSize:
     """Searches by halves for the record that a destination refuses; learns the size of batch that it takes.
 
     A refused batch has one record at least that is to blame, or is too large. Its first half is tried, then what is
-    left of it, and so on. Where in the end each part was taken, size was to blame, and the largest part is remembered.
+    left of it, and so on. Where in the end all parts of a large batch were taken, size was to blame: the largest part
+    is remembered. A small batch met a refusal that has passed.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._records = limits.records
         self._limit = self._max_bytes = limits.bytes
         self._suspects = 0  # how many of the next records were refused together
+        self._is_large = False  # whether that was a batch large enough for its size to be to blame
         self._blamed = False  # whether one of them was refused alone
         self._largest = 0  # bytes of the largest part taken meanwhile
         self._in_a_row = 0
@@ -35,7 +38,7 @@ class BatchSize:
         if self._suspects:
             self._largest = max(self._largest, size)
             self._suspects = max(0, self._suspects - count)
-            if not self._suspects and not self._blamed:
+            if not self._suspects and self._is_large and not self._blamed:
                 self._max_bytes = self._largest
         elif self._max_bytes < self._limit:
             self._in_a_row += 1
@@ -55,6 +58,6 @@ class BatchSize:
             self._suspects = 0
             return True
         if not self._suspects:
-            self._blamed, self._largest = False, 0
+            self._is_large, self._blamed, self._largest = size > LARGE_BYTES, False, 0
         self._suspects = count
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from extension.delivery.chunk import Chunk
@@ -45,6 +44,7 @@ FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
 NOT_DELIVERED = "not delivered before SHUTDOWN"
 NOT_TAKEN = "not taken before SHUTDOWN"
+DISK_PAUSE_S = 10.0  # after a write that failed: the disk is full, as a rule, and the function's to make room on
 RESTORED_SEQUENCE = -(1 << 40)  # of the first record that an earlier process left, lower than any other
 
 
@@ -86,6 +86,7 @@ class Delivery:
         self._adopted = 0  # records that other sinks handed off, numbered here
         self._needed_room = 0  # bytes, before more can be read
         self._until = FOREVER  # the loop's time at which SHUTDOWN ends a send
+        self._disk_ready_at = 0.0  # by the clock; nothing is written before
         self._restored = False
         self._closing = self._stopped = self._drains_disk = False
 
@@ -244,13 +245,17 @@ class Delivery:
         await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds
 
     async def spill(self, until: float) -> None:
-        """Leave on disk what is left, for the process that may come after us in this execution environment."""
+        """Leave on disk what is left, for the process that may come after us in this execution environment.
+
+        A disk that cannot be written is tried once.
+        """
         self._stopped = True
+        self._disk_ready_at = 0.0
         queue = self.queue
         queue.abandon()
         queue.leave_on_disk()
         loop = asyncio.get_running_loop()
-        while loop.time() < until:
+        while loop.time() < until and self._may_write:
             self._apply(queue.spill())
             if not queue.is_spilling:
                 return
@@ -284,6 +289,11 @@ class Delivery:
                 self._progress.made()
                 await self._wait(view)
 
+    @property
+    def _may_write(self) -> bool:
+        """Whether no write has failed of late."""
+        return self._clock() >= self._disk_ready_at
+
     def _view(self) -> View:
         fallback = self._fallback
         return View(
@@ -293,6 +303,8 @@ class Delivery:
             hands_off=fallback is not None and fallback.health.healthy and not self.health.healthy,
             needed_room=self._needed_room,
             closing=self._closing,
+            may_write=self._may_write,
+            asks_again=fallback is not None and not fallback.health.healthy and self.health.rested,
         )
 
     async def _wait(self, view: View) -> None:
@@ -335,7 +347,10 @@ class Delivery:
             case Send(batch):
                 self._apply(self.queue.sent(batch, await self._send(batch)))
             case Spill(records):
-                self._apply(self.queue.spilled(await self._on_disk(self._overflow.write, records)))
+                file = await self._on_disk(self._overflow.write, records)
+                if file is None:
+                    self._disk_ready_at = self._clock() + DISK_PAUSE_S
+                self._apply(self.queue.spilled(file))
             case Reload(file):
                 self._apply(self.queue.reloaded(await self._on_disk(self._overflow.read, file) or ()))
             case Forget(file):
@@ -348,7 +363,8 @@ class Delivery:
         assert self._sending is not None
         self.health.attempts()
         reply = await self._sending.attempt(batch, self._until)
-        failed_share = len(reply.failures) / len(batch.records)
+        again = [failure for failure in reply.failures if failure.outcome is Outcome.RETRY]
+        failed_share = len(again) / len(batch.records)
         latency_s = self._sending.latency_s
         # With a fallback nothing waits for a permission that may come: each batch is tried, and goes there.
         noted = reply if self._fallback is None else reply._replace(scope=Scope.BATCH)
@@ -374,8 +390,7 @@ class Delivery:
         """Take over what an earlier process left, once and before anything is written beside it."""
         if self._restored:
             return
-        numbers = itertools.count(RESTORED_SEQUENCE)
-        found = await self._on_disk(lambda arrived: self._overflow.find(lambda: next(numbers), arrived), self._clock())
+        found = await self._on_disk(lambda arrived: self._overflow.find(RESTORED_SEQUENCE, arrived), self._clock())
         self.queue.restore(found or ())
         self._restored = True
 

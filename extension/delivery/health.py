@@ -40,7 +40,7 @@ class Health:
         self._uniform = uniform
         self._held_s = 0.0
         self._denials = 0
-        self._partial = 0  # batches in a row of which less than half was taken
+        self._partial = 0  # batches in a row of which more than half is to be sent again
         self._asked_for = False  # whether the pause is one that the destination asked for
         self._attempted_at = 0.0
         self._probe_at = 0.0
@@ -68,6 +68,11 @@ class Health:
         return self._clock() >= self.ready_at
 
     @property
+    def rested(self) -> bool:
+        """Whether the last attempt was as long ago as the first pause after a denial takes."""
+        return self._clock() - self._attempted_at >= FIRST_DENIED_S
+
+    @property
     def probe_due(self) -> bool:
         """Whether an invocation is to be held for a moment, to see whether an unhealthy sink answers again."""
         asked_for = self._asked_for and not self.ready
@@ -85,12 +90,14 @@ class Health:
         self._attempted_at = self._clock()
 
     def note(self, reply: Reply, duration_s: float, failed_share: float = 0.0) -> None:
-        """What the sink said to a batch after `duration_s`; `failed_share` of one that it took failed."""
+        """What the sink said to a batch after `duration_s`; `failed_share` of one that it took is to be sent again."""
         if reply.outcome is Outcome.TAKEN:
             self._answered(duration_s)
             self._partial = self._partial + 1 if failed_share > 0.5 else 1 if failed_share else 0
             if failed_share:
                 self._pause(self._partial)
+            if reply.retry_after_s:
+                self._wait_as_asked(reply.retry_after_s)
         elif reply.outcome is Outcome.REQUEST_REFUSED:
             denials = self._denials
             self._answered(duration_s)
@@ -133,10 +140,14 @@ class Health:
         self.failed_in_closing = self._closing_at is not None
         self._pause(self.failures)
         if reply.outcome is Outcome.THROTTLED and reply.retry_after_s:
-            self._asked_for = True
-            asked_at = self._clock() + min(reply.retry_after_s, MAX_RETRY_AFTER_S)
-            last_at = self._closing_at
-            self.ready_at = asked_at if last_at is None or self._clock() >= last_at else min(asked_at, last_at)
+            self._wait_as_asked(reply.retry_after_s)
+
+    def _wait_as_asked(self, seconds: float) -> None:
+        """The destination asks for time; at SHUTDOWN there is a last try all the same."""
+        self._asked_for = True
+        asked_at = self._clock() + min(seconds, MAX_RETRY_AFTER_S)
+        last_at = self._closing_at
+        self.ready_at = asked_at if last_at is None or self._clock() >= last_at else min(asked_at, last_at)
 
     def _deny(self, reason: str, before: int) -> None:
         self.reason = self.denied_for = reason

@@ -30,6 +30,7 @@ SET_ASIDE = ".bad"
 PART = ".part"
 MAX_FILE_BYTES = 1 << 26  # far above what is ever written at once; a file that is larger is not ours
 MAX_HEADER_BYTES = 4096
+LEAST_RECORD_BYTES = 20  # in a file: what is known of a record is 16 bytes of JSON at least
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # to open a FIFO must not hang
 
 
@@ -54,8 +55,8 @@ class Overflow:
         self._name = name
         self._prefix = f"{zlib.crc32(name.encode()):08x}-"
 
-    def find(self, number: Callable[[], int], arrived: float) -> list[File]:
-        """What an earlier process left, oldest first; `number` gives each record its sequence.
+    def find(self, sequence: int, arrived: float) -> list[File]:
+        """What an earlier process left, oldest first; their records get the sequences from `sequence` on.
 
         A file that is not ours, or not as it was written, is set aside with a message.
         """
@@ -70,9 +71,9 @@ class Overflow:
                     os.unlink(os.path.join(self._folder, name))
             elif name.endswith(SUFFIX) and (header := self._try(name, self._read_header)):
                 count, body = header["records"], header["bytes"]
-                sequences = [number() for _ in range(count)]
                 memory = body + count * RECORD_OVERHEAD_BYTES
-                found.append(File(name, sequences[0], count, body, memory, arrived))
+                found.append(File(name, sequence, count, body, memory, arrived))
+                sequence += count
         return found
 
     def write(self, records: Sequence[Record]) -> File:
@@ -116,7 +117,8 @@ class Overflow:
             header = orjson.loads(content.readline(MAX_HEADER_BYTES))
         if header["telemetry-forwarder"] != FORMAT or header["sink"] != self._name:
             raise Damaged("written by another program, or for another sink")
-        if header["records"] < 1 or not 0 < header["bytes"] <= MAX_FILE_BYTES:
+        count, size = header["records"], header["bytes"]
+        if {type(count), type(size)} != {int} or count < 1 or not count * LEAST_RECORD_BYTES <= size <= MAX_FILE_BYTES:
             raise Damaged("not as it was written")
         found: dict[str, Any] = header
         return found

@@ -79,7 +79,9 @@ class View(NamedTuple):
 
     `ready`: the sink may be tried now. `reload`: what is on disk may come back. `fallback_room`: bytes that the
     fallback takes. `hands_off`: what is not refused may go there as well, since this sink is unhealthy. `needed_room`:
-    bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company.
+    bytes that must be free before more can be read. `closing`: SHUTDOWN, when nothing waits for company. `may_write`:
+    what is to move to disk may be written. `asks_again`: what was refused may be sent once more, since the fallback is
+    unhealthy too.
     """
 
     ready: bool
@@ -88,6 +90,8 @@ class View(NamedTuple):
     hands_off: bool = False
     needed_room: int = 0
     closing: bool = False
+    may_write: bool = True
+    asks_again: bool = False
 
 
 class Queue:
@@ -240,7 +244,8 @@ class Queue:
         self._files.extendleft(reversed(files))
         self._newest = max([self._newest, *(file.first_sequence + file.records - 1 for file in files)])
         self.restored += sum(file.records for file in files)
-        self._disk.reserve(sum(file.size for file in files))
+        for file in files:
+            self._disk.reserve(file.size)
 
     def flush_soon(self) -> int:
         """Have all that is here sent; the goal that comes back is for `is_flushed`."""
@@ -260,7 +265,7 @@ class Queue:
         """What is to begin now: a send, and a move between memory and disk. Each is in progress from here on."""
         if view.hands_off and not self._sending and self._is_crowded(view):
             self.abandon()  # what waits to be tried again can go as well
-        actions = self._plan_refused(view.fallback_room) if self._refused_reason else []
+        actions = self._plan_refused(view) if self._refused_reason else []
         if self._spilling is None and self._reloading is None:
             actions += self._plan_move(view)
         if view.ready and not self._sending and not self._refused_reason:
@@ -300,16 +305,16 @@ class Queue:
         one = self._waiting[0].records[0].size + HAND_OFF_BYTES if self._waiting else 0
         return max(one, min(MOVE_BYTES, self.max_bytes // 4))
 
-    def _plan_refused(self, room: int) -> list[Action]:
-        """Hand off what the sink has refused, as far as there is room for it."""
+    def _plan_refused(self, view: View) -> list[Action]:
+        """Hand off what the sink has refused, as far as there is room; where there is none, ask again in time."""
         count = 0
         for chunk in self._waiting:
             if chunk.first_sequence > self._refused_newest:
                 break
             count += sum(record.sequence <= self._refused_newest for record in chunk.records)
         reason = self._refused_reason
-        going = self._pop_for_fallback(count, room, room)
-        if len(going) == count:
+        going = self._pop_for_fallback(count, view.fallback_room, view.fallback_room)
+        if len(going) == count or (not going and view.asks_again):
             self._refused_reason = ""
         return self._hand_off(going, reason)
 
@@ -319,7 +324,18 @@ class Queue:
         if not self._is_crowded(view):
             return []
         going = self._pop_for_fallback(self._count, view.fallback_room, self._part) if view.hands_off else []
-        return self._hand_off(going, "not taken in time") or self.spill(self._part)
+        if going or not view.may_write:
+            return self._hand_off(going, "not taken in time")
+        return self._plan_spill(view)
+
+    def _plan_spill(self, view: View) -> list[Action]:
+        """Move a part to disk; less than that, which makes a small file, only where memory is about to run out."""
+        if self._line_bytes + self._count * RECORD_OVERHEAD_BYTES < self._part:
+            if self.fill_ratio <= PRESSED_SHARE and self.room >= view.needed_room:
+                return []
+            if self._disk.room and not view.reload and not self._sending:
+                self.abandon()  # the batch that waits to be tried again takes most of the memory
+        return self.spill(self._part)
 
     def _is_crowded(self, view: View) -> bool:
         """Whether records are to move out of memory; at SHUTDOWN others say when."""
@@ -416,13 +432,15 @@ class Queue:
             self._files.appendleft(file)
 
     def leave_on_disk(self) -> None:
-        """What is in memory and on disk as well stays there for the next process."""
-        held = {sequence for sequences in self._reloaded.values() for sequence in sequences}
+        """What is in memory and on disk as well stays there for the next process; what is being written goes on."""
+        writing = {record.sequence for record in self._spilling.records} if self._spilling else set()
+        here = {file: sequences - writing for file, sequences in self._reloaded.items()}
+        held = {sequence for sequences in here.values() for sequence in sequences}
         if not held:
             return
         left = [record for chunk in self._waiting for record in chunk.records]
-        self._files.extend(file._replace(records=len(sequences)) for file, sequences in self._reloaded.items())
-        self._reloaded.clear()
+        self._files.extend(file._replace(records=len(sequences)) for file, sequences in here.items() if sequences)
+        self._reloaded = {file: self._reloaded[file] for file, sequences in here.items() if not sequences}
         self._waiting.clear()
         self._count = self._line_bytes = 0
         self.memory -= size_of([record for record in left if record.sequence in held])

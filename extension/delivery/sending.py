@@ -64,8 +64,11 @@ class Sending:
                     return reply
             else:
                 again = [failure for failure in failures if failure.outcome is Outcome.RETRY]
-                whole = len(again) == len(batch.records)
-                reply = Reply(Outcome.RETRY, again[0].reason) if whole else Reply(Outcome.TAKEN, failures=failures)
+                wait_s = max((failure.retry_after_s for failure in again), default=0.0)
+                reply = Reply(Outcome.TAKEN, failures=failures, retry_after_s=wait_s)
+                if len(again) == len(batch.records):
+                    outcome = Outcome.THROTTLED if wait_s else Outcome.RETRY
+                    reply = Reply(outcome, again[0].reason, retry_after_s=wait_s)
             self._answered_at = self._clock()
             return reply
 

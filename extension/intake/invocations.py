@@ -28,13 +28,15 @@ class Seen(Enum):
 class _Request:
     """How often a request id was invoked, done and reported: an asynchronous retry comes with the id of the first try.
 
-    `dropped` are the records that the platform had dropped when the invocation before its first one had begun.
+    `failed`: the last that was done was no success. `dropped` are the records that the platform had dropped when the
+    invocation before its first one had begun.
     """
 
-    __slots__ = ("done", "dropped", "invoked", "reported")
+    __slots__ = ("done", "dropped", "failed", "invoked", "reported")
 
     def __init__(self) -> None:
         self.invoked = self.done = self.reported = self.dropped = 0
+        self.failed = False
 
 
 class Invocations:
@@ -65,7 +67,9 @@ class Invocations:
             self._dropped_at_start = self.logs_dropped
         elif type_ == "platform.runtimeDone":
             self._between = True
-            self._request(content.get("requestId")).done += 1
+            request = self._request(content.get("requestId"))
+            request.done += 1
+            request.failed = content.get("status", "success") != "success"
         elif type_ == "platform.report":
             self._request(content.get("requestId")).reported += 1
         elif type_ == "platform.logsDropped":
@@ -91,6 +95,10 @@ class Invocations:
         """Whether as many platform.runtimeDone of this request have come as INVOKE events."""
         request = self._request(request_id)
         return request.done >= request.invoked
+
+    def has_failed(self, request_id: str) -> bool:
+        """Whether the last platform.runtimeDone of this request said something else than success, as before a reset."""
+        return self._request(request_id).failed
 
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for a telemetry connection."""

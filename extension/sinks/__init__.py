@@ -90,15 +90,22 @@ class Scope(Enum):
 
 
 class Failure(NamedTuple):
-    """A record, by its position in the batch, that was not taken: RETRY or RECORD_REFUSED."""
+    """A record, by its position in the batch, that was not taken: RETRY or RECORD_REFUSED.
+
+    `retry_after_s` goes with RETRY: so long the destination asks for time.
+    """
 
     position: int
     reason: str
     outcome: Outcome = Outcome.RETRY
+    retry_after_s: float = 0.0
 
 
 class Reply(NamedTuple):
-    """What the destination said to a batch. `failures` go with TAKEN, `scope` with REQUEST_REFUSED."""
+    """What the destination said to a batch. `failures` go with TAKEN, `scope` with REQUEST_REFUSED.
+
+    `retry_after_s` goes with THROTTLED, and with TAKEN where it is asked for by failures.
+    """
 
     outcome: Outcome
     reason: str = ""

@@ -107,9 +107,9 @@ class Part(NamedTuple):
             id=f"{self.id}-{start}", positions=self.positions[start:stop], records=self.records[start:stop]
         )
 
-    def failures(self, reason: str, outcome: Outcome) -> list[Failure]:
+    def failures(self, reason: str, outcome: Outcome, retry_after_s: float = 0.0) -> list[Failure]:
         """That none of the records was taken."""
-        return [Failure(position, reason, outcome) for position in self.positions]
+        return [Failure(position, reason, outcome, retry_after_s) for position in self.positions]
 
 
 class OtlpSink:
@@ -197,7 +197,9 @@ class OtlpSink:
     def _fail(self, part: Part, error: Exception, deadline: float) -> list[Failure]:
         """What becomes of a part that was not taken while another was."""
         if isinstance(error, PASSING):
-            return part.failures(describe(error) if isinstance(error, OSError) else str(error), Outcome.RETRY)
+            reason = describe(error) if isinstance(error, OSError) else str(error)
+            wait_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
+            return part.failures(reason, Outcome.RETRY, wait_s)
         if not isinstance(error, Refused):
             return part.failures(f"internal error: {type(error).__name__}", Outcome.RECORD_REFUSED)
         if error.scope not in PARTS or len(part.records) == 1:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from extension.delivery.batch_size import GROW_AFTER, BatchSize
 from extension.sinks import Limits
 
-BYTES = 10  # of each record
+BYTES = 70_000  # of each record: two of them are a large batch
 
 
 def send_all(
@@ -37,7 +37,7 @@ def send_all(
 @given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=12))
 def test_bad_records_alone_are_refused(count: int, bad: set[int]) -> None:
     """Wherever bad records stand, they are refused, and all others are taken, with few requests for each."""
-    size = BatchSize(Limits(records=100, bytes=1 << 20))
+    size = BatchSize(Limits(records=100, bytes=100 * BYTES))
     taken, refused, requests = send_all(size, count, bad, max_records=1 << 20)
     found = {number for number in bad if number < count}
     assert set(refused) == found
@@ -68,6 +68,15 @@ def test_a_larger_batch_is_tried_after_a_while() -> None:
 
 def test_a_bad_record_does_not_make_batches_smaller() -> None:
     """Once the record that was to blame is found, batches are whole again."""
-    size = BatchSize(Limits(records=100, bytes=1000))
+    size = BatchSize(Limits(records=100, bytes=100 * BYTES))
     send_all(size, 100, {37}, 1 << 20)
-    assert size.next() == (100, 1000)
+    assert size.next() == (100, 100 * BYTES)
+
+
+def test_a_small_batch_that_is_refused_once_makes_none_smaller() -> None:
+    """No destination takes only a few KiB at once: where all parts of such a batch were taken, the refusal passed."""
+    size = BatchSize(Limits(records=100, bytes=1 << 20))
+    size.refused(4, 800, too_large=False)
+    size.taken(2, 400)
+    size.taken(2, 400)
+    assert size.next() == (100, 1 << 20)

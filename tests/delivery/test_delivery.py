@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from extension.delivery.chunk import Chunk
+from extension.delivery.overflow import Overflow
 from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled, Unavailable
 from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from extension.delivery.delivery import Delivery
+    from extension.delivery.disk import File
     from extension.records import Batch, Record
     from tests.support.deliveries import Deliveries
 
@@ -29,6 +32,18 @@ class Odd:
 
     def __call__(self, records: Sequence[Record]) -> list[Record]:
         return [record for record in records if record.sequence % 2]
+
+
+class FullDisk(Overflow):
+    """No file can be written to it."""
+
+    def __init__(self) -> None:
+        super().__init__("/nowhere", "test://sink")
+        self.writes = 0
+
+    def write(self, records: Sequence[Record]) -> File:
+        self.writes += 1
+        raise OSError(errno.ENOSPC, "full")
 
 
 def offer(delivery: Delivery, made: Sequence[Record]) -> None:
@@ -210,6 +225,21 @@ async def test_a_sink_that_refuses_everything_hands_over_to_its_fallback(deliver
     assert (delivery.queue.fell_back, fallback.queue.delivered) == (3, 3)
 
 
+async def test_a_sink_is_tried_again_when_its_fallback_has_no_room(deliveries: Deliveries) -> None:
+    """What it refused waits for a fallback that is down and full; after a minute the sink may take it by now."""
+    fallback = deliveries.delivery(ScriptedSink(otherwise=DOWN), name="fallback", max_bytes=2_000, overflow=FullDisk())
+    offer(fallback, records(5))
+    await fallback.flush(soon())
+    sink = ScriptedSink(DENIED)
+    delivery = deliveries.delivery(sink, fallback=fallback)
+    offer(delivery, records(3, first=7))
+    delivery.flush_soon()
+    await deliveries.until(lambda: len(sink.sent) == 1)
+    deliveries.clock.now += 61.0
+    delivery.retry_now()
+    await deliveries.until(lambda: delivery.queue.delivered == 3)
+
+
 async def test_partial_failures_are_sent_again_and_refused_records_counted(deliveries: Deliveries) -> None:
     """Of a batch that was taken in part, the failed records go again, the refused ones are counted, in order."""
     failures = [Failure(1, "throttled"), Failure(2, "too old", Outcome.RECORD_REFUSED), Failure(3, "throttled")]
@@ -220,6 +250,15 @@ async def test_partial_failures_are_sent_again_and_refused_records_counted(deliv
     assert sink.sequences == [0, 4, 1, 3]
     assert delivery.queue.dropped == {"too old": 1}
     assert delivery.queue.delivered == 4
+
+
+async def test_records_that_are_refused_make_no_pause(deliveries: Deliveries) -> None:
+    """Where nothing is to be sent again, the next batch need not wait, however much of the last one was refused."""
+    refused = [Failure(at, "HTTP 404 (traces)", Outcome.RECORD_REFUSED) for at in range(4)]
+    delivery = deliveries.delivery(ScriptedSink(otherwise=refused), uniform=lambda _, high: high)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    assert (delivery.queue.delivered, delivery.health.ready) == (1, True)
 
 
 async def test_what_failed_goes_first_in_the_next_full_batch(deliveries: Deliveries) -> None:
@@ -289,6 +328,33 @@ async def test_nobody_waits_for_a_sink_that_will_never_open(deliveries: Deliveri
 async def test_a_sink_that_is_open_is_not_down_before_it_is_used(deliveries: Deliveries) -> None:
     """Where the machine is busy, the first report of our health may come before its loop has begun."""
     assert not deliveries.delivery(ScriptedSink()).is_down
+
+
+async def test_a_disk_that_is_full_is_left_alone_for_a_while(deliveries: Deliveries) -> None:
+    """A write that failed is not tried again at once, whatever comes, but ten seconds later."""
+    disk = FullDisk()
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk, max_bytes=100_000)
+    offer(delivery, records(1))
+    await delivery.flush(soon())
+    offer(delivery, records(200, first=1))
+    await deliveries.until(lambda: disk.writes > 0)
+    for number in range(5):
+        offer(delivery, records(1, first=1000 + number))
+        await asyncio.to_thread(int)  # as long as a write takes
+    assert disk.writes == 1
+    deliveries.clock.now += 10.0
+    offer(delivery, records(1, first=2000))
+    await deliveries.until(lambda: disk.writes == 2)
+
+
+async def test_a_disk_that_is_full_is_tried_once_at_shutdown(deliveries: Deliveries) -> None:
+    """What cannot be written in the last second is given up, not tried until the time is over."""
+    disk = FullDisk()
+    delivery = deliveries.delivery(ScriptedSink(otherwise=DOWN), overflow=disk)
+    offer(delivery, records(5))
+    await delivery.flush(soon())
+    await delivery.spill(asyncio.get_running_loop().time() + 1.0)
+    assert (disk.writes, delivery.queue.pending) == (1, 5)
 
 
 async def test_the_age_of_a_record_is_its_own(deliveries: Deliveries) -> None:

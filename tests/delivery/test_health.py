@@ -51,6 +51,17 @@ def is_due(health: Health) -> bool:
     return health.probe_due
 
 
+def test_a_wait_that_is_asked_for_a_part_of_a_batch_is_kept(health: Health, clock: Clock) -> None:
+    """The sink took the rest, so it is healthy; an INVOKE does not end the pause, and no flush waits for it."""
+    health.attempts()
+    health.note(Reply(Outcome.TAKEN, retry_after_s=7.0), 0.01, failed_share=0.2)
+    clock.now += 6.5
+    health.retry_now()
+    assert (health.healthy, health.ready, health.asked_for_s > 0) == (True, False, True)
+    clock.now += 0.5
+    assert health.ready
+
+
 def test_failures_in_a_row_make_a_sink_unhealthy_and_one_answer_heals_it(health: Health) -> None:
     """It takes three failures, with no answer between them; a single answer ends it."""
     fail(health, UNHEALTHY_FAILURES - 1)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -29,8 +28,7 @@ def overflow(folder: Path, name: str = ONE) -> Overflow:
 
 
 def find(overflow: Overflow) -> list[File]:
-    numbers = itertools.count(-100)
-    return overflow.find(lambda: next(numbers), 5.0)
+    return overflow.find(-100, 5.0)
 
 
 def only(folder: Path) -> Path:
@@ -106,6 +104,14 @@ def without_records(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"records":2', b'"records":0'))
 
 
+def more_records_than_fit(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"records":2', b'"records":100000'))
+
+
+def a_half_record(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"records":2', b'"records":1.5'))
+
+
 def fifo(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -132,6 +138,8 @@ def other_bytes(content: bytes) -> Callable[[Path], object]:
         another_sinks,
         another_format,
         without_records,
+        more_records_than_fit,
+        a_half_record,
         fifo,
         directory,
         link,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extension.delivery.chunk import Chunk
-from extension.delivery.disk import Disk, File
-from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Reload, Send, View
+from extension.delivery.disk import BLOCK_BYTES, Disk, File
+from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Reload, Send, Spill, View
 from extension.records import RECORD_OVERHEAD_BYTES, Batch, Record
 from extension.sinks import Limits, Outcome, Reply
 
@@ -115,6 +116,47 @@ def test_batches_keep_to_both_limits_and_to_the_order(lengths: list[int], most: 
         made.sent(batch, Reply(Outcome.TAKEN))
     assert sent == list(range(len(lengths)))
     assert made.memory == 0
+
+
+def test_what_is_written_again_at_the_end_counts_once() -> None:
+    """A record of an older file that is on its way to a new one is pending there, not in both."""
+    made = Queue(10_000, Limits(), Disk(1 << 20), lambda: "e-1")
+    old = [record(-2), record(-1)]
+    made.restore([File("old", -2, 2, 20, 2 * SIZE, 0.0)])
+    made.plan(View(ready=False, reload=True))
+    made.reloaded(old)
+    made.spill(SIZE)
+    made.leave_on_disk()
+    assert made.pending == 2
+
+
+@pytest.mark.parametrize("in_flight", [60, 90])
+def test_what_comes_beside_a_large_batch_goes_to_disk_in_large_parts(in_flight: int) -> None:
+    """While a batch of most of the memory waits to be tried again, not every chunk gets a file of its own."""
+    made = Queue(100 * SIZE, Limits(), Disk(1 << 20), lambda: "e-1")
+    offer(made, *[record(number) for number in range(in_flight)])
+    [action] = made.plan(View(ready=True, reload=True, closing=True))
+    assert isinstance(action, Send)
+    made.sent(action.batch, Reply(Outcome.DOWN))
+    sizes = []
+    for number in range(50):
+        offer(made, record(1000 + number))
+        for action in made.plan(View(ready=False, reload=False)):
+            assert isinstance(action, Spill)
+            sizes.append(len(action.records))
+            made.spilled(File("f", action.records[0].sequence, sizes[-1], 1, SIZE * sizes[-1], 0.0))
+    assert set(sizes) == {25}  # a quarter of the queue
+
+
+def test_a_file_takes_whole_blocks_of_the_disk() -> None:
+    """However short what is in it: many small files fill a disk that their bytes do not."""
+    disk = Disk(3 * BLOCK_BYTES)
+    disk.reserve(1)
+    assert disk.room == 2 * BLOCK_BYTES
+    disk.reserve(BLOCK_BYTES + 1)
+    assert disk.room == 0
+    disk.release(1)
+    assert disk.room == BLOCK_BYTES
 
 
 def test_what_is_excluded_late_goes_as_if_it_had_never_come() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from extension.delivery.chunk import Chunk
-from extension.delivery.disk import Disk, File
+from extension.delivery.disk import BLOCK_BYTES, Disk, File
 from extension.delivery.queue import Forget, HandOff, Queue, Reload, Send, Spill, View, size_of
 from extension.records import KINDS, Record
 from extension.sinks import Failure, Limits, Outcome, Reply, Scope
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from extension.records import Batch
 
 MAX_BYTES = 8_000
-MAX_DISK = 6_000
+MAX_DISK = 20_000  # not quite five blocks
 LIMITS = Limits(records=6, bytes=2_000, record_bytes=900, overhead=1)
 
 
@@ -43,9 +43,9 @@ class OneQueue(RuleBasedStateMachine):
         self.files = itertools.count()
         self.disk = Disk(MAX_DISK)
 
-    @rule(has_fallback=st.booleans(), excludes=st.booleans(), restored=st.integers(0, 3))
+    @rule(has_fallback=st.booleans(), excludes=st.booleans(), restored=st.integers(0, 3), read=st.booleans())
     @precondition(lambda self: not hasattr(self, "queue"))
-    def open(self, *, has_fallback: bool, excludes: bool, restored: int) -> None:
+    def open(self, *, has_fallback: bool, excludes: bool, restored: int, read: bool) -> None:
         ids = itertools.count()
         self.queue = Queue(
             MAX_BYTES,
@@ -64,6 +64,10 @@ class OneQueue(RuleBasedStateMachine):
             files.append(self._write(records))
         self.queue.restore(files)
         self.restored = 2 * restored
+        if read and restored:  # or few runs would come to where a record is in a file and in memory as well
+            self._do(self.queue.plan(View(ready=False, reload=True)))
+            self._do(self.queue.reloaded(self.on_disk[files[0].name]))
+            self.reloading = None
 
     @rule(
         sizes=st.lists(st.integers(20, 1_200), min_size=1, max_size=12),
@@ -90,6 +94,8 @@ class OneQueue(RuleBasedStateMachine):
             hands_off=st.booleans(),
             needed_room=st.sampled_from([0, 2_000, MAX_BYTES]),
             closing=st.booleans(),
+            may_write=st.booleans(),
+            asks_again=st.booleans(),
         )
     )
     @precondition(lambda self: hasattr(self, "queue"))
@@ -119,6 +125,11 @@ class OneQueue(RuleBasedStateMachine):
             reply = reply._replace(failures=failures)
             self.delivered += len(batch.records) - len(failures)
         self._do(self.queue.sent(batch, reply))
+
+    @rule(max_bytes=st.sampled_from([500, MAX_BYTES]))
+    @precondition(lambda self: hasattr(self, "queue") and self.reloading is None)
+    def spill(self, max_bytes: int) -> None:
+        self._do(self.queue.spill(max_bytes))
 
     @rule(succeeds=st.booleans())
     @precondition(lambda self: getattr(self, "spilling", None) is not None)
@@ -159,13 +170,16 @@ class OneQueue(RuleBasedStateMachine):
     def refuse(self) -> None:
         self._do(self.queue.refuse("cannot be opened"))
 
-    @rule(keep_disk=st.booleans())
-    @precondition(lambda self: hasattr(self, "queue") and self.spilling is None and self.reloading is None)
-    def end(self, *, keep_disk: bool) -> None:
+    @rule(keep_disk=st.booleans(), succeeds=st.booleans())
+    @precondition(lambda self: hasattr(self, "queue") and self.reloading is None)
+    def end(self, *, keep_disk: bool, succeeds: bool) -> None:
         self.queue.abandon()
         self.sending = None
         if keep_disk:
             self.queue.leave_on_disk()
+            self.balanced()
+        if self.spilling is not None:
+            self.spilled(succeeds=succeeds)
         self.queue.drop_waiting("SHUTDOWN")
         if not keep_disk:
             self.queue.drop_spooled("SHUTDOWN")
@@ -206,7 +220,7 @@ class OneQueue(RuleBasedStateMachine):
         sequences = [record.sequence for record in waiting]
         assert sequences == sorted(set(sequences))
         assert len({record.sequence for record in held}) == len(held)
-        assert self.disk.used <= MAX_DISK + 3 * 500  # what was restored may be above the bound
+        assert self.disk.used <= MAX_DISK + 3 * BLOCK_BYTES  # what was restored may be above the bound
         assert queue.is_flushed(queue._newest) == (queue.pending == 0)
 
     def _record(self, size: int, kind: str) -> Record:
@@ -242,4 +256,4 @@ class OneQueue(RuleBasedStateMachine):
 
 
 TestOneQueue = OneQueue.TestCase
-TestOneQueue.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestOneQueue.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

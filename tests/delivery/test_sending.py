@@ -32,6 +32,14 @@ async def test_an_idle_connection_is_not_used_again() -> None:
     assert sink.closed == closed + 1
 
 
+async def test_the_longest_wait_that_failures_ask_for_is_the_replys() -> None:
+    """A batch is several requests to some sinks, and each may ask for time."""
+    failures = [Failure(0, "HTTP 429", retry_after_s=7.0), Failure(1, "HTTP 429", retry_after_s=3.0)]
+    whole, part = Sending(ScriptedSink(failures), Clock()), Sending(ScriptedSink(failures[1:]), Clock())
+    assert await whole.attempt(BATCH, soon()) == Reply(Outcome.THROTTLED, "HTTP 429", retry_after_s=7.0)
+    assert await part.attempt(BATCH, soon()) == Reply(Outcome.TAKEN, failures=failures[1:], retry_after_s=3.0)
+
+
 async def test_a_dead_connection_is_replaced_once() -> None:
     """Where nobody answers on the kept connection, a fresh one is tried before the sink is blamed."""
     sink = ScriptedSink(ConnectionResetError("reset"))

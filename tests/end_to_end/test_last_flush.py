@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.changing_intake import ChangingIntake, pour
 from tests.support.fake_lambda import FakeLambda
-from tests.support.fault_server import OK, Answer, FaultServer
+from tests.support.fault_server import OK, Answer, FaultServer, Hang
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +90,16 @@ async def test_what_is_on_disk_serves_the_next_process(layer: Path, tmp_path: Pa
             account = second.ledger["sinks"][server.url]
     assert (account["restored"], account["dropped"], account["pending"]) == (came(first), {}, 0)
     assert len({record["lambda"]["id"] for record in intake.records()}) == came(first) + came(second)
+
+
+async def test_a_crash_leaves_on_disk_what_a_sink_that_hangs_has_not_taken(lambda_: FakeLambda) -> None:
+    """The reset's 2 s run from runtimeDone, which is before /next: the tail leaves enough of them for the disk."""
+    with FaultServer(otherwise=Hang()) as server:
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/", FORWARDER_FLUSH="invocation")
+        await lambda_.subscribe()
+        assert await lambda_.crash("r1", "the last words") == 0
+        account = lambda_.ledger["sinks"][server.url]
+    assert (account["dropped"], account["spooled"]) == ({}, came(lambda_))
 
 
 async def start(lambda_: FakeLambda, server: FaultServer, folder: Path, **settings: str) -> None:

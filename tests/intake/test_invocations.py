@@ -53,6 +53,22 @@ async def test_done_of_another_request_is_not_ours() -> None:
     assert await waiting is Seen.YES
 
 
+@pytest.mark.parametrize(("status", "failed"), [("success", False), ("error", True), ("timeout", True)])
+async def test_a_status_other_than_success_is_a_failure(status: str, *, failed: bool) -> None:
+    """Of an error, a timeout and whatever Lambda will call it, the end of a request says so."""
+    invocations = connected()
+    invocations.observe([event("platform.runtimeDone", {"requestId": "r1", "status": status})])
+    assert invocations.has_failed("r1") is failed
+
+
+async def test_the_last_try_of_a_request_says_whether_it_failed() -> None:
+    """An asynchronous retry that succeeds comes with the request id of the try that failed."""
+    invocations = connected()
+    for status in ("error", "success"):
+        invocations.observe([event("platform.runtimeDone", {"requestId": "r1", "status": status})])
+    assert not invocations.has_failed("r1")
+
+
 async def test_the_wait_has_an_end() -> None:
     """A runtimeDone that never comes is not waited for longer than was asked."""
     invocations = connected()

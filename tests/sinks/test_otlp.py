@@ -126,6 +126,14 @@ def test_statuses(status: int) -> None:
     assert getattr(caught.value, "scope", None) is scope
 
 
+def test_a_part_that_is_throttled_says_for_how_long() -> None:
+    """Where one request was taken, and time is asked for another, its records carry the wait."""
+    throttled, collector = Answer(429, {"Retry-After": "7"}), Collector()
+    with opened(lambda request: throttled if of_other(request) else collector(request)) as (sink, _):
+        failures = sink.send(two_environments(), 5.0)
+    assert [(failure.outcome, failure.retry_after_s) for failure in failures] == [(Outcome.RETRY, 7.0)] * 2
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(status: int) -> None:
     """The time that the server asks for is told."""

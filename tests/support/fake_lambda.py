@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 REGISTERED = {
@@ -154,6 +155,37 @@ class FakeLambda:
 
     async def invoke(self, request_id: str, *lines: str, timeout_s: float = 3.0, done: bool = True) -> None:
         """One invocation that logs `lines`; returns when the extension has asked for the next event."""
+        await self._begin(request_id, lines, timeout_s)
+        if done and self._writer is not None:
+            self.record("platform.runtimeDone", {"requestId": request_id, "status": "success"})
+        await self.ready()
+
+    async def shut_down(self, reason: str = "spindown", timeout_s: float = 2.0) -> int:
+        """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it is there LATE_S after its deadline."""
+        await self.ready()
+        return await self._end(reason, timeout_s)
+
+    async def crash(self, request_id: str, *lines: str, timeout_s: float = 10.0, reset_s: float = 2.0) -> int:
+        """One invocation whose runtime exits; the exit status of the extension, as `shut_down` has it.
+
+        The time of the reset runs from platform.runtimeDone: an extension that has not asked for the next event by its
+        end is killed, and never told of SHUTDOWN.
+        """
+        assert self.process is not None
+        await self._begin(request_id, lines, timeout_s)
+        done = {"requestId": request_id, "status": "error", "errorType": "Runtime.ExitError"}
+        self.record("platform.runtimeDone", done)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + reset_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self.ready()
+        if not self.is_parked:
+            self.process.send_signal(signal.SIGKILL)
+        return await self._end("failure", until - loop.time())
+
+    async def _begin(self, request_id: str, lines: Sequence[str], timeout_s: float) -> None:
+        """INVOKE, and what the invocation logs."""
         await self.ready()
         self._parked.clear()
         deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
@@ -163,18 +195,14 @@ class FakeLambda:
             self.record("platform.start", {"requestId": request_id, "version": "7"})
             for line in lines:
                 self.record("function", line)
-            if done:
-                self.record("platform.runtimeDone", {"requestId": request_id, "status": "success"})
-        await self.ready()
 
-    async def shut_down(self, reason: str = "spindown", timeout_s: float = 2.0) -> int:
-        """SHUTDOWN; the exit status of the extension, or minus SIGKILL when it is there LATE_S after its deadline."""
+    async def _end(self, reason: str, left_s: float) -> int:
+        """SHUTDOWN with so much time left, and the exit status."""
         assert self.process is not None
-        await self.ready()
-        deadline_ms = int((time.time() + self.ahead_s + timeout_s) * 1000)
+        deadline_ms = int((time.time() + self.ahead_s + left_s) * 1000)
         self._events.put_nowait({"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason})
         try:
-            async with asyncio.timeout(timeout_s + LATE_S):
+            async with asyncio.timeout(left_s + LATE_S):
                 await self.process.wait()
         except TimeoutError:
             self.process.send_signal(signal.SIGKILL)
