@@ -40,9 +40,8 @@ MAX_OPENING = 8  # threads; more sinks wait for one of them
 # labels of a name are as long as RFC 1035, section 2.3.4, lets them be.
 LABEL = r"[A-Za-z0-9_-]{1,63}"
 HOST = re.compile(rf"(?:{LABEL}(?:\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{{1,5}})?")
-SHOWN = re.compile(
-    r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
-)  # in its place; a stream's name may be longer
+# What stands there and may be shown: the name of a stream or a queue may be longer than a label.
+SHOWN = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 class BadSetting(ValueError):
