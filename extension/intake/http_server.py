@@ -245,9 +245,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body = bytearray()  # and no list: chunks may be of one byte each
         self._head_bytes = 0  # that were parsed
-        self._unread_bytes = (
-            0  # that came since a head, or a part of a body, was known to be whole: of heads and trailers
-        )
+        self._unread_bytes = 0  # that came, of heads and trailers, since a head or a part of a body was whole
         self._wrong = 0  # the status with which it is refused
         self._has_head = self._is_late = False
 
