@@ -137,9 +137,13 @@ async def test_an_intake_that_takes_little_gets_everything(lambda_: FakeLambda) 
     """An intake that takes but a few records in a request gets all of them, and soon no more at once than it takes."""
     lines = [f"line {number}" for number in range(300)]
     with FaultServer(lambda request: Answer(413 if request.text.count(b"\n") > 8 else 200)) as server:
-        await lambda_.start(FORWARDER_SINKS=f"{server.url}/?types=function", FORWARDER_FLUSH="interval")
+        await lambda_.start(FORWARDER_SINKS=f"{server.url}/?types=function", FORWARDER_FLUSH="invocation")
         await lambda_.subscribe()
-        await lambda_.invoke("r1", *lines, timeout_s=30.0)
+        await lambda_.invoke("r0", *lines, timeout_s=30.0)
+        for number in range(1, 30):  # each is held for 2 s at most
+            if sum(count for request in server.requests if (count := request.text.count(b"\n")) <= 8) >= len(lines):
+                break
+            await lambda_.invoke(f"r{number}", timeout_s=30.0)
         assert await lambda_.shut_down(timeout_s=9.0) == 0
         taken = [request for request in server.requests if request.text.count(b"\n") <= 8]
     texts = [json.loads(line)["record"] for request in taken for line in request.text.splitlines()]
