@@ -26,7 +26,7 @@ from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
 from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
-from extension.log import describe, log, write
+from extension.log import describe, log, log_seldom, write
 from extension.records import HEALTH_KIND
 from extension.version import VERSION
 
@@ -119,7 +119,7 @@ class Forwarder:
                 try:
                     await (self._invoke(event) if isinstance(event, Invoke) else self._shut_down(event))
                 except Exception as error:  # noqa: BLE001 - the next event must be asked for, whatever happened
-                    log("ERROR", f"{type(event).__name__} not handled", reason=describe(error))
+                    log_seldom("ERROR", f"{type(event).__name__} not handled", reason=describe(error))
             write(message="ledger", **self._ledger())
             for job in jobs:
                 job.cancel()
@@ -496,7 +496,7 @@ async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             return await job()
         except Exception as error:  # noqa: BLE001 - see above
-            log("ERROR", "background job failed, starting it again", reason=describe(error))
+            log_seldom("ERROR", "background job failed, starting it again", reason=describe(error))
             await asyncio.sleep(1.0)
 
 

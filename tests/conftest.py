@@ -10,6 +10,7 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+from extension import log
 from layer import built
 from tests.support import unzip
 from tests.support.fake_lambda import FakeLambda
@@ -35,6 +36,12 @@ def no_blocking_calls() -> Iterator[None]:
     guard.activate()
     yield
     guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def nothing_said() -> None:
+    """What another test had said is said again."""
+    log._said.clear()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 def _level() -> Iterator[None]:
     yield
     log.set_level("INFO")
-    log._said.clear()
 
 
 def test_a_line_is_json_with_our_mark(capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from extension.log import describe, log, place
+from extension.log import describe, log_seldom, place
 from extension.sinks import Outcome, Refused, Reply, Scope, Throttled, Unavailable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Sending:
             except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
                 reply = reply_of(error)
                 if reply.scope is Scope.BATCH and not isinstance(error, Refused):
-                    log("ERROR", "fault of ours: records not sent", reason=describe(error), place=place(error))
+                    log_seldom("ERROR", "fault of ours: records not sent", reason=describe(error), place=place(error))
                 if reply.outcome is Outcome.DOWN:
                     self._sink.close()
                     if not fresh:

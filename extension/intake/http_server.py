@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from extension.log import describe, log
+from extension.log import describe, log_seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             try:
                 parsed = self._parse(rest)
             except HttpParserCallbackError as error:  # of ours
-                log("ERROR", "request not taken", reason=describe(error.__context__ or error))
+                log_seldom("ERROR", "request not taken", reason=describe(error.__context__ or error))
                 self._refuse(500)
             except (HttpParserError, HttpParserUpgrade):
                 self._refuse(400)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from extension.intake.accept import connections
 from extension.intake.decoder import Decoder
-from extension.log import log
+from extension.log import log_seldom, place
 
 if TYPE_CHECKING:
     import _socket
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
 
 MAX_CONNECTIONS = 16  # the platform makes one
+FAULT_PAUSE_S = 0.1  # before reading goes on after a fault of ours
 LOOKS = 10  # at unread bytes, while silence is waited for
 
 
@@ -95,8 +96,19 @@ class Listener:
             self._take(decoder.close())
 
     async def _read(self, connection: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         decoder = self._connections[connection]
+        try:
+            while not await self._read_on(connection, decoder):
+                pass
+        finally:
+            self._take(decoder.close())
+            del self._connections[connection]
+            connection.close()
+            self._on_connections(len(self._connections))
+
+    async def _read_on(self, connection: socket.socket, decoder: Decoder) -> bool:
+        """Read until the connection ends; False where a fault of ours came first, and it is still open."""
+        loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(connection, await self._room(decoder.unfinished_bytes)):
                 self._last_data = loop.time()
@@ -104,15 +116,15 @@ class Listener:
                 await asyncio.sleep(0)  # sock_recv does not pause where there is something to be read
         except OSError:
             pass  # a reset says no more than an end
-        finally:
-            self._take(decoder.close())
-            del self._connections[connection]
-            connection.close()
-            self._on_connections(len(self._connections))
+        except Exception as error:  # noqa: BLE001 - it must not end the connection, nor the process
+            log_seldom("ERROR", "reading failed, going on", reason=type(error).__name__, place=place(error))
+            await asyncio.sleep(FAULT_PAUSE_S)
+            return False
+        return True
 
     def _take(self, lines: list[Line]) -> None:
         try:
             if lines:
                 self._receive(lines)
         except Exception as error:  # noqa: BLE001 - it must not end the connection
-            log("ERROR", "chunk not taken", reason=type(error).__name__, lines=len(lines))
+            log_seldom("ERROR", "chunk not taken", reason=type(error).__name__, place=place(error))

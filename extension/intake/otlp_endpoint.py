@@ -119,7 +119,7 @@ class OtlpEndpoint:
         except Wrong as error:
             return self._refuse(request, error.status, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            log("ERROR", "request not taken", reason=describe(error))
+            log_seldom("ERROR", "request not taken", reason=describe(error))
             return self._explain(request, 500)
 
     def _explain(self, request: Request, status: int) -> Answer:

@@ -30,6 +30,7 @@ class Rig:
         self.unfinished: list[int] = []  # what `room` was told
         self.connections = 0
         self.fails = False
+        self.has_no_answer = False
         self.listener = Listener(self._receive, self._room, self._note)
         self._changed = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
@@ -43,6 +44,8 @@ class Rig:
     async def _room(self, unfinished: int) -> int:
         self.unfinished.append(unfinished)
         self._changed.set()
+        if self.has_no_answer:
+            raise RuntimeError("ours")
         return self.room_bytes
 
     def _note(self, count: int) -> None:
@@ -223,6 +226,18 @@ async def test_a_fault_of_ours_ends_no_connection(rig: Rig, capfd: pytest.Captur
     await rig.came(1)
     assert rig.lines == [b'{"b":1}']
     assert "chunk not taken" in capfd.readouterr().err
+
+
+async def test_a_fault_of_ours_between_reads_ends_nothing(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where it cannot be learned how much may be read, that is told once, and then asked again; no line is lost."""
+    rig.has_no_answer = True
+    writer = await rig.connect()
+    writer.write(b'{"a":1}\n')
+    await rig.until(lambda: len(rig.unfinished) > 2)
+    rig.has_no_answer = False
+    await rig.came(1)
+    assert (rig.lines, rig.connections) == ([b'{"a":1}'], 1)
+    assert capfd.readouterr().err.count("reading failed") == 1
 
 
 async def test_what_comes_another_way_ends_the_silence(rig: Rig) -> None:
