@@ -52,13 +52,16 @@ def loads_printed(text: bytes | str) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """JSON of a value that came from outside, or was made of such."""
+    """JSON of a value that came from outside, or was made of such; null for a number that JSON cannot say."""
     try:
         return orjson.dumps(value)
     except TypeError:
         import json  # noqa: PLC0415 - as above
 
-        return json.dumps(value, separators=(",", ":")).encode()
+        text = json.dumps(value, separators=(",", ":"))
+        if "Infinity" in text or "NaN" in text:  # Python's own words, or a program's
+            text = json.dumps(json.loads(text, parse_constant=lambda _: None), separators=(",", ":"))
+        return text.encode()
 
 
 def _skim(line: bytes) -> dict[str, str]:
