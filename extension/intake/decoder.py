@@ -14,16 +14,16 @@ from extension.records import kind_of
 MAX_LINE_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
 MAX_TYPES = 64  # that are remembered; the platform has about twenty
-MAX_TYPE = 100  # characters of one that is remembered
+MAX_WORD = 100  # characters that are learned of a type or a time, since no bound counts them again
 PLAIN_BYTES = lenient.MAX_COMMAS  # a shorter line has not so many values that it would be skimmed
 
 
 class Line(NamedTuple):
     """One line: `text` as it came, stripped, and what was learned of the JSON object that it holds.
 
-    `kind` is platform, function, extension or other; `type` and `time` are empty where they are no strings; `content`
-    is the value of its key "record". Where it holds no object, `fault` says why in a few words, and `text` lacks the
-    last `cut` bytes.
+    `kind` is platform, function, extension or other; `type` and `time` are empty where they are no strings, and cut
+    where they are long; `content` is the value of its key "record". Where it holds no object, `fault` says why in a few
+    words, and `text` lacks the last `cut` bytes.
     """
 
     text: bytes
@@ -97,7 +97,7 @@ class Decoder:
                 kind, type_ = types[value["type"]]
                 time = value["time"]
                 line = (text, kind, type_, time, value["record"], "", 0)
-                is_plain = type(time) is str
+                is_plain = type(time) is str and len(time) <= MAX_WORD
             except Exception:  # noqa: BLE001 - what is not as usual is looked at again
                 is_plain = False
             if is_plain:
@@ -120,7 +120,7 @@ class Decoder:
 
     def _learn(self, type_: str) -> tuple[str, str]:
         learned = kind_of(type_), type_
-        if len(self._types) < MAX_TYPES and len(type_) <= MAX_TYPE:
+        if len(self._types) < MAX_TYPES:
             self._types[type_] = learned
         return learned
 
@@ -129,8 +129,8 @@ class Decoder:
 
 
 def _word(found: object) -> str:
-    r"""A type or time, half surrogate pairs as \\udXXX: JSON holds them (RFC 8259, section 8.2), UTF-8 does not."""
-    return found.encode("utf-8", "backslashreplace").decode() if type(found) is str else ""
+    r"""A type or time, half surrogate pairs as \udXXX: JSON holds them (RFC 8259, section 8.2), UTF-8 does not."""
+    return found[:MAX_WORD].encode("utf-8", "backslashreplace").decode() if type(found) is str else ""
 
 
 def _broken(text: bytes, fault: str, cut: int) -> Line:
