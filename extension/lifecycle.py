@@ -155,11 +155,11 @@ class Forwarder:
             self._health = None
 
     def _watch_health(self) -> None:
-        """Tell of a change."""
+        """Tell of a change, and of what has not changed back."""
         if self._health is None:
             return
-        if self._health[0].has_changed(self._ledger(), self._fanout.lost, self._fanout.unhealthy):
-            self._tell_health("change")
+        if why := self._health[0].why_now(self._ledger(), self._fanout.lost, self._fanout.unhealthy):
+            self._tell_health(why)
 
     # An invocation
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from extension.lambda_api.function import Function
 
 TYPE = "forwarder.health"
-CHANGED_S = 60.0  # between records that tell of a change
+AGAIN_S = 60.0  # between records that tell of a change, or of a sink that still fails
 NAMESPACE = "TelemetryForwarder"
 DIMENSIONS = (("FunctionName",), ("FunctionName", "Version"))
 # By name a metric's unit, and the member of the record that it is of.
@@ -42,7 +42,7 @@ class OwnHealth:
         self._clock = clock
         self._tail_ms = self._longest_ms = self._added_ms = 0.0
         self._told: tuple[object, ...] = ((), 0, 0)
-        self._told_at = -CHANGED_S
+        self._told_at = -AGAIN_S
 
     def held(self, seconds: float) -> None:
         """An invocation was held for so long after its runtime was done."""
@@ -69,12 +69,18 @@ class OwnHealth:
             "addedMs": round(self._added_ms, 1),
         }
 
-    def has_changed(self, ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str]) -> bool:
-        """Whether a sink fails or answers again, or records were lost, since it was told; not often in a row."""
-        if _state(ledger, lost, unhealthy) == self._told or self._clock() - self._told_at < CHANGED_S:
-            return False
-        self._told_at = self._clock()
-        return True
+    def why_now(self, ledger: Mapping[str, Any], lost: int, unhealthy: Sequence[str]) -> str:
+        """Why it is to be told: a `change` since it was, or a sink is still `unhealthy`; else, or too soon, empty.
+
+        An alarm on metrics sees only the minutes in which some are written.
+        """
+        if self._clock() - self._told_at < AGAIN_S:
+            return ""
+        changed = _state(ledger, lost, unhealthy) != self._told
+        why = "change" if changed else "unhealthy" if unhealthy else ""
+        if why:
+            self._told_at = self._clock()
+        return why
 
 
 class Metrics:

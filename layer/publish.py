@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 ARCHITECTURES = ("x86_64", "arm64")
 MAX_DIRECT_BYTES = 50_000_000  # "Lambda quotas": a zip that is uploaded through the API
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")
 PERMITTED = re.compile(r"public|o-[a-z0-9]{10,32}|\d{12}(,\d{12})*")
 # An upload of 11 MB, and Lambda unzips it before it answers.
 CONFIG = Config(connect_timeout=10, read_timeout=120, retries={"mode": "standard", "max_attempts": 5})
@@ -145,7 +145,7 @@ def publish(region: str, layer: Layer, version: str, permit: str) -> Published:
     """See to it that a region has the layer and others their permission. Raises botocore's errors and ValueError."""
     client: Any = botocore.session.Session().create_client("lambda", region_name=region, config=CONFIG)
     description = f"telemetry-forwarder {version}: forwards a function's telemetry to where FORWARDER_SINKS says"
-    there = newest(client, layer, description) or client.publish_layer_version(
+    there = find(client, layer, description) or client.publish_layer_version(
         LayerName=layer.name,
         Description=description,
         Content={"ZipFile": layer.content},
@@ -167,13 +167,17 @@ def publish(region: str, layer: Layer, version: str, permit: str) -> Published:
     return Published(region, layer.architecture, there["LayerVersionArn"])
 
 
-def newest(client: Any, layer: Layer, description: str) -> dict[str, Any] | None:
-    """The newest version of the layer, if it is this very one."""
-    versions = client.list_layer_versions(LayerName=layer.name, MaxItems=1)["LayerVersions"]
-    if not versions or versions[0].get("Description") != description:
-        return None
-    found: dict[str, Any] = client.get_layer_version(LayerName=layer.name, VersionNumber=versions[0]["Version"])
-    return found if found["Content"]["CodeSha256"] == base64.b64encode(layer.digest).decode() else None
+def find(client: Any, layer: Layer, description: str) -> dict[str, Any] | None:
+    """The version of the layer that is this very one, if there is any; others may have come after it."""
+    digest = base64.b64encode(layer.digest).decode()
+    for page in client.get_paginator("list_layer_versions").paginate(LayerName=layer.name):
+        for version in page["LayerVersions"]:
+            if version.get("Description") != description:
+                continue
+            found: dict[str, Any] = client.get_layer_version(LayerName=layer.name, VersionNumber=version["Version"])
+            if found["Content"]["CodeSha256"] == digest:
+                return found
+    return None
 
 
 def statements(permit: str) -> list[dict[str, str]]:

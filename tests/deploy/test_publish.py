@@ -152,6 +152,19 @@ def test_other_bytes_are_a_new_version(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("moto")
+def test_what_is_older_does_not_become_the_newest(root: Path) -> None:
+    """A layer that is there below another one is not published a second time."""
+    before = {path: path.read_bytes() for path in (root / "dist").iterdir()}
+    assert run(root) == 0
+    write_zip(root / "dist", "arm64", "changed")
+    assert run(root) == 0
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert run(root) == 0
+    assert [len(versions("us-east-1", architecture)) for architecture in ARCHITECTURES] == [1, 2]
+
+
+@pytest.mark.usefixtures("moto")
 @pytest.mark.parametrize(
     ("permit", "expected"),
     [

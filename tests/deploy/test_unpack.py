@@ -33,6 +33,22 @@ def test_the_zip_that_is_there_is_taken(tmp_path: Path, architecture: str) -> No
     assert (extension.read_bytes(), extension.stat().st_mode & 0o777) == (b"\x7fELF", 0o755)
 
 
+@pytest.mark.parametrize(("layer", "architecture"), [("X86", "x86_64"), ("Arm64", "arm64")])
+def test_sam_calls_make_wherever_the_repository_is(tmp_path: Path, layer: str, architecture: str) -> None:
+    """Each layer's own target fills the folder that sam names, from a path with blanks as well."""
+    folder = tmp_path / "my own code"
+    folder.mkdir()
+    repository = copied(folder, architecture)
+    out = tmp_path / "what sam wants"
+    out.mkdir()
+    makefile = repository / "layer" / "sam" / "Makefile"
+    command = ["make", "--makefile", str(makefile), f"build-ForwarderLayer{layer}"]
+    env = {**os.environ, "ARTIFACTS_DIR": str(out)}
+    done = subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert (out / "extensions" / "telemetry-forwarder").read_bytes() == b"\x7fELF"
+
+
 def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     """A zip that is not what its checksum says stops the build."""
     repository = copied(tmp_path, "x86_64")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import OK, Action, Answer, FaultServer
 from tests.support.forwarding import assert_balanced, delivered, received
+from tests.support.mounts import NEEDS_MOUNTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +43,7 @@ async def test_two_layers_leave_each_others_records_alone(layer: Path, tmp_path:
             assert received(server) == [line, "new"]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to show the process another list of mounts")
+@NEEDS_MOUNTS
 async def test_two_environments_write_two_files_on_a_shared_file_system(layer: Path, tmp_path: Path) -> None:
     """On EFS, which all environments of a function mount, the file's name is followed by the environment's."""
     shared = tmp_path / "mnt" / "logs"

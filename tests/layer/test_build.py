@@ -13,6 +13,7 @@ import pytest
 
 from layer import DIST, built
 from tests.support import ROOT
+from tests.support.mounts import NEEDS_MOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +174,7 @@ def test_failed_build_leaves_nothing_to_publish(clone: Callable[[str], Path]) ->
     assert written(folder) == [f"telemetry-forwarder-{ARCH}-local.zip"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk that is full")
+@NEEDS_MOUNTS
 def test_a_full_disk_leaves_nothing_to_publish(clone: Callable[[str], Path], tmp_path: Path) -> None:
     """Where dist/ is another disk, and too small, there is no part of a zip in it afterwards."""
     folder = clone("a")

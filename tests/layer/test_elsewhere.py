@@ -22,6 +22,7 @@ from tests.support.frozen_claims import (  # noqa: F401 - claims and fixtures th
     test_stranger_is_refused,
 )
 from tests.support.moto import moto, moto_process  # noqa: F401 - as above
+from tests.support.mounts import NEEDS_MOUNTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for chroot and for what apt installs"),
+    NEEDS_MOUNTS,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="what is elsewhere is told from x86_64"),
 ]
 

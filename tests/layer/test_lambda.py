@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,11 +19,10 @@ from tests.support import ROOT
 from tests.support import sink_contract as contract
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import FaultServer
+from tests.support.mounts import NEEDS_MOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-BY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a mount namespace")
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +112,7 @@ def public_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-@BY_ROOT
+@NEEDS_MOUNTS
 async def test_read_only_as_another_user(layer: Path, tmp_path: Path) -> None:
     """From a read-only /opt, as a user who is not its owner, it forwards."""
     with public_folder() as folder:
@@ -147,7 +145,7 @@ def bare_root(layer: Path, tmp_path: Path) -> Path:
     return root
 
 
-@BY_ROOT
+@NEEDS_MOUNTS
 async def test_image_without_a_shell(bare_root: Path, tmp_path: Path) -> None:
     """In a root that has nothing but glibc, it forwards."""
     start = namespace(

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support import mounts
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -43,10 +45,7 @@ def why_not() -> str:
     """Why the emulator cannot run here; empty where it can."""
     if platform.system() != "Linux" or os.geteuid() != 0:
         return "AWS's emulator needs root on Linux: it binds over /opt and /var, and runs extensions as uid 993"
-    if not shutil.which("unshare"):
-        return "AWS's emulator needs a mount namespace of its own, and there is no unshare here"
-    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False, timeout=30)
-    return "" if probe.returncode == 0 else f"unshare -m does not work here: {probe.stderr.decode().strip()}"
+    return mounts.why_none()
 
 
 def binary() -> Path:

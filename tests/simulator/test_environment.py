@@ -11,6 +11,7 @@ from simulator.environment import Environment
 from simulator.faults import Faults
 from simulator.sandbox.processes import descendants
 from tests.simulator.reading import events, order, pids, records, said, sent
+from tests.support.mounts import NEEDS_MOUNTS
 from tests.support.probe_layer import EXAMPLE, MakeFunction, Plan, write_probe
 
 GIVEN = {
@@ -354,7 +355,7 @@ async def test_trace_and_tenant_reach_extension_function_and_records(
         assert record["tenantId"] == "blue"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="binding over /opt needs root")
+@NEEDS_MOUNTS
 async def test_layer_may_be_seen_as_opt(probe: Path, plan: Plan) -> None:
     """With mount_opt an extension finds its layer where it is on Lambda, and nobody else notices."""
     (probe / "word").write_text("from the layer")

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 FROM_SOURCE = (sys.executable, "-m", "extension")
 LIMIT_S = 50.0
+# No credentials of whoever runs the tests: the SDK finds a home folder without HOME, and a machine's role by itself.
+NOBODY = {
+    "AWS_CONFIG_FILE": "/nonexistent",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 class Ended(NamedTuple):
@@ -38,7 +44,7 @@ def check(
     """Run it to its end."""
     ended = subprocess.run(
         [*command, "check", *arguments],
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(variables or {})},
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **NOBODY, **(variables or {})},
         cwd=ROOT,
         capture_output=True,
         timeout=LIMIT_S,
