@@ -232,6 +232,7 @@ class Forwarder:
             fallback_latency_s=self._fanout.fallback_latency_s,
         )
         # 1. What is here leaves while the rest still comes.
+        self._fanout.end_sends_by(plan)
         self._take(self._snapshot.restored())
         self._fanout.retry_now()
         self._flush_soon()

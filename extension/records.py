@@ -21,6 +21,7 @@ PLATFORM_TYPES = tuple(
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
 HEALTH_KIND = "health"  # what we say of ourselves: one sink is chosen for it, and every other leaves it out
+HAND_OFF_BYTES = 512  # the most that a record grows by when it says who refused it, and why
 RECORD_OVERHEAD_BYTES = 288  # that CPython adds to a line (bytes, tuple, time, sequence, the queue's slot), as measured
 
 
@@ -60,6 +61,11 @@ class Record(NamedTuple):
     def size(self) -> int:
         """Bytes of memory that holding this record costs."""
         return len(self.line) + RECORD_OVERHEAD_BYTES
+
+    @property
+    def handed_size(self) -> int:
+        """The same, at most, once the fallback has it: see `refused`. Of a body base64 makes a third more."""
+        return self.size + HAND_OFF_BYTES + (len(self.line) // 3 if self.kind in BODY_KINDS else 0)
 
     @property
     def head(self) -> bytes:

@@ -214,10 +214,14 @@ class Delivery:
 
     # SHUTDOWN, in the order of its steps
 
+    def end_sends_by(self, until: float) -> None:
+        """No send that begins from here on is to take longer than until the loop's time `until`."""
+        self._until = until
+
     def close(self, until: float, last_try_s: float, *, drains_disk: bool) -> None:
         """Send everything by the loop's time `until`; with `drains_disk` what is on disk as well."""
         self._closing, self._drains_disk = True, drains_disk
-        self._until = until
+        self.end_sends_by(until)
         self.health.close(self._clock() + max(0.0, until - last_try_s - asyncio.get_running_loop().time()))
         self._wake()
 
@@ -226,7 +230,7 @@ class Delivery:
         alone = self._fallback is None
 
         def done() -> bool:
-            return self.queue.pending == 0 or (not alone and self.health.failed_in_closing)
+            return self._left == 0 or (not alone and self.health.failed_in_closing)
 
         await self._progress.until(done, until)
 
@@ -240,7 +244,7 @@ class Delivery:
 
         def handed_over() -> bool:
             self._apply(queue.hand_off_oldest(fallback.queue.room, NOT_TAKEN))
-            return queue.pending == 0
+            return self._left == 0
 
         await self._progress.until(handed_over, until)  # the fallback makes room, the disk gives back what it holds
 
@@ -256,7 +260,7 @@ class Delivery:
         queue.leave_on_disk()
         loop = asyncio.get_running_loop()
         while loop.time() < until and self._may_write:
-            self._apply(queue.spill())
+            self._apply(queue.spill_what_fits())
             if not queue.is_spilling:
                 return
             await self._progress.until(lambda: not queue.is_spilling, until)
@@ -266,6 +270,8 @@ class Delivery:
         self._stopped = True
         if self.queue.is_spilling:
             self.queue.spilled(None)
+        if keeps_disk:
+            self.queue.leave_on_disk()  # what came back, or was to be written again, since the disk's turn began
         self.queue.drop_waiting(self.health.denied_for or NOT_DELIVERED)
         if not keeps_disk:
             self.queue.drop_spooled(NOT_DELIVERED)
@@ -290,6 +296,16 @@ class Delivery:
                 await self._wait(view)
 
     @property
+    def _reads_back(self) -> bool:
+        """Whether what is on disk is to come back, which at the end has to be worth it."""
+        return self._drains_disk or (self.health.healthy and not self._stopped)
+
+    @property
+    def _left(self) -> int:
+        """Records that are still to leave this queue at SHUTDOWN; what stays on disk is the next process's."""
+        return self.queue.pending - (0 if self._reads_back else self.queue.spooled)
+
+    @property
     def _may_write(self) -> bool:
         """Whether no write has failed of late."""
         return self._clock() >= self._disk_ready_at
@@ -298,7 +314,7 @@ class Delivery:
         fallback = self._fallback
         return View(
             ready=self._sending is not None and not self._stopped and self.health.ready,
-            reload=self.health.healthy or self._drains_disk,
+            reload=self._reads_back,
             fallback_room=fallback.queue.room if fallback is not None else 0,
             hands_off=fallback is not None and fallback.health.healthy and not self.health.healthy,
             needed_room=self._needed_room,
@@ -362,7 +378,9 @@ class Delivery:
     async def _send(self, batch: Batch) -> Reply:
         assert self._sending is not None
         self.health.attempts()
-        reply = await self._sending.attempt(batch, self._until)
+        reply = await self._sending.attempt(batch, lambda: self._until if self.queue.is_sending(batch) else 0.0)
+        if not self.queue.is_sending(batch):
+            return reply  # it was abandoned meanwhile, and says nothing of the sink as it is now
         again = [failure for failure in reply.failures if failure.outcome is Outcome.RETRY]
         failed_share = len(again) / len(batch.records)
         latency_s = self._sending.latency_s

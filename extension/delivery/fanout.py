@@ -157,6 +157,13 @@ class Fanout:
         due = [delivery for delivery in self._awaited if delivery.health.probe_due and delivery.queue.pending]
         await asyncio.gather(*(delivery.probe(until) for delivery in due))
 
+    def end_sends_by(self, plan: ShutdownPlan) -> None:
+        """SHUTDOWN has begun: sends that begin while the rest still comes end in time as well."""
+        for delivery in self._sinks:
+            delivery.end_sends_by(plan.sinks)
+        if self._fallback is not None:
+            self._fallback.end_sends_by(plan.fallback)
+
     async def shut_down(self, plan: ShutdownPlan) -> None:
         """The last flush: to the sinks, then to the fallback, then to disk."""
         for delivery in self._sinks:
@@ -182,8 +189,8 @@ class Fanout:
 
     @property
     def healthy(self) -> bool:
-        """Whether any sink is worth waiting for."""
-        return any(delivery.health.healthy for delivery in self._awaited)
+        """Whether any sink is worth waiting for; a fallback, which may get nothing for long, where it has something."""
+        return any(one.health.healthy and (one is not self._fallback or one.queue.pending > 0) for one in self._awaited)
 
     @property
     def probe_due(self) -> bool:

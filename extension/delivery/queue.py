@@ -8,12 +8,12 @@ state. docs/architecture.md has the table of states and transitions.
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from extension.delivery.batch_size import BatchSize
 from extension.delivery.chunk import Chunk
-from extension.records import RECORD_OVERHEAD_BYTES, Batch
+from extension.records import BODY_KINDS, HAND_OFF_BYTES, RECORD_OVERHEAD_BYTES, Batch
 from extension.sinks import Outcome, Scope
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ CROWDED_SHARE = 0.5  # of the bound in use: above it the oldest records of an un
 PRESSED_SHARE = 0.75  # of the bound in use: above it those of a healthy sink go to disk, and reading waits for room
 ROOMY_SHARE = 0.25  # of the bound in use: below it records come back from disk
 MOVE_BYTES = 2 << 20  # written or read at once, at most: meanwhile it takes as much memory again
-HAND_OFF_BYTES = 512  # the most that a record grows by when it says who refused it, and why
 UNKNOWN = frozenset({Outcome.RETRY, Outcome.THROTTLED, Outcome.DOWN})  # the batch is to be sent again as it is
 
 
@@ -293,7 +292,7 @@ class Queue:
         """Bytes that the fallback must have free for a plan to hand off the next record; 0 where none is to be."""
         if not self._waiting:
             return 0
-        wanted = min(self._waiting[0].records[0].size + HAND_OFF_BYTES, self.max_bytes)
+        wanted = min(self._waiting[0].records[0].handed_size, self.max_bytes)
         if self._refused_reason:
             return wanted
         moves = view.hands_off and self._is_crowded(view) and not self._spilling and not self._reloading
@@ -302,7 +301,7 @@ class Queue:
     @property
     def _part(self) -> int:
         """Bytes that are moved at once: a record, or not so many that what comes back from disk goes out again."""
-        one = self._waiting[0].records[0].size + HAND_OFF_BYTES if self._waiting else 0
+        one = self._waiting[0].records[0].handed_size if self._waiting else 0
         return max(one, min(MOVE_BYTES, self.max_bytes // 4))
 
     def _plan_refused(self, view: View) -> list[Action]:
@@ -352,7 +351,20 @@ class Queue:
         self.memory += self._reloading.memory
         return [Reload(self._reloading)]
 
-    def spill(self, max_bytes: int = MOVE_BYTES) -> list[Action]:
+    def spill_what_fits(self) -> list[Action]:
+        """At the end move a part of what waits to disk; records that are too large for it stop no other."""
+        behind: list[Record] = []
+        arrived = 0.0
+        if self._waiting and self._waiting[0].records[0].size > self._disk.room:
+            arrived, room = self._waiting[0].arrived, self._disk.room
+            waiting = self._pop(self._count, self.memory, 0)
+            behind = [record for record in waiting if record.size > room]
+            self._put_back([record for record in waiting if record.size <= room], arrived)
+        actions = self.spill(max(self._part, MOVE_BYTES))
+        self._put_back(behind, arrived)
+        return actions
+
+    def spill(self, max_bytes: int) -> list[Action]:
         """Move the oldest records that wait to disk, as far as there is room on it."""
         if self._spilling is not None or not self._waiting:
             return []
@@ -369,6 +381,10 @@ class Queue:
         return self._hand_off(self._pop_for_fallback(self._count, room, room), reason)
 
     # What became of it
+
+    def is_sending(self, batch: Batch) -> bool:
+        """Whether the batch is on its way, and its answer waited for."""
+        return self._in_flight is batch and self._sending
 
     def sent(self, batch: Batch, reply: Reply) -> list[Action]:
         """What the sink said to a batch. A reply to a batch that was abandoned changes nothing."""
@@ -564,7 +580,13 @@ class Queue:
 
         One that no room is enough for goes as well: there it is told why it is lost.
         """
+        arrived = self._waiting[0].arrived if self._waiting else 0.0
         going = self._pop(most, min(room, max_bytes), RECORD_OVERHEAD_BYTES + HAND_OFF_BYTES)
+        if any(record.kind in BODY_KINDS for record in going):  # as text they are longer
+            sizes = accumulate(record.handed_size for record in going)
+            fitting = sum(size <= min(room, max_bytes) for size in sizes)
+            self._put_back(going[fitting:], arrived)
+            del going[fitting:]
         return going or (self._pop_first() if most and room >= self.max_bytes else [])
 
     def _pop_first(self) -> list[Record]:

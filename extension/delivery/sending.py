@@ -38,39 +38,48 @@ class Sending:
         self.latency_s = 0.0  # of the last call, without the time in which the process was frozen
         self._answered_at = 0.0
 
-    async def attempt(self, batch: Batch, until: float) -> Reply:
-        """Send the batch by the loop's time `until`, and once more on a fresh connection where the kept one was dead.
+    async def attempt(self, batch: Batch, until: Callable[[], float]) -> Reply:
+        """Send the batch, and once more on a fresh connection where the kept one was dead.
 
-        It never raises: what the sink raises is a reply, and a fault of ours is one as well.
+        `until` says by which time of the loop that is to end: one that is over, once nobody wants the batch sent any
+        more. It never raises: what the sink raises is a reply, and a fault of ours is one as well.
         """
+        loop = asyncio.get_running_loop()
         if self._clock() - self._answered_at > KEEPALIVE_EXPIRY_S:
             self._sink.close()
         fresh = False
         while True:
             try:
-                failures = await self._call(batch, until)
+                reply = await self._once(batch, until())
             except Frozen:  # no failure of the sink's: it goes on as if nothing had happened
                 self._sink.close()
+                if loop.time() >= until():
+                    return Reply(Outcome.DOWN, "no answer before a freeze")
                 continue
-            except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
-                reply = reply_of(error)
-                if reply.scope is Scope.BATCH and not isinstance(error, Refused):
-                    log_seldom("ERROR", "fault of ours: records not sent", reason=describe(error), place=place(error))
-                if reply.outcome is Outcome.DOWN:
-                    self._sink.close()
-                    if not fresh:
-                        fresh = True
-                        continue
-                    return reply
-            else:
-                again = [failure for failure in failures if failure.outcome is Outcome.RETRY]
-                wait_s = max((failure.retry_after_s for failure in again), default=0.0)
-                reply = Reply(Outcome.TAKEN, failures=failures, retry_after_s=wait_s)
-                if len(again) == len(batch.records):
-                    outcome = Outcome.THROTTLED if wait_s else Outcome.RETRY
-                    reply = Reply(outcome, again[0].reason, retry_after_s=wait_s)
-            self._answered_at = self._clock()
+            if reply.outcome is not Outcome.DOWN:
+                self._answered_at = self._clock()
+                return reply
+            self._sink.close()
+            if fresh or loop.time() >= until():
+                return reply
+            fresh = True
+
+    async def _once(self, batch: Batch, until: float) -> Reply:
+        """What becomes of one try. Raises Frozen."""
+        try:
+            failures = await self._call(batch, until)
+        except Frozen:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, the batch is still ours
+            reply = reply_of(error)
+            if reply.scope is Scope.BATCH and not isinstance(error, Refused):
+                log_seldom("ERROR", "fault of ours: records not sent", reason=describe(error), place=place(error))
             return reply
+        again = [failure for failure in failures if failure.outcome is Outcome.RETRY]
+        wait_s = max((failure.retry_after_s for failure in again), default=0.0)
+        if len(again) == len(batch.records):
+            return Reply(Outcome.THROTTLED if wait_s else Outcome.RETRY, again[0].reason, retry_after_s=wait_s)
+        return Reply(Outcome.TAKEN, failures=failures, retry_after_s=wait_s)
 
     def close(self) -> None:
         """Use kept connections no longer."""

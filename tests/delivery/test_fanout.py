@@ -12,7 +12,7 @@ from extension.delivery.health import UNHEALTHY_FAILURES
 from extension.delivery.overflow import Overflow
 from extension.delivery.queue import PRESSED_SHARE
 from extension.policy import ShutdownPlan
-from extension.sinks import Outcome, Refused, Reply, Scope, Throttled
+from extension.sinks import Limits, Outcome, Refused, Reply, Scope, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
@@ -305,3 +305,125 @@ async def test_what_is_exported_needs_a_place_in_one_queue(deliveries: Deliverie
     assert not fanout.has_place("otlp-traces", MIB + 1)
     assert not deliveries.fanout(excludes).has_place("otlp-traces", 1)
     assert not deliveries.fanout(excludes, fallback=takes).has_place("otlp-traces", 1)
+
+
+class Hanging(ScriptedSink):
+    """Takes so many records, and answers nothing from there on until it is let go."""
+
+    def __init__(self, takes: int = 0) -> None:
+        super().__init__()
+        self.timeouts: list[float] = []
+        self.hangs = threading.Event()
+        self.let_go = threading.Event()
+        self._takes = takes
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """Take, or hang."""
+        self.timeouts.append(timeout_s)
+        if len(self.taken) >= self._takes:
+            self.hangs.set()
+            self.let_go.wait(WAIT_S)
+        return super().send(batch, timeout_s)
+
+
+@pytest.fixture
+async def hanging() -> AsyncIterator[list[Hanging]]:
+    """Three such sinks."""
+    made = [Hanging() for _ in range(3)]
+    yield made
+    for sink in made:
+        sink.let_go.set()
+
+
+async def test_what_was_written_at_the_end_is_not_read_back(tmp_path: Path, hanging: list[Hanging]) -> None:
+    """A sink that hangs counts as healthy for a while, but what is on disk stays there for the next process."""
+    made = Deliveries(tmp_path / "spool", max_bytes=8 * MIB, max_disk_bytes=16 * MIB)
+    few, many = made.delivery(hanging[0], name="test://few"), made.delivery(hanging[1], name="test://many")
+    fanout = made.fanout(few, many)
+    few.offer(Chunk(records(100), 0.0))
+    many.offer(Chunk(records(5000, size=600), 0.0))  # two parts
+    fanout.flush_soon()
+    await asyncio.to_thread(hanging[0].hangs.wait, WAIT_S)
+    await asyncio.to_thread(hanging[1].hangs.wait, WAIT_S)
+    await fanout.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    fanout.end(keeps_disk=True)
+    accounts = fanout.account().values()
+    assert [(one["spooled"], one["pending"], one["dropped"]) for one in accounts] == [  # type: ignore[index] # a ledger entry
+        (100, 100, {}),
+        (5000, 5000, {}),
+    ]
+    await made.stop()
+
+
+async def test_what_an_earlier_process_left_is_counted_once(tmp_path: Path, hanging: list[Hanging]) -> None:
+    """What was delivered of its file before the sink hung is no more to be delivered, and nothing is dropped."""
+    made = Deliveries(tmp_path / "spool", max_bytes=8 * MIB, max_disk_bytes=16 * MIB)
+    before = made.fanout(made.delivery(hanging[0]))
+    before.offer(records(100))
+    await before.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    before.end(keeps_disk=True)
+    await made.stop()
+    sink = hanging[1]
+    sink.limits = Limits(records=50)
+    sink._takes = 50
+    heir = made.delivery(sink)
+    fanout = made.fanout(heir)
+    await made.until(lambda: heir.queue.restored == 100)
+    fanout.offer(records(5000, first=1000, size=600))
+    fanout.flush_soon()
+    await asyncio.to_thread(sink.hangs.wait, WAIT_S)
+    await fanout.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    fanout.end(keeps_disk=True)
+    account = heir.account
+    assert (account["delivered"], account["pending"], account["spooled"], account["dropped"]) == (50, 5050, 5050, {})
+    await made.stop()
+
+
+async def test_sends_end_with_what_they_are_for(deliveries: Deliveries, hanging: list[Hanging]) -> None:
+    """Once SHUTDOWN has begun no send gets longer than is left, of the fallback's until its own part ends."""
+    fallback = deliveries.delivery(hanging[1], name="test://fallback")
+    sink = deliveries.delivery(hanging[0], fallback=fallback)
+    fanout = deliveries.fanout(sink, fallback=fallback)
+    ends = plan(sinks_s=1.0)
+    fanout.end_sends_by(ends._replace(fallback=ends.sinks + 1.0))
+    for delivery in (sink, fallback):
+        delivery.offer(Chunk(records(1), 0.0))
+    fanout.flush_soon()
+    for one in hanging[:2]:
+        await asyncio.to_thread(one.hangs.wait, WAIT_S)
+    assert hanging[0].timeouts[0] <= 1.0
+    assert hanging[1].timeouts[0] <= 2.0
+
+
+async def test_no_invocation_is_held_for_a_fallback_that_gets_nothing(deliveries: Deliveries) -> None:
+    """While its sinks fail a healthy fallback is worth waiting for only where records wait for it."""
+    fallback = deliveries.delivery(ScriptedSink(), name="test://fallback")
+    dead = deliveries.delivery(ScriptedSink(otherwise=DOWN), fallback=fallback)
+    fanout = deliveries.fanout(dead, fallback=fallback)
+    healthy = [fanout.healthy]
+    dead.offer(Chunk(records(5), 0.0))
+    fanout.flush_soon()
+    await deliveries.until(lambda: not dead.health.healthy)
+    healthy.append(fanout.healthy)
+    fallback.offer(Chunk(records(1), 0.0))
+    healthy.append(fanout.healthy)
+    assert healthy == [True, False, True]
+
+
+async def test_nothing_is_waited_for_that_stays_on_disk(tmp_path: Path) -> None:
+    """Behind a second timeout in a row, what the first left is no reason to use up the time of the next."""
+    made = Deliveries(tmp_path / "spool")
+    before = made.fanout(made.delivery(ScriptedSink(otherwise=DOWN)))
+    before.offer(records(50))
+    await before.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    before.end(keeps_disk=True)
+    await made.stop()
+    fallback = made.delivery(ScriptedSink(), name="test://fallback")
+    heir = made.delivery(ScriptedSink(otherwise=DOWN), fallback=fallback)
+    for _ in range(UNHEALTHY_FAILURES):
+        heir.health.note(Reply(Outcome.DOWN, "refused"), 0.0)
+    await made.until(lambda: heir.queue.restored == 50)
+    async with asyncio.timeout(WAIT_S):
+        await made.fanout(heir, fallback=fallback).shut_down(plan(keeps_disk=True, sinks_s=10 * WAIT_S))
+    assert heir.account["spooled"] == 50
+    await made.stop()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from extension.delivery.chunk import Chunk
 from extension.delivery.disk import BLOCK_BYTES, Disk, File
-from extension.delivery.queue import EVICTION_ORDER, HAND_OFF_BYTES, HandOff, Queue, Reload, Send, Spill, View
-from extension.records import RECORD_OVERHEAD_BYTES, Batch, Record
+from extension.delivery.queue import EVICTION_ORDER, MOVE_BYTES, HandOff, Queue, Reload, Send, Spill, View
+from extension.records import HAND_OFF_BYTES, RECORD_OVERHEAD_BYTES, Batch, Record
 from extension.sinks import Limits, Outcome, Reply
 
 SIZE = 10 + RECORD_OVERHEAD_BYTES
@@ -172,3 +172,47 @@ def test_what_is_excluded_late_goes_as_if_it_had_never_come() -> None:
     assert (made.excluded, made.pending) == (4, 3)
     assert [one.sequence for one in send(made).records] == [-1, 1, 3]
     assert made.memory == 3 * record(0).size
+
+
+def spill_all(made: Queue) -> list[int]:
+    """What goes to disk at the end, part by part."""
+    written: list[int] = []
+    while actions := made.spill_what_fits():
+        [action] = actions
+        assert isinstance(action, Spill)
+        written += [one.sequence for one in action.records]
+        size = sum(one.size for one in action.records)
+        made.spilled(File(f"{len(written)}", action.records[0].sequence, len(action.records), size, size, 0.0))
+    return sorted(written)
+
+
+@pytest.mark.parametrize("length", [MOVE_BYTES - 1000, MOVE_BYTES, 2 * MOVE_BYTES])
+def test_a_large_record_stops_no_other_at_the_end(length: int) -> None:
+    """Whatever its size, it goes to disk as the others do."""
+    made = Queue(8 * MOVE_BYTES, Limits(), Disk(8 * MOVE_BYTES), lambda: "e-1")
+    offer(made, record(0, length=length), *[record(number) for number in range(1, 50)])
+    assert spill_all(made) == list(range(50))
+
+
+def test_a_record_too_large_for_the_disk_stops_no_other_at_the_end() -> None:
+    """What there is no room for stays in memory, in its place."""
+    made = Queue(8 * MOVE_BYTES, Limits(), Disk(8 * BLOCK_BYTES), lambda: "e-1")
+    offer(
+        made, record(0, length=MOVE_BYTES), *[record(number) for number in range(1, 11)], record(11, length=MOVE_BYTES)
+    )
+    assert spill_all(made) == list(range(1, 11))
+    made.drop_spooled("gone")
+    assert (made.pending, send(made).records[0].sequence) == (2, 0)
+
+
+def test_bodies_are_handed_off_as_long_as_they_become() -> None:
+    """As text a body takes a third more: what that is too much for waits until the fallback has room again."""
+    made = queue(1 << 20)
+    offer(made, *[Record(number, "otlp-logs", b"{}\n" + b"x" * 70_000) for number in range(14)])
+    room = 1 << 18
+    crowded = View(ready=False, reload=False, fallback_room=room, hands_off=True)
+    assert 4 / 3 * 70_000 < made.wanted_room(crowded) < room
+    [action] = made.plan(crowded)
+    assert isinstance(action, HandOff)
+    assert len(action.records) == 2
+    assert send(made).records[0].sequence == 2
