@@ -427,3 +427,82 @@ async def test_nothing_is_waited_for_that_stays_on_disk(tmp_path: Path) -> None:
         await made.fanout(heir, fallback=fallback).shut_down(plan(keeps_disk=True, sinks_s=10 * WAIT_S))
     assert heir.account["spooled"] == 50
     await made.stop()
+
+
+class StuckFolder(Overflow):
+    """A disk on which no write ends."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        super().__init__(folder, name)
+        self.writes = threading.Event()
+        self.let_go = threading.Event()
+
+    def write(self, records: Sequence[Record]) -> File:
+        """Hang."""
+        self.writes.set()
+        self.let_go.wait(WAIT_S)
+        return super().write(records)
+
+
+async def test_a_write_that_does_not_end_loses_nothing_of_an_older_file(small: Deliveries, tmp_path: Path) -> None:
+    """What was read back, and was to be written again when the time was over, is still where it was."""
+    before = small.fanout(small.delivery(ScriptedSink(otherwise=DOWN)))
+    before.offer(records(20))
+    await before.shut_down(plan(keeps_disk=True, sinks_s=0.05))
+    before.end(keeps_disk=True)
+    await small.stop()
+    folder = StuckFolder(str(tmp_path / "spool"), "test://sink")
+    heir = small.delivery(ScriptedSink(otherwise=DOWN), overflow=folder, uniform=lambda _, high: high)
+    heir.health.ready_at = small.clock() + 1.0  # nothing is sent before it is written
+    fanout = small.fanout(heir)
+    try:
+        await small.until(lambda: heir.queue.restored == 20 and heir.queue.spooled == 0)
+        for _ in range(UNHEALTHY_FAILURES):
+            heir.health.note(Reply(Outcome.DOWN, "refused"), 0.0)
+        fanout.offer(records(100, first=1000))
+        await asyncio.to_thread(folder.writes.wait, WAIT_S)
+        ends = plan(keeps_disk=True, sinks_s=0.05)
+        await fanout.shut_down(ends._replace(fallback=ends.sinks, disk=ends.sinks + 0.05))
+        fanout.end(keeps_disk=True)
+    finally:
+        folder.let_go.set()
+    account = heir.account
+    assert (account["spooled"], account["dropped"]) == (20, {"not delivered before SHUTDOWN": 100})
+
+
+class Copied(ScriptedSink):
+    """Hangs in its first send until it is let go, and fails then; takes all others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs = threading.Event()
+        self.let_go = threading.Event()
+
+    def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+        """Hang and fail, or take."""
+        if not self.hangs.is_set():
+            self.hangs.set()
+            self.let_go.wait(WAIT_S)
+            self.sent.append(batch)
+            raise DOWN
+        return super().send(batch, timeout_s)
+
+
+async def test_a_connection_of_before_the_snapshot_says_nothing_of_the_sink(deliveries: Deliveries) -> None:
+    """Its batch was made anew, so what becomes of the old one is no failure, and it is not sent again."""
+    sink = Copied()
+    delivery = deliveries.delivery(sink, uniform=lambda _, high: high)  # a failure would make a pause without end
+    fanout = deliveries.fanout(delivery)
+    fanout.offer(records(3))
+    fanout.flush_soon()
+    await asyncio.to_thread(sink.hangs.wait, WAIT_S)
+    fanout.renew()
+    await delivery.flush(soon())
+    sink.let_go.set()
+    async with asyncio.timeout(WAIT_S):
+        while len(sink.sent) < 2:
+            await asyncio.sleep(0.01)
+    fanout.offer(records(1, first=3))  # behind it nothing of the old one is left to be done
+    await delivery.flush(soon())
+    assert (sink.sequences, delivery.health.failures) == ([0, 1, 2, 3], 0)
+    assert sorted(len(batch.records) for batch in sink.sent) == [1, 3, 3]
