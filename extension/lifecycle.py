@@ -125,10 +125,13 @@ class Forwarder:
                 job.cancel()
 
     def _tell_start(self) -> None:
-        """One line, once, that says what runs here; behind the first /next, which it must not delay."""
-        asked, self._asked = self._asked, 0.0
-        if not asked:
+        """One line, once, that says what runs here; behind the first /next, which it must not delay.
+
+        Each copy of a snapshot says it for itself.
+        """
+        if not self._asked or self._snapshot.holding:
             return
+        asked, self._asked = self._asked, 0.0
         began, registered = self._extension.began, self._extension.registered
         times = {"registerMs": round((registered - began) * 1000, 1), "nextMs": round((asked - began) * 1000, 1)}
         log("INFO", "started", version=VERSION, sinks=self._fanout.names, **self._start, **times)
@@ -396,6 +399,7 @@ class Forwarder:
         if self._secrets is not None:
             self._secrets.forget()
         self._fanout.renew()
+        self._tell_start()
 
     def _state(self) -> policy.State:
         fanout = self._fanout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,15 +10,21 @@ import pytest
 from tests.support.changing_intake import ChangingIntake, pour
 from tests.support.fake_lambda import FakeLambda
 from tests.support.fault_server import OK, Answer, FaultServer, Hang
+from tests.support.strict_aws import CREDENTIALS, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.fault_server import Action, Request
 
 MIB = 1 << 20
 QUEUE_BYTES = 2 * MIB  # in memory, and as much on disk
 PRINTED_BYTES = 75_000  # by one invocation; what the forwarder adds to a line comes to half as much
 MORE_THAN_MEMORY = 20  # invocations
 LESS_THAN_DISK = 14
+SLOW_S = 0.1  # for a request
+MANY = 450  # records, in requests of ten: fewer than a batch, which would be sent before
+IN_A_REQUEST = 10
 HOPELESS_S = 3.0  # where no sink answers
 
 
@@ -124,3 +131,30 @@ def came(lambda_: FakeLambda) -> int:
     """How many records each sink was offered."""
     counted: int = lambda_.ledger["received"] + lambda_.ledger["added"]
     return counted
+
+
+async def test_what_a_queue_took_before_the_end_is_counted(lambda_: FakeLambda) -> None:
+    """A batch of many requests ends in time: what SQS took of it is delivered, but for the request under way."""
+    service = Service()
+
+    def slow(request: Request) -> Action:
+        threading.Event().wait(SLOW_S)
+        return service(request)
+
+    with FaultServer(slow) as server:
+        await lambda_.start(
+            **CREDENTIALS,
+            FORWARDER_SINKS="sqs://sqs.eu-west-1.amazonaws.com/1/queue",
+            FORWARDER_FLUSH="interval",
+            AWS_ENDPOINT_URL=server.url,
+        )
+        await lambda_.subscribe()
+        for number in range(MANY):
+            lambda_.record("function", f"line {number}")
+        await lambda_.sent_all()
+        assert await lambda_.shut_down() == 0
+        taken = len(service.taken)
+    [account] = lambda_.ledger["sinks"].values()
+    assert 0 < account["delivered"] < MANY
+    assert taken - account["delivered"] <= IN_A_REQUEST
+    assert account["dropped"] == {"not delivered before SHUTDOWN": came(lambda_) - account["delivered"]}

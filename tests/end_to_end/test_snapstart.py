@@ -119,6 +119,20 @@ async def test_copies_have_names_of_their_own_from_the_restore_on(
     assert len(set.union(*names)) == COPIES
 
 
+async def test_each_copy_says_that_it_starts(layer: Path, function: Path) -> None:
+    """Its health is a record of its own, by the name that its other records have."""
+    with FaultServer() as server:
+        env = {**TOLD, "FORWARDER_SINKS": f"{server.url}/", "FORWARDER_HEALTH": f"{server.url}/"}
+        await run_copies(layer, function, server, env)
+    lines = [json.loads(line) for request in server.requests for line in request.text.splitlines()]
+    started = [
+        line["lambda"] for line in lines if line["type"] == "forwarder.health" and line["record"]["why"] == "start"
+    ]
+    names = {line["lambda"]["environment"] for line in lines if line["type"] == "platform.start"}
+    assert len(names) == COPIES
+    assert sorted(one["environment"] for one in started) == sorted(names)
+
+
 async def test_copies_do_not_shadow_each_others_objects(layer: Path, function: Path) -> None:
     """All that the copies were sent is in the bucket, though S3 takes an object of a key only once."""
     service = Service()
