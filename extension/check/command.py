@@ -2,7 +2,7 @@
 
 Exit status: 0 where all is well; 1 for settings that are wrong, with which nothing would be forwarded; 2 where the
 command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe, or whose secrets cannot
-be fetched for want of credentials.
+be fetched with the credentials that are here, if any.
 """
 
 from __future__ import annotations
@@ -30,11 +30,20 @@ if TYPE_CHECKING:
 GOOD, BAD_SETTINGS, USAGE, SINK_FAILS = 0, 1, 2, 3
 OPEN_S = 10.0  # for credentials that come over the network
 PROBE_TYPE = "forwarder.probe"
-LACKING = "no credentials;"  # in what is said of a secret; the settings may be right
 NO_CREDENTIALS = (
     "no credentials here, so the secrets that it refers to are not fetched: set AWS_PROFILE, or log in; a function has"
     " those of its role"
 )
+NOT_ALLOWED = (
+    "the credentials here do not read a secret that it refers to; a function has those of its role, which is to be"
+    " allowed what the policy says"
+)
+# What is not known of a secret here, by what is then said of it (sinks/_aws.py, _aws_errors.py): settings may be right.
+NOT_KNOWN = {
+    "no credentials;": NO_CREDENTIALS,
+    "on the secret in the function's role": NOT_ALLOWED,
+    "AWS does not know the credentials in use;": NOT_ALLOWED,
+}
 HOST = (
     "FORWARDER_LISTEN_HOST: whether it is an address of the function's machine, or a name of one, shows in Lambda"
     " alone; where it is not, nothing is forwarded"
@@ -133,7 +142,7 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
-    if problems := [problem for problem in problems if LACKING not in problem]:
+    if problems := [problem for problem in problems if not _not_known(problem)]:
         known = explain.settings_named(problems)
         hinted = [(problem, explain.hint(problem, known)) for problem in problems]
         return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
@@ -152,8 +161,8 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
             continue
         met = one.exception() if one.done() else None
         reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
-        if LACKING in reason and url.secrets:
-            unknown.append(f"{url.place}: {NO_CREDENTIALS}")
+        if url.secrets and (said := _not_known(reason)):
+            unknown.append(f"{url.place}: {said}")
         else:
             failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
@@ -201,6 +210,11 @@ def _bad_rules(settings: Config) -> list[str]:
     except config.ConfigError as error:
         problems += error.problems
     return problems
+
+
+def _not_known(problem: str) -> str:
+    """What to say of a problem that is one of the credentials here; empty for any other."""
+    return next((said for words, said in NOT_KNOWN.items() if words in problem), "")
 
 
 def _region(source: sources.Source) -> str:

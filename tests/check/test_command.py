@@ -18,7 +18,8 @@ from tests.support import sink_contract as contract
 from tests.support.checking import FROM_SOURCE, LIMIT_S, check, frozen
 from tests.support.fault_server import FaultServer
 from tests.support.secret_urls import LAWFUL, MISTAKEN, shown
-from tests.support.strict_aws import CREDENTIALS
+from tests.support.strict_aws import CREDENTIALS, refusing
+from tests.support.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,6 +239,33 @@ def test_without_credentials_secrets_are_not_known() -> None:
     assert ended.status == 3
     assert "sink 1 of FORWARDER_SINKS: no credentials here" in ended.printed
     assert "nothing is forwarded" not in ended.printed
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
+def test_a_caller_who_may_not_read_a_secret_does_not_make_settings_wrong(code: str) -> None:
+    """As where there are no credentials, the status is 3, and that the secret is not known is said."""
+    with FaultServer(refusing(code, 400)) as server:
+        variables = {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": server.url,
+            "FORWARDER_SINKS": "https://h/${ssm:/prod/token} discard://",
+            "FORWARDER_HEADERS": "${secretsmanager:header}",
+        }
+        report = check("--json", variables=variables).report
+    assert (report["status"], report["problems"]) == (3, [])
+    [note] = report["notes"]
+    assert note.startswith("sink 1 of FORWARDER_SINKS: the credentials here do not read a secret")
+
+
+def test_a_secret_that_is_not_there_is_wrong_beside_one_that_may_not_be_read() -> None:
+    """What is known to be wrong is told, with status 1, and what is not known is not."""
+    with FaultServer(Vault(forbidden=["/denied"])) as server:
+        sinks = "https://h/${ssm:/denied} https://i/${ssm:/none}"
+        variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "FORWARDER_SINKS": sinks}
+        report = check("--json", variables=variables).report
+    [problem] = report["problems"]
+    assert report["status"] == 1
+    assert problem["problem"] == "sink 2 of FORWARDER_SINKS, reference 1: there is no such parameter"
 
 
 def test_a_host_to_listen_at_is_known_in_lambda_alone() -> None:
