@@ -168,17 +168,12 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
         failed += _send(shown, settings.urls, opened, source, timeout_s)
-    told = settings._replace(  # what of them is known without reading a secret
-        sinks=tuple(url for url in settings.sinks if url.scheme),
-        fallback=settings.fallback if settings.fallback and settings.fallback.scheme else None,
-        health=settings.health if settings.health and settings.health.scheme else None,
-    )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
         SINK_FAILS if failed or unknown else GOOD,
         source.what,
         failed,
-        list(explain.odd(told, variables)),
+        list(explain.odd(settings, variables)),
         [*notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),

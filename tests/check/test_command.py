@@ -133,6 +133,19 @@ def test_what_is_odd_is_told_and_is_no_mistake(variables: dict[str, str], said: 
 
 
 @pytest.mark.parametrize(
+    "variables",
+    [
+        {"FORWARDER_SINKS": "splunk+https://h/", "FORWARDER_HEADERS": "${secretsmanager:x}"},
+        {"FORWARDER_SINKS": "datadog+https://h/?dd-api-key=${ssm:/key}"},
+        {"FORWARDER_SINKS": "discard:// ${ssm:/url}", "FORWARDER_HEADERS": "A: b"},
+    ],
+)
+def test_what_may_be_in_a_secret_is_not_odd(variables: dict[str, str]) -> None:
+    """A token, or a sink that takes headers, is not missed where it may be in a secret."""
+    assert check("--json", variables={**NAMED, **variables}).report["warnings"] == []
+
+
+@pytest.mark.parametrize(
     ("url", "statements"),
     [
         ("s3://bucket/raw", {"arn:aws:s3:::bucket/*": ["s3:PutObject"]}),
