@@ -232,6 +232,62 @@ def test_conditions_are_followed_as_far_as_parameters_say(tmp_path: Path, stage:
     assert len(report["sinks"]) == (3 if stage == "prod" else 2)
 
 
+def environment_of(template: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the template whose function has that Environment."""
+    copy: dict[str, Any] = json.loads(json.dumps(template))
+    copy["Resources"]["Orders"]["Properties"]["Environment"] = environment
+    copy["Parameters"]["Open"] = {"Type": "String"}
+    copy["Conditions"] = {
+        "IsDev": {"Fn::Equals": [{"Ref": "Stage"}, "dev"]},
+        "IsOpen": {"Fn::Equals": [{"Ref": "Open"}, "prod"]},
+    }
+    return copy
+
+
+NONE = {"Ref": "AWS::NoValue"}
+SETTINGS = {"FORWARDER_SINKS": "discard://"}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"Fn::If": ["IsDev", {"Variables": SETTINGS}, NONE]},
+        {"Variables": {"Fn::If": ["IsDev", SETTINGS, NONE]}},
+        {"Fn::If": ["IsDev", {"Variables": {"Fn::If": ["IsDev", SETTINGS, {}]}}, NONE]},
+    ],
+)
+def test_variables_that_a_condition_decides_count(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """Fn::If may stand for the whole Environment, and for its Variables."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert (ended.status, [sink["name"] for sink in ended.report["sinks"]]) == (0, ["discard://"])
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"Fn::If": ["IsOpen", {"Variables": SETTINGS}, NONE]},
+        {"Variables": {"Fn::If": ["IsOpen", SETTINGS, NONE]}},
+        {"Variables": {"Fn::FindInMap": ["a", "b", "c"]}},
+    ],
+)
+def test_variables_that_are_left_open_are_not_judged(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """Where nobody can say which variables there are, nobody says that they are wrong."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert (ended.status, ended.report["problems"]) == (0, [])
+    assert ended.report["sinks"][0]["what"] == "a sink whose URL is left open"
+    assert any(": left open: !" in note for note in ended.report["notes"])
+
+
+@pytest.mark.parametrize(
+    "environment", [NONE, {"Variables": NONE}, {"Fn::If": ["IsDev", NONE, {"Variables": SETTINGS}]}]
+)
+def test_no_environment_is_known_to_be_none(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """AWS::NoValue leaves the variables out, and so there are no sinks."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert ended.status == 1
+    assert ended.report["problems"][0]["problem"].startswith("FORWARDER_SINKS is not set")
+
+
 def test_the_binary_reads_json_and_says_so_of_yaml(layer: Path, tmp_path: Path) -> None:
     """The layer brings no YAML reader: the binary takes a template in JSON, and tells how to check one in YAML."""
     assert check("--template", write(tmp_path, TEMPLATE), command=frozen(layer)).status == 0
