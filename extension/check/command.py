@@ -23,6 +23,7 @@ from extension.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
     from extension.config import Config
     from extension.sinks import Limits, Sink, SinkURL
@@ -47,6 +48,10 @@ NOT_KNOWN = {
 HOST = (
     "FORWARDER_LISTEN_HOST: whether it is an address of the function's machine, or a name of one, shows in Lambda"
     " alone; where it is not, nothing is forwarded"
+)
+RULES = (
+    "its URL is a secret and has rules, as min_level=; whether the secret is there within 3 s of init shows in Lambda"
+    " alone, and where it is not, the sink gets nothing; rules beside a secret in a part of the URL are there always"
 )
 NOT_SET = "FORWARDER_SINKS is not set: nothing is forwarded; expected sink URLs separated by spaces"
 
@@ -139,32 +144,22 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         known_urls = [url for url in settings.urls if not source.waits_for(_secrets_of(url))]
         opening = sinks.start_opening(known_urls)
         problems = _bad_rules(settings) + sinks.wait_opened(known_urls, opening, time.monotonic() + OPEN_S)
+        futures = dict(zip([url.place for url in known_urls], opening, strict=True))
+        filled = [sinks.known_by_now(url, futures[url.place]) if url.place in futures else url for url in settings.urls]
+        problems += _bad_in_secrets(settings, filled)
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
-    if problems := [problem for problem in problems if not _not_known(problem)]:
+    if problems := [problem for problem in dict.fromkeys(problems) if not _not_known(problem)]:
         known = explain.settings_named(problems)
         hinted = [(problem, explain.hint(problem, known)) for problem in problems]
         return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
     settings = _numbered(settings)
     names = [url.name for url in settings.urls]
-    opened: dict[str, Sink] = {}
-    failed: list[tuple[str, str]] = []
-    unknown: list[str] = []
+    opened, failed, unknown = _opened(settings.urls, futures)
     notes = [*source.notes, *([HOST] if settings.listen_host != subscription.HOST else [])]
-    futures = dict(zip([url.place for url in known_urls], opening, strict=True))
-    for name, url in zip(names, settings.urls, strict=True):
-        if (one := futures.get(url.place)) is None:
-            continue
-        if one.done() and one.exception() is None:
-            opened[name] = one.result()
-            continue
-        met = one.exception() if one.done() else None
-        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
-        if url.secrets and (said := _not_known(reason)):
-            unknown.append(f"{url.place}: {said}")
-        else:
-            failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
+    late = [url for url, now in zip(settings.urls, filled, strict=True) if not url.scheme and sinks.chooses(now)]
+    notes += [f"{url.place}: {RULES}" for url in late]
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
         failed += _send(shown, settings.urls, opened, source, timeout_s)
@@ -181,6 +176,28 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
             [url for url in settings.urls if not _is_open(url)], _region(source), account, source.stand_ins
         ),
     )
+
+
+def _opened(
+    urls: Sequence[SinkURL], opening: Mapping[str, Future[Sink]]
+) -> tuple[dict[str, Sink], list[tuple[str, str]], list[str]]:
+    """The sinks that are open, by name; why others cannot be opened, with a remedy; and of which it is not known."""
+    opened: dict[str, Sink] = {}
+    failed: list[tuple[str, str]] = []
+    unknown: list[str] = []
+    for url in urls:
+        if (one := opening.get(url.place)) is None:
+            continue
+        if one.done() and one.exception() is None:
+            opened[url.name] = one.result()
+            continue
+        met = one.exception() if one.done() else None
+        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
+        if url.secrets and (said := _not_known(reason)):
+            unknown.append(f"{url.place}: {said}")
+        else:
+            failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
+    return opened, failed, unknown
 
 
 def _numbered(settings: Config) -> Config:
@@ -205,6 +222,15 @@ def _bad_rules(settings: Config) -> list[str]:
     except config.ConfigError as error:
         problems += error.problems
     return problems
+
+
+def _bad_in_secrets(settings: Config, filled: Sequence[SinkURL]) -> list[str]:
+    """What is wrong with the settings once sinks are what secrets say, as far as these are known."""
+    try:
+        config.read_rules(config.filled(settings, filled))
+    except config.ConfigError as error:
+        return error.problems
+    return []
 
 
 def _not_known(problem: str) -> str:

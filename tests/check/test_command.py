@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -279,6 +279,30 @@ def test_a_secret_that_is_not_there_is_wrong_beside_one_that_may_not_be_read() -
     [problem] = report["problems"]
     assert report["status"] == 1
     assert problem["problem"] == "sink 2 of FORWARDER_SINKS, reference 1: there is no such parameter"
+
+
+def with_secret_url(url: str) -> dict[str, Any]:
+    """What --json prints where the whole URL of a sink, the first of two, is a parameter of that value."""
+    with FaultServer(Vault(parameters={"/url": url})) as server:
+        variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "FORWARDER_SINKS": "${ssm:/url} discard://"}
+        return check("--json", variables=variables).report
+
+
+def test_rules_in_a_secret_are_read() -> None:
+    """A bad rule of a URL that is a secret as a whole is told: with it nothing would be forwarded."""
+    report = with_secret_url("https://h/x?min_level=Pa55w0rd&exclude=(")
+    assert (report["status"], len(report["problems"])) == (1, 2)
+    problem = report["problems"][0]["problem"]
+    assert problem.startswith("sink 1 of FORWARDER_SINKS, min_level")
+    assert "Pa55w0rd" not in json.dumps(report)
+
+
+@pytest.mark.parametrize(("query", "notes"), [("?min_level=WARN", 1), ("?types=-platform.start", 1), ("", 0)])
+def test_rules_in_a_secret_may_come_too_late(query: str, notes: int) -> None:
+    """Whether they come in time shows in Lambda alone: it is noted, and no mistake."""
+    report = with_secret_url(f"https://h/x{query}")
+    assert (report["status"], report["problems"], len(report["notes"])) == (0, [], notes)
+    assert all(note.startswith("sink 1 of FORWARDER_SINKS: its URL is a secret and has") for note in report["notes"])
 
 
 def test_a_host_to_listen_at_is_known_in_lambda_alone() -> None:
