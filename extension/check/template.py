@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from extension.check.sources import LEFT_OPEN, OURS, Source, Unreadable, beside, read_text
+from extension.partitions import domain_of, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -70,8 +71,8 @@ class Resolver:
         self._known = {
             "AWS::Region": region,
             "AWS::AccountId": ACCOUNT,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::Partition": partition_of(region),
+            "AWS::URLSuffix": domain_of(region),
             "AWS::StackName": "stack",
             "AWS::NoValue": "",
         }
@@ -194,12 +195,13 @@ class Resolver:
         resource, _, attribute = name.partition(".")
         word = re.sub(r"[^a-z0-9]+", "-", f"{resource}-{attribute}".lower()).strip("-") + STANDS_IN
         type_ = _mapping(self._resources.get(resource)).get("Type")
+        region, partition = self._known["AWS::Region"], self._known["AWS::Partition"]
         if type_ == "AWS::SQS::Queue" and not attribute:  # whose Ref is its URL
-            word = f"https://sqs.{self._known['AWS::Region']}.amazonaws.com/{ACCOUNT}/{word}"
+            word = f"https://sqs.{region}.{self._known['AWS::URLSuffix']}/{ACCOUNT}/{word}"
         elif type_ == "AWS::IAM::Role" and attribute == "Arn":
-            word = f"arn:aws:iam::{ACCOUNT}:role/{word}"
+            word = f"arn:{partition}:iam::{ACCOUNT}:role/{word}"
         elif type_ == "AWS::SecretsManager::Secret" and not attribute:  # whose Ref is its ARN
-            word = f"arn:aws:secretsmanager:{self._known['AWS::Region']}:{ACCOUNT}:secret:{word}-000000"
+            word = f"arn:{partition}:secretsmanager:{region}:{ACCOUNT}:secret:{word}-000000"
         return self._stand_in(f"${{{name}}}", word)
 
     def _stand_in(self, original: str, word: str) -> str:

@@ -8,10 +8,12 @@ import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 
 from extension import sink_url, sinks
 from extension.check import permissions
+from extension.partitions import domain_of, partition_of
 from extension.sinks._iam import Place
 from tests.support import ROOT
 from tests.support import sink_contract as contract
@@ -375,6 +377,33 @@ def test_a_policy_is_for_the_region_of_the_host(url: str, region: str) -> None:
     target = sink_url.take_apart(url, "the sink")
     [statement] = permissions.needed([target], "us-east-1", "123456789012", {}).own["Statement"]
     assert statement["Resource"].split(":")[3] == region
+
+
+OTLP = "?auth=sigv4&signals=logs&group=/g&stream=s"
+
+
+@pytest.mark.parametrize(
+    ("url", "arn"),
+    [
+        ("sqs://sqs.us-gov-west-1.amazonaws.com/123456789012/q", "arn:aws-us-gov:sqs:us-gov-west-1:"),
+        ("sqs://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", "arn:aws-cn:sqs:cn-north-1:"),
+        (f"otlp+https://logs.cn-north-1.amazonaws.com.cn{OTLP}", "arn:aws-cn:logs:cn-north-1:"),
+    ],
+)
+def test_a_policy_is_for_the_partition_of_the_host(url: str, arn: str) -> None:
+    """The region that a host names brings its partition: no other fits it."""
+    target = sink_url.take_apart(url, "the sink")
+    [statement] = permissions.needed([target], "eu-west-1", "123456789012", {}).own["Statement"]
+    assert statement["Resource"].startswith(arn)
+
+
+def test_every_partition_is_known() -> None:
+    """A region has the partition and the domain that botocore's data has for it."""
+    data = botocore.session.Session().get_component("data_loader").load_data("partitions")
+    for partition in data["partitions"]:
+        for region in partition["regions"]:
+            if not region.endswith("-global"):
+                assert (partition_of(region), domain_of(region)) == (partition["id"], partition["outputs"]["dnsSuffix"])
 
 
 def test_no_secret_is_printed() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from extension.check.template import read
 from tests.support import ROOT
 from tests.support.checking import check, frozen
 from tests.support.fault_server import FaultServer
@@ -127,6 +128,40 @@ def test_a_policy_of_a_template_has_its_names(tmp_path: Path) -> None:
         "arn:aws:kinesis:${AWS::Region}:*:stream/${Stream}",
         "arn:aws:sqs:${AWS::Region}:*:${Queue.QueueName}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "suffix"),
+    [
+        ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "amazonaws.com"),
+        ("eu-west-1", "aws", "amazonaws.com"),
+    ],
+)
+def test_a_template_is_of_the_partition_of_its_region(tmp_path: Path, region: str, partition: str, suffix: str) -> None:
+    """AWS::Partition and AWS::URLSuffix, and ARNs and URLs of a template's resources, fit the region."""
+    variables = {
+        "FORWARDER_SINKS": {
+            "Fn::Join": [
+                " ",
+                [
+                    {"Fn::Sub": "kinesis://one?role=arn:${AWS::Partition}:iam::123456789012:role/r"},
+                    {"Fn::Sub": "kinesis://two?role=${Role.Arn}"},
+                    {"Fn::Sub": "sqs://sqs.${AWS::Region}.${AWS::URLSuffix}/123456789012/q"},
+                    {"Fn::Sub": "https://h/?queue=${Queue}&secret=${Secret}"},
+                ],
+            ]
+        }
+    }
+    template = environment_of(TEMPLATE, {"Variables": variables})
+    template["Resources"] |= {"Role": {"Type": "AWS::IAM::Role"}, "Secret": {"Type": "AWS::SecretsManager::Secret"}}
+    path = str(write(tmp_path, template))
+    source = read(path, "Orders", region)
+    roles, queue, rest = source.variables["FORWARDER_SINKS"].rsplit(" ", 2)
+    assert roles.count(f"role=arn:{partition}:iam::") == 2
+    assert queue == f"sqs://sqs.{region}.{suffix}/123456789012/q"
+    assert f"queue=https://sqs.{region}.{suffix}/" in rest
+    assert f"secret=arn:{partition}:secretsmanager:{region}:" in rest
 
 
 def test_nothing_is_sent_to_what_is_not_known(tmp_path: Path) -> None:
