@@ -272,6 +272,9 @@ class _Reader:
             self.problems.append(
                 f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
             )
+        if config.otlp_listen and config.otlp_listen == config.listen_port:
+            place, other = map(self._place, ("FORWARDER_LISTEN_PORT", "FORWARDER_OTLP_LISTEN"))
+            self.problems.append(f"{place} is '{config.listen_port}', the port of {other} as well; expected two ports")
         if config.otlp_listen and config.redaction and not config.otlp_unredacted:
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"
