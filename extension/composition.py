@@ -200,7 +200,7 @@ def _cap(config: Config) -> Cap | None:
 def _late(url: SinkURL, opening: Future[sinks.Sink]) -> SinkURL:
     """What a URL that is a secret says, which came late. Raises BadSetting for rules in it."""
     filled = sinks.known_by_now(url, opening)
-    if sinks.rules_of(filled) or filled.unwanted_types or filled.sample is not None:
+    if sinks.chooses(filled):
         raise sinks.BadSetting("a URL that is a secret came too late for its rules; expected them in other settings")
     return filled
 

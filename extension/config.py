@@ -162,6 +162,23 @@ def read_rules(config: Config) -> list[Rules | None]:
     return found
 
 
+def filled(config: Config, urls: Sequence[SinkURL]) -> Config:
+    """The settings with what the URLs of all sinks are by now. Raises ConfigError for two that turn out to be one."""
+    health = [
+        url
+        for url, was in zip(urls, config.urls, strict=True)
+        if config.health and sink_url.is_same(was, config.health)
+    ]
+    found = config._replace(
+        sinks=tuple(urls[: len(config.sinks)]),
+        fallback=urls[-1] if config.fallback is not None else None,
+        health=health[0] if health else None,
+    )
+    if len(found.urls) < len(urls):
+        raise ConfigError(["FORWARDER_HEALTH is a sink again whose secrets are known by now; expected another one"])
+    return found
+
+
 def health_alone(variables: Mapping[str, str]) -> tuple[SinkURL | None, bool]:
     """FORWARDER_HEALTH, as Config has it, whatever is wrong with other settings; nothing where it is wrong itself."""
     reader = _Reader(variables)
@@ -255,6 +272,9 @@ class _Reader:
             self.problems.append(
                 f"{place} is set, but no sink takes what comes there; expected one of otlp+https:// in FORWARDER_SINKS"
             )
+        if config.otlp_listen and config.otlp_listen == config.listen_port:
+            place, other = map(self._place, ("FORWARDER_LISTEN_PORT", "FORWARDER_OTLP_LISTEN"))
+            self.problems.append(f"{place} is '{config.listen_port}', the port of {other} as well; expected two ports")
         if config.otlp_listen and config.redaction and not config.otlp_unredacted:
             self.problems.append(
                 "FORWARDER_OTLP_LISTEN is set, but of what comes there logs alone are redacted; expected"

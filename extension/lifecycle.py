@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvloop
 
-from extension import policy, redaction, sink_url, sinks
+from extension import policy, redaction, sinks
 from extension.clock import elapsed
 from extension.composition import make_fanout, make_steps
-from extension.config import ConfigError, read_rules
+from extension.config import ConfigError, filled, read_rules
 from extension.intake.invocations import Invocations, Seen
 from extension.intake.listener import Listener
 from extension.intake.snapshot import Snapshot, renew_randomness
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from extension.own_health import Metrics, OwnHealth
     from extension.pipeline.join import Join
     from extension.rules import Rules
-    from extension.sinks import SinkURL
     from extension.sinks._secrets import Secrets
 
 LEDGER_INTERVAL_S = 60.0  # on Managed Instances, whose environments live long, and where a sink takes metrics
@@ -451,9 +450,7 @@ def forward(
     if late := [url.name for url, one in zip(urls, opening, strict=True) if not one.done()]:
         log("WARN", "sinks are still being opened; their records wait", sinks=late)
     if secrets is not None:
-        config = _filled(config, [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)])
-        if len(config.urls) < len(urls):
-            raise ConfigError(["FORWARDER_HEALTH is a sink again whose secrets are known by now; expected another one"])
+        config = filled(config, [sinks.known_by_now(url, one) for url, one in zip(urls, opening, strict=True)])
         rules = read_rules(config)  # those of URLs that are secrets
     forwarder = Forwarder(extension, config, opening, rules, variables, secrets)
     gc.freeze()  # modules stay for ever; __main__ has disabled it for the imports
@@ -461,20 +458,6 @@ def forward(
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)  # never closed: closing waits for threads that hang
     runner.get_loop().set_exception_handler(_report)
     runner.run(forwarder.run(listening, until - time.monotonic()))
-
-
-def _filled(config: Config, urls: Sequence[SinkURL]) -> Config:
-    """The settings with what the URLs of all sinks are by now."""
-    health = [
-        url
-        for url, was in zip(urls, config.urls, strict=True)
-        if config.health and sink_url.is_same(was, config.health)
-    ]
-    return config._replace(
-        sinks=tuple(urls[: len(config.sinks)]),
-        fallback=urls[-1] if config.fallback is not None else None,
-        health=health[0] if health else None,
-    )
 
 
 def _why(mode: str, extension: Extension, config: Config, variables: Mapping[str, str]) -> str:

@@ -281,6 +281,15 @@ def test_what_is_exported_needs_a_sink_that_takes_it() -> None:
     assert found.otlp_listen == 4318
 
 
+def test_what_is_exported_has_a_port_of_its_own() -> None:
+    """On one port the platform's listener would get what programs export; off, or on two ports, both are good."""
+    setting = {"FORWARDER_SINKS": "otlp+https://host", "FORWARDER_OTLP_LISTEN": "4318"}
+    [problem] = problems(**setting, FORWARDER_LISTEN_PORT="4318")
+    assert problem == "FORWARDER_LISTEN_PORT is '4318', the port of FORWARDER_OTLP_LISTEN as well; expected two ports"
+    assert parse({**setting, "FORWARDER_LISTEN_PORT": "4319"}).listen_port == 4319
+    assert parse({"FORWARDER_SINKS": "otlp+https://host", "FORWARDER_LISTEN_PORT": "0"}).otlp_listen == 0
+
+
 def test_other_peoples_variables_are_not_ours() -> None:
     """Only the prefix FORWARDER_ is looked at."""
     assert parse({"FORWARDERS": "x", "FOO": "y", "MY_FORWARDER_X": "z"}).sinks == ()

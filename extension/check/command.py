@@ -2,7 +2,7 @@
 
 Exit status: 0 where all is well; 1 for settings that are wrong, with which nothing would be forwarded; 2 where the
 command itself cannot be done; 3 for a sink that cannot be opened, or does not take the probe, or whose secrets cannot
-be fetched for want of credentials.
+be fetched with the credentials that are here, if any.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from extension.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
     from extension.config import Config
     from extension.sinks import Limits, Sink, SinkURL
@@ -30,14 +31,27 @@ if TYPE_CHECKING:
 GOOD, BAD_SETTINGS, USAGE, SINK_FAILS = 0, 1, 2, 3
 OPEN_S = 10.0  # for credentials that come over the network
 PROBE_TYPE = "forwarder.probe"
-LACKING = "no credentials;"  # in what is said of a secret; the settings may be right
 NO_CREDENTIALS = (
     "no credentials here, so the secrets that it refers to are not fetched: set AWS_PROFILE, or log in; a function has"
     " those of its role"
 )
+NOT_ALLOWED = (
+    "the credentials here do not read a secret that it refers to; a function has those of its role, which is to be"
+    " allowed what the policy says"
+)
+# What is not known of a secret here, by what is then said of it (sinks/_aws.py, _aws_errors.py): settings may be right.
+NOT_KNOWN = {
+    "no credentials;": NO_CREDENTIALS,
+    "on the secret in the function's role": NOT_ALLOWED,
+    "AWS does not know the credentials in use;": NOT_ALLOWED,
+}
 HOST = (
     "FORWARDER_LISTEN_HOST: whether it is an address of the function's machine, or a name of one, shows in Lambda"
     " alone; where it is not, nothing is forwarded"
+)
+RULES = (
+    "its URL is a secret and has rules, as min_level=; whether the secret is there within 3 s of init shows in Lambda"
+    " alone, and where it is not, the sink gets nothing; rules beside a secret in a part of the URL are there always"
 )
 NOT_SET = "FORWARDER_SINKS is not set: nothing is forwarded; expected sink URLs separated by spaces"
 
@@ -130,46 +144,31 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
         known_urls = [url for url in settings.urls if not source.waits_for(_secrets_of(url))]
         opening = sinks.start_opening(known_urls)
         problems = _bad_rules(settings) + sinks.wait_opened(known_urls, opening, time.monotonic() + OPEN_S)
+        futures = dict(zip([url.place for url in known_urls], opening, strict=True))
+        filled = [sinks.known_by_now(url, futures[url.place]) if url.place in futures else url for url in settings.urls]
+        problems += _bad_in_secrets(settings, filled)
         problems += [] if settings.sinks else [NOT_SET]
     except config.ConfigError as error:
         problems = error.problems
-    if problems := [problem for problem in problems if LACKING not in problem]:
+    if problems := [problem for problem in dict.fromkeys(problems) if not _not_known(problem)]:
         known = explain.settings_named(problems)
         hinted = [(problem, explain.hint(problem, known)) for problem in problems]
         return Report(BAD_SETTINGS, source.what, hinted, (), source.notes)
     settings = _numbered(settings)
     names = [url.name for url in settings.urls]
-    opened: dict[str, Sink] = {}
-    failed: list[tuple[str, str]] = []
-    unknown: list[str] = []
+    opened, failed, unknown = _opened(settings.urls, futures)
     notes = [*source.notes, *([HOST] if settings.listen_host != subscription.HOST else [])]
-    futures = dict(zip([url.place for url in known_urls], opening, strict=True))
-    for name, url in zip(names, settings.urls, strict=True):
-        if (one := futures.get(url.place)) is None:
-            continue
-        if one.done() and one.exception() is None:
-            opened[name] = one.result()
-            continue
-        met = one.exception() if one.done() else None
-        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
-        if LACKING in reason and url.secrets:
-            unknown.append(f"{url.place}: {NO_CREDENTIALS}")
-        else:
-            failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
+    late = [url for url, now in zip(settings.urls, filled, strict=True) if not url.scheme and sinks.chooses(now)]
+    notes += [f"{url.place}: {RULES}" for url in late]
     shown = [_describe(name, url, settings) for name, url in zip(names, settings.urls, strict=True)]
     if sends:
         failed += _send(shown, settings.urls, opened, source, timeout_s)
-    told = settings._replace(  # what of them is known without reading a secret
-        sinks=tuple(url for url in settings.sinks if url.scheme),
-        fallback=settings.fallback if settings.fallback and settings.fallback.scheme else None,
-        health=settings.health if settings.health and settings.health.scheme else None,
-    )
     limits: dict[str, Limits] = {name: sink.limits for name, sink in opened.items()}
     return Report(
         SINK_FAILS if failed or unknown else GOOD,
         source.what,
         failed,
-        list(explain.odd(told, variables)),
+        list(explain.odd(settings, variables)),
         [*notes, *unknown],
         shown,
         list(explain.of_all(settings, limits)),
@@ -177,6 +176,28 @@ def examine(source: sources.Source, *, account: str, sends: bool, timeout_s: flo
             [url for url in settings.urls if not _is_open(url)], _region(source), account, source.stand_ins
         ),
     )
+
+
+def _opened(
+    urls: Sequence[SinkURL], opening: Mapping[str, Future[Sink]]
+) -> tuple[dict[str, Sink], list[tuple[str, str]], list[str]]:
+    """The sinks that are open, by name; why others cannot be opened, with a remedy; and of which it is not known."""
+    opened: dict[str, Sink] = {}
+    failed: list[tuple[str, str]] = []
+    unknown: list[str] = []
+    for url in urls:
+        if (one := opening.get(url.place)) is None:
+            continue
+        if one.done() and one.exception() is None:
+            opened[url.name] = one.result()
+            continue
+        met = one.exception() if one.done() else None
+        reason = log.describe(met) if met is not None else f"it is not open after {OPEN_S:g} s"
+        if url.secrets and (said := _not_known(reason)):
+            unknown.append(f"{url.place}: {said}")
+        else:
+            failed.append((f"{url.place} cannot be opened: {reason}", probe.remedy_of(reason)))
+    return opened, failed, unknown
 
 
 def _numbered(settings: Config) -> Config:
@@ -201,6 +222,20 @@ def _bad_rules(settings: Config) -> list[str]:
     except config.ConfigError as error:
         problems += error.problems
     return problems
+
+
+def _bad_in_secrets(settings: Config, filled: Sequence[SinkURL]) -> list[str]:
+    """What is wrong with the settings once sinks are what secrets say, as far as these are known."""
+    try:
+        config.read_rules(config.filled(settings, filled))
+    except config.ConfigError as error:
+        return error.problems
+    return []
+
+
+def _not_known(problem: str) -> str:
+    """What to say of a problem that is one of the credentials here; empty for any other."""
+    return next((said for words, said in NOT_KNOWN.items() if words in problem), "")
 
 
 def _region(source: sources.Source) -> str:

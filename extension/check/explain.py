@@ -133,14 +133,17 @@ def _changed(config: Config) -> Iterator[str]:
 def odd(config: Config, variables: Mapping[str, str]) -> Iterator[str]:
     """What is no mistake, and hardly meant."""
     for url in config.urls:
+        if not url.scheme:  # which is in a secret
+            continue
         if url.scheme.endswith("http") and not LOCAL.fullmatch(url.host):
             yield f"{url.name}: records go there in the clear, over http"
-        if url.scheme.split("+", 1)[0] in SECRETIVE and not url.headers and not LOCAL.fullmatch(url.host):
+        has_token = url.headers or url.secrets  # which may be one, or headers
+        if url.scheme.split("+", 1)[0] in SECRETIVE and not has_token and not LOCAL.fullmatch(url.host):
             yield f"{url.name}: it gets no header, and so no token: FORWARDER_HEADERS is not set"
         if url.scheme == "file" and url.path.startswith("/tmp/"):  # noqa: S108 - Lambda's own word
             yield f"{url.name}: /tmp is lost with the environment"
         yield from _strays(url)
-    over_http = any("headers" in sinks.module_of(url).PARAMETERS for url in config.urls)
+    over_http = any(map(sinks.may_have_headers, config.urls))
     if variables.get("FORWARDER_HEADERS", "").strip() and config.sinks and not over_http:
         yield "FORWARDER_HEADERS is for sinks over HTTP, and there is none"
     if LOCAL.fullmatch(config.listen_host):

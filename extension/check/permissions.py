@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extension import references, sink_url, sinks
-from extension.lambda_api.function import PARTITIONS
+from extension.partitions import partition_of
 from extension.sinks._iam import Place
 
 if TYPE_CHECKING:
@@ -145,5 +145,4 @@ def _policy(statements: Mapping[str, list[str]], stand_ins: Mapping[str, str]) -
 
 
 def _place(region: str, account: str) -> Place:
-    partition = next((value for prefix, value in PARTITIONS.items() if region.startswith(prefix)), "aws")
-    return Place(partition, region or UNKNOWN, account or UNKNOWN)
+    return Place(partition_of(region), region or UNKNOWN, account or UNKNOWN)

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from extension.check.sources import LEFT_OPEN, OURS, Source, Unreadable, beside, read_text
+from extension.partitions import domain_of, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ ACCOUNT = "123456789012"  # stands for one that is not known
 REFERENCE = re.compile(r"\$\{([^!${}][^${}]*)\}")  # also one within the `${!...}` that stands for a `${...}`
 SINKS = ("FORWARDER_SINKS", "FORWARDER_FALLBACK")  # they may refer to secrets; so what is open is to them
 URLS = (*SINKS, "FORWARDER_HEALTH")
+MAY_HAVE_SINKS = tuple(f"{name}: left open" for name in ("FORWARDER_CONFIG", "Environment", "Variables"))  # in notes
 IF_OPEN = {"FORWARDER_OTLP_UNREDACTED": "1"}  # what no other setting is wrong with
 SECRET = re.compile(r"\{\{resolve:[^}]*\}\}")  # "Dynamic references", CloudFormation User Guide
 
@@ -44,9 +46,10 @@ def read(path: str, function: str, region: str) -> Source:
     if memory := properties.get("MemorySize"):
         variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = resolver.text(memory)
     for one in (usual, properties):
-        for name, value in _mapping(_mapping(one.get("Environment")).get("Variables")).items():
+        environment = resolver.mapping("Environment", one.get("Environment"))
+        for name, value in resolver.mapping("Variables", environment.get("Variables")).items():
             variables[name] = resolver.setting(name, value)
-    if any(note.startswith("FORWARDER_CONFIG: left open") for note in resolver.notes):  # where sinks may be as well
+    if any(note.startswith(MAY_HAVE_SINKS) for note in resolver.notes):
         variables["FORWARDER_SINKS"] = variables.get("FORWARDER_SINKS") or _url("config", 0)
     notes = list(dict.fromkeys(resolver.notes))
     if "Layers" not in properties and properties.get("PackageType") != "Image":
@@ -68,8 +71,8 @@ class Resolver:
         self._known = {
             "AWS::Region": region,
             "AWS::AccountId": ACCOUNT,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::Partition": partition_of(region),
+            "AWS::URLSuffix": domain_of(region),
             "AWS::StackName": "stack",
             "AWS::NoValue": "",
         }
@@ -92,6 +95,22 @@ class Resolver:
             begins = "" if stands else "left open: "
             self.notes.append(f"{variable}: {begins}{shown} is known when the stack is deployed{stands}")
         return text
+
+    def mapping(self, name: str, value: Any) -> Mapping[str, Any]:
+        """A property that is an object, without what is open of it, which is told."""
+        match value:
+            case {"Ref": "AWS::NoValue"}:
+                return {}
+            case {"Fn::If": [str(condition), so, otherwise]} if (
+                holds := self._holds({"Condition": condition})
+            ) is not None:
+                return self.mapping(name, so if holds else otherwise)
+        found = _mapping(value)
+        functions = [key for key in found if key == "Ref" or key.startswith("Fn::")]
+        for key in functions:
+            shown = f"!{key.removeprefix('Fn::')}"
+            self.notes.append(f"{name}: left open: {shown} is known when the stack is deployed")
+        return {key: inner for key, inner in found.items() if key not in functions}
 
     def _parted(
         self, parts: list[str], separator: str, is_open: Callable[[str], bool], instead: Callable[[str, int], str]
@@ -176,12 +195,13 @@ class Resolver:
         resource, _, attribute = name.partition(".")
         word = re.sub(r"[^a-z0-9]+", "-", f"{resource}-{attribute}".lower()).strip("-") + STANDS_IN
         type_ = _mapping(self._resources.get(resource)).get("Type")
+        region, partition = self._known["AWS::Region"], self._known["AWS::Partition"]
         if type_ == "AWS::SQS::Queue" and not attribute:  # whose Ref is its URL
-            word = f"https://sqs.{self._known['AWS::Region']}.amazonaws.com/{ACCOUNT}/{word}"
+            word = f"https://sqs.{region}.{self._known['AWS::URLSuffix']}/{ACCOUNT}/{word}"
         elif type_ == "AWS::IAM::Role" and attribute == "Arn":
-            word = f"arn:aws:iam::{ACCOUNT}:role/{word}"
+            word = f"arn:{partition}:iam::{ACCOUNT}:role/{word}"
         elif type_ == "AWS::SecretsManager::Secret" and not attribute:  # whose Ref is its ARN
-            word = f"arn:aws:secretsmanager:{self._known['AWS::Region']}:{ACCOUNT}:secret:{word}-000000"
+            word = f"arn:{partition}:secretsmanager:{region}:{ACCOUNT}:secret:{word}-000000"
         return self._stand_in(f"${{{name}}}", word)
 
     def _stand_in(self, original: str, word: str) -> str:

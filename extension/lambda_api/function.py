@@ -6,19 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from extension.partitions import partition_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-# The partition of a region, by prefix, as in botocore's partitions.json; botocore itself may not be loaded.
-PARTITIONS = {
-    "cn-": "aws-cn",
-    "us-gov-": "aws-us-gov",
-    "us-isob-": "aws-iso-b",
-    "us-isof-": "aws-iso-f",
-    "us-iso-": "aws-iso",
-    "eu-isoe-": "aws-iso-e",
-    "eusc-": "aws-eusc",
-}
 
 
 class Function(NamedTuple):
@@ -78,11 +69,10 @@ def identify(registered: bytes, variables: Mapping[str, str]) -> Function:
     name = said.get("functionName") or variables.get("AWS_LAMBDA_FUNCTION_NAME", "")
     region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION", "")
     account_id = said.get("accountId", "")
-    partition = next((value for prefix, value in PARTITIONS.items() if region.startswith(prefix)), "aws")
     return Function(
         name=name,
         version=said.get("functionVersion") or variables.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
-        arn=f"arn:{partition}:lambda:{region}:{account_id}:function:{name}" if account_id and region else "",
+        arn=f"arn:{partition_of(region)}:lambda:{region}:{account_id}:function:{name}" if account_id and region else "",
         region=region,
         account_id=account_id,
     )

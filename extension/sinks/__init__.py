@@ -279,6 +279,11 @@ def rules_of(target: SinkURL) -> dict[str, str]:
     return {name: target.parameters[name] for name in RULES if name in target.parameters}
 
 
+def chooses(target: SinkURL) -> bool:
+    """Whether a sink leaves out records by rules of its own, by types of the platform or by sampling."""
+    return bool(rules_of(target) or target.unwanted_types or target.sample is not None)
+
+
 def numbered(names: Sequence[str]) -> list[str]:
     """The names of sinks, numbered where several are alike: ledger and disk tell sinks by them."""
     return [

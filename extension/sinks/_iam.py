@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from extension.partitions import partition_of
+
 KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}")
 KEY_ARN = re.compile(r"arn:[\w-]+:kms:[a-z0-9-]+:\d{12}:key/[\w-]+")
 
@@ -15,6 +17,10 @@ class Place(NamedTuple):
     partition: str
     region: str
     account: str
+
+    def moved(self, region: str) -> Place:
+        """The same in another region, and so perhaps in another partition."""
+        return self._replace(partition=partition_of(region), region=region)
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource there."""

@@ -254,7 +254,7 @@ def permissions(target: SinkURL, place: Place) -> dict[str, str]:
     from extension.sinks import _otlp_sigv4  # noqa: PLC0415 - as below
 
     if (named := _otlp_sigv4.region_of(target.host)) and not target.parameters.get("region"):
-        place = place._replace(region=named)
+        place = place.moved(named)
     group = place.arn("logs", f"log-group:{target.parameters.get('group', '*')}:*")
     actions = dict(zip(("logs", "traces", "metrics"), zip(IAM_ACTIONS, (group, "*", "*"), strict=True), strict=True))
     return dict(actions[signal] for signal in signals_of(target))

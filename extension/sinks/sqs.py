@@ -140,7 +140,7 @@ def permissions(target: SinkURL, place: Place) -> dict[str, str]:
     found = REGION.search(target.host) if target.path.strip("/") else None
     account = ACCOUNT.match(target.path)
     if found and not target.parameters.get("region"):
-        place = place._replace(region=found[1])
+        place = place.moved(found[1])
     if account:
         place = place._replace(account=account[1])
     return dict.fromkeys(IAM_ACTIONS, place.arn(SERVICE, queue_of(target)))

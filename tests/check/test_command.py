@@ -6,19 +6,22 @@ import json
 import os
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import pytest
 
 from extension import sink_url, sinks
 from extension.check import permissions
+from extension.partitions import domain_of, partition_of
 from extension.sinks._iam import Place
 from tests.support import ROOT
 from tests.support import sink_contract as contract
 from tests.support.checking import FROM_SOURCE, LIMIT_S, check, frozen
 from tests.support.fault_server import FaultServer
 from tests.support.secret_urls import LAWFUL, MISTAKEN, shown
-from tests.support.strict_aws import CREDENTIALS
+from tests.support.strict_aws import CREDENTIALS, refusing
+from tests.support.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +135,19 @@ def test_what_is_odd_is_told_and_is_no_mistake(variables: dict[str, str], said: 
 
 
 @pytest.mark.parametrize(
+    "variables",
+    [
+        {"FORWARDER_SINKS": "splunk+https://h/", "FORWARDER_HEADERS": "${secretsmanager:x}"},
+        {"FORWARDER_SINKS": "datadog+https://h/?dd-api-key=${ssm:/key}"},
+        {"FORWARDER_SINKS": "discard:// ${ssm:/url}", "FORWARDER_HEADERS": "A: b"},
+    ],
+)
+def test_what_may_be_in_a_secret_is_not_odd(variables: dict[str, str]) -> None:
+    """A token, or a sink that takes headers, is not missed where it may be in a secret."""
+    assert check("--json", variables={**NAMED, **variables}).report["warnings"] == []
+
+
+@pytest.mark.parametrize(
     ("url", "statements"),
     [
         ("s3://bucket/raw", {"arn:aws:s3:::bucket/*": ["s3:PutObject"]}),
@@ -240,6 +256,57 @@ def test_without_credentials_secrets_are_not_known() -> None:
     assert "nothing is forwarded" not in ended.printed
 
 
+@pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
+def test_a_caller_who_may_not_read_a_secret_does_not_make_settings_wrong(code: str) -> None:
+    """As where there are no credentials, the status is 3, and that the secret is not known is said."""
+    with FaultServer(refusing(code, 400)) as server:
+        variables = {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": server.url,
+            "FORWARDER_SINKS": "https://h/${ssm:/prod/token} discard://",
+            "FORWARDER_HEADERS": "${secretsmanager:header}",
+        }
+        report = check("--json", variables=variables).report
+    assert (report["status"], report["problems"]) == (3, [])
+    [note] = report["notes"]
+    assert note.startswith("sink 1 of FORWARDER_SINKS: the credentials here do not read a secret")
+
+
+def test_a_secret_that_is_not_there_is_wrong_beside_one_that_may_not_be_read() -> None:
+    """What is known to be wrong is told, with status 1, and what is not known is not."""
+    with FaultServer(Vault(forbidden=["/denied"])) as server:
+        sinks = "https://h/${ssm:/denied} https://i/${ssm:/none}"
+        variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "FORWARDER_SINKS": sinks}
+        report = check("--json", variables=variables).report
+    [problem] = report["problems"]
+    assert report["status"] == 1
+    assert problem["problem"] == "sink 2 of FORWARDER_SINKS, reference 1: there is no such parameter"
+
+
+def with_secret_url(url: str) -> dict[str, Any]:
+    """What --json prints where the whole URL of a sink, the first of two, is a parameter of that value."""
+    with FaultServer(Vault(parameters={"/url": url})) as server:
+        variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url, "FORWARDER_SINKS": "${ssm:/url} discard://"}
+        return check("--json", variables=variables).report
+
+
+def test_rules_in_a_secret_are_read() -> None:
+    """A bad rule of a URL that is a secret as a whole is told: with it nothing would be forwarded."""
+    report = with_secret_url("https://h/x?min_level=Pa55w0rd&exclude=(")
+    assert (report["status"], len(report["problems"])) == (1, 2)
+    problem = report["problems"][0]["problem"]
+    assert problem.startswith("sink 1 of FORWARDER_SINKS, min_level")
+    assert "Pa55w0rd" not in json.dumps(report)
+
+
+@pytest.mark.parametrize(("query", "notes"), [("?min_level=WARN", 1), ("?types=-platform.start", 1), ("", 0)])
+def test_rules_in_a_secret_may_come_too_late(query: str, notes: int) -> None:
+    """Whether they come in time shows in Lambda alone: it is noted, and no mistake."""
+    report = with_secret_url(f"https://h/x{query}")
+    assert (report["status"], report["problems"], len(report["notes"])) == (0, [], notes)
+    assert all(note.startswith("sink 1 of FORWARDER_SINKS: its URL is a secret and has") for note in report["notes"])
+
+
 def test_a_host_to_listen_at_is_known_in_lambda_alone() -> None:
     """Whether FORWARDER_LISTEN_HOST is right is not to be told here: that is said, and not that all is known."""
     variables = {**NAMED, "FORWARDER_SINKS": "discard://", "FORWARDER_LISTEN_HOST": "nowhere.invalid"}
@@ -310,6 +377,33 @@ def test_a_policy_is_for_the_region_of_the_host(url: str, region: str) -> None:
     target = sink_url.take_apart(url, "the sink")
     [statement] = permissions.needed([target], "us-east-1", "123456789012", {}).own["Statement"]
     assert statement["Resource"].split(":")[3] == region
+
+
+OTLP = "?auth=sigv4&signals=logs&group=/g&stream=s"
+
+
+@pytest.mark.parametrize(
+    ("url", "arn"),
+    [
+        ("sqs://sqs.us-gov-west-1.amazonaws.com/123456789012/q", "arn:aws-us-gov:sqs:us-gov-west-1:"),
+        ("sqs://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", "arn:aws-cn:sqs:cn-north-1:"),
+        (f"otlp+https://logs.cn-north-1.amazonaws.com.cn{OTLP}", "arn:aws-cn:logs:cn-north-1:"),
+    ],
+)
+def test_a_policy_is_for_the_partition_of_the_host(url: str, arn: str) -> None:
+    """The region that a host names brings its partition: no other fits it."""
+    target = sink_url.take_apart(url, "the sink")
+    [statement] = permissions.needed([target], "eu-west-1", "123456789012", {}).own["Statement"]
+    assert statement["Resource"].startswith(arn)
+
+
+def test_every_partition_is_known() -> None:
+    """A region has the partition and the domain that botocore's data has for it."""
+    data = botocore.session.Session().get_component("data_loader").load_data("partitions")
+    for partition in data["partitions"]:
+        for region in partition["regions"]:
+            if not region.endswith("-global"):
+                assert (partition_of(region), domain_of(region)) == (partition["id"], partition["outputs"]["dnsSuffix"])
 
 
 def test_no_secret_is_printed() -> None:

@@ -113,6 +113,14 @@ MISTAKES = {
     "OTLP without a sink for it": Mistake(
         {"FORWARDER_OTLP_LISTEN": "4318"}, ("FORWARDER_OTLP_LISTEN is set", "one of otlp+https://")
     ),
+    "one port for two": Mistake(
+        {
+            "FORWARDER_SINKS": "otlp+https://intake.example",
+            "FORWARDER_OTLP_LISTEN": "4318",
+            "FORWARDER_LISTEN_PORT": "4318",
+        },
+        ("FORWARDER_LISTEN_PORT is '4318', the port of FORWARDER_OTLP_LISTEN as well", "expected two ports"),
+    ),
     "what does not go together": Mistake(
         {"FORWARDER_FLUSH": "invocation", "FORWARDER_BUFFER_TIMEOUT_MS": "5000"},
         ("FORWARDER_BUFFER_TIMEOUT_MS is '5000'", "expected 100 at most"),

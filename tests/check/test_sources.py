@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from extension.check.template import read
 from tests.support import ROOT
 from tests.support.checking import check, frozen
 from tests.support.fault_server import FaultServer
@@ -129,6 +130,40 @@ def test_a_policy_of_a_template_has_its_names(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("region", "partition", "suffix"),
+    [
+        ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "amazonaws.com"),
+        ("eu-west-1", "aws", "amazonaws.com"),
+    ],
+)
+def test_a_template_is_of_the_partition_of_its_region(tmp_path: Path, region: str, partition: str, suffix: str) -> None:
+    """AWS::Partition and AWS::URLSuffix, and ARNs and URLs of a template's resources, fit the region."""
+    variables = {
+        "FORWARDER_SINKS": {
+            "Fn::Join": [
+                " ",
+                [
+                    {"Fn::Sub": "kinesis://one?role=arn:${AWS::Partition}:iam::123456789012:role/r"},
+                    {"Fn::Sub": "kinesis://two?role=${Role.Arn}"},
+                    {"Fn::Sub": "sqs://sqs.${AWS::Region}.${AWS::URLSuffix}/123456789012/q"},
+                    {"Fn::Sub": "https://h/?queue=${Queue}&secret=${Secret}"},
+                ],
+            ]
+        }
+    }
+    template = environment_of(TEMPLATE, {"Variables": variables})
+    template["Resources"] |= {"Role": {"Type": "AWS::IAM::Role"}, "Secret": {"Type": "AWS::SecretsManager::Secret"}}
+    path = str(write(tmp_path, template))
+    source = read(path, "Orders", region)
+    roles, queue, rest = source.variables["FORWARDER_SINKS"].rsplit(" ", 2)
+    assert roles.count(f"role=arn:{partition}:iam::") == 2
+    assert queue == f"sqs://sqs.{region}.{suffix}/123456789012/q"
+    assert f"queue=https://sqs.{region}.{suffix}/" in rest
+    assert f"secret=arn:{partition}:secretsmanager:{region}:" in rest
+
+
 def test_nothing_is_sent_to_what_is_not_known(tmp_path: Path) -> None:
     """A word that stands for a bucket may be somebody's bucket: no probe goes there."""
     with FaultServer() as server:
@@ -230,6 +265,62 @@ def test_conditions_are_followed_as_far_as_parameters_say(tmp_path: Path, stage:
     report = check("--template", write(tmp_path, template), "--json").report
     assert any(line.startswith(flush) for line in report["explanation"])
     assert len(report["sinks"]) == (3 if stage == "prod" else 2)
+
+
+def environment_of(template: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the template whose function has that Environment."""
+    copy: dict[str, Any] = json.loads(json.dumps(template))
+    copy["Resources"]["Orders"]["Properties"]["Environment"] = environment
+    copy["Parameters"]["Open"] = {"Type": "String"}
+    copy["Conditions"] = {
+        "IsDev": {"Fn::Equals": [{"Ref": "Stage"}, "dev"]},
+        "IsOpen": {"Fn::Equals": [{"Ref": "Open"}, "prod"]},
+    }
+    return copy
+
+
+NONE = {"Ref": "AWS::NoValue"}
+SETTINGS = {"FORWARDER_SINKS": "discard://"}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"Fn::If": ["IsDev", {"Variables": SETTINGS}, NONE]},
+        {"Variables": {"Fn::If": ["IsDev", SETTINGS, NONE]}},
+        {"Fn::If": ["IsDev", {"Variables": {"Fn::If": ["IsDev", SETTINGS, {}]}}, NONE]},
+    ],
+)
+def test_variables_that_a_condition_decides_count(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """Fn::If may stand for the whole Environment, and for its Variables."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert (ended.status, [sink["name"] for sink in ended.report["sinks"]]) == (0, ["discard://"])
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"Fn::If": ["IsOpen", {"Variables": SETTINGS}, NONE]},
+        {"Variables": {"Fn::If": ["IsOpen", SETTINGS, NONE]}},
+        {"Variables": {"Fn::FindInMap": ["a", "b", "c"]}},
+    ],
+)
+def test_variables_that_are_left_open_are_not_judged(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """Where nobody can say which variables there are, nobody says that they are wrong."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert (ended.status, ended.report["problems"]) == (0, [])
+    assert ended.report["sinks"][0]["what"] == "a sink whose URL is left open"
+    assert any(": left open: !" in note for note in ended.report["notes"])
+
+
+@pytest.mark.parametrize(
+    "environment", [NONE, {"Variables": NONE}, {"Fn::If": ["IsDev", NONE, {"Variables": SETTINGS}]}]
+)
+def test_no_environment_is_known_to_be_none(tmp_path: Path, environment: dict[str, Any]) -> None:
+    """AWS::NoValue leaves the variables out, and so there are no sinks."""
+    ended = check("--template", write(tmp_path, environment_of(TEMPLATE, environment)), "--json")
+    assert ended.status == 1
+    assert ended.report["problems"][0]["problem"].startswith("FORWARDER_SINKS is not set")
 
 
 def test_the_binary_reads_json_and_says_so_of_yaml(layer: Path, tmp_path: Path) -> None:

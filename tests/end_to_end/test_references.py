@@ -124,6 +124,43 @@ async def test_a_service_that_is_late(lambda_: FakeLambda, vault: tuple[Vault, d
     assert "sinks are still being opened; their records wait" in [line["message"] for line in lambda_.log]
 
 
+async def test_rules_in_a_secret(lambda_: FakeLambda, vault: tuple[Vault, dict[str, str]]) -> None:
+    """Rules of a URL that is a secret as a whole hold from the first record on, where the secret comes in time."""
+    services, variables = vault
+    with FaultServer() as server:
+        services.parameters = {"/url": f"{server.url}/?types=function&exclude=noise&min_level=WARN"}
+        await lambda_.start(FORWARDER_SINKS="${ssm:/url}", **variables)
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "noise", '{"level":"DEBUG"}', "one")
+        assert await lambda_.shut_down() == 0
+    assert received(server) == ["one"]
+    assert_balanced(lambda_.ledger)
+
+
+async def test_rules_in_a_secret_that_is_late(lambda_: FakeLambda, vault: tuple[Vault, dict[str, str]]) -> None:
+    """Nothing goes to a sink whose rules came too late: its records go to the fallback, and the log says why."""
+    services, variables = vault
+    services.first = [SLOW] * 1000
+    with FaultServer() as server:
+        services.parameters = {"/url": f"{server.url}/sink?exclude=noise"}
+        await lambda_.start(
+            FORWARDER_SINKS="${ssm:/url}",
+            FORWARDER_FALLBACK=f"{server.url}/fallback",
+            FORWARDER_FLUSH_INTERVAL_MS="100",
+            **variables,
+        )
+        await lambda_.subscribe()
+        await lambda_.invoke("r1", "one")
+        services.first.clear()
+        await asyncio.to_thread(server.wait_for, 1)
+        await lambda_.invoke("r2", "noise")
+        assert await lambda_.shut_down() == 0
+    assert {request.path for request in server.requests} == {"/fallback"}
+    assert received(server) == ["one", "noise"]
+    [told] = [line for line in lambda_.log if line["message"] == "sink cannot be opened; it gets nothing"]
+    assert "came too late for its rules" in told["reason"]
+
+
 async def test_a_restore_fetches_again(lambda_: FakeLambda, vault: tuple[Vault, dict[str, str]]) -> None:
     """A copy of a snapshot sends with the secret of its own time, the first request included."""
     services, variables = vault
