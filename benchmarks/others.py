@@ -111,7 +111,8 @@ def begin(other: Other, *, bound: bool) -> cold_start.Run:
     settings = Settings(layers=(), function=Path())
     with intake() as sink, at_opt(other.folder, bound=bound) as folder:
         executable = extension(folder)
-        environment = variables.for_extension(settings, "", "") | other.environment(sink.url)
+        environment = variables.for_extension(settings, "", "", Path(tempfile.gettempdir()))
+        environment |= other.environment(sink.url)
         del environment["AWS_LAMBDA_RUNTIME_API"]
         return cold_start.start(cold_start.Subject("", [str(executable)], environment), SETTLE_S)
 

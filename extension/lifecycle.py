@@ -28,11 +28,12 @@ from extension.lambda_api import function as functions
 from extension.lambda_api.events import Invoke, Shutdown, events
 from extension.log import describe, log, log_seldom, write
 from extension.records import HEALTH_KIND
+from extension.restart import keep_running
 from extension.version import VERSION
 
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
     from extension.config import Config
@@ -105,7 +106,7 @@ class Forwarder:
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(self._listener.run(listening))]
             serving = [self._endpoint.serve] if self._endpoint is not None else []
-            jobs += [group.create_task(_keep_running(job)) for job in (*serving, *self._fanout.jobs, self._tick)]
+            jobs += [group.create_task(keep_running(job)) for job in (*serving, *self._fanout.jobs, self._tick)]
             await self._fanout.wait_opened(asyncio.get_running_loop().time() + left_s)
             if self._snapshot.told:
                 await self._listener.wait_quiet(EARLY_S / 5, asyncio.get_running_loop().time() + EARLY_S)
@@ -476,16 +477,6 @@ def _health(config: Config) -> tuple[OwnHealth, Metrics | None] | None:
     from extension.own_health import Metrics, OwnHealth  # noqa: PLC0415 - see above
 
     return OwnHealth(elapsed), Metrics() if config.emf else None
-
-
-async def _keep_running(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Start a background job again when it fails: it must neither die quietly nor take the others with it."""
-    while True:
-        try:
-            return await job()
-        except Exception as error:  # noqa: BLE001 - see above
-            log_seldom("ERROR", "background job failed, starting it again", reason=describe(error))
-            await asyncio.sleep(1.0)
 
 
 def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

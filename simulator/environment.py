@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import tempfile
 import time
 import uuid
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 RESTORE_LIMIT_S = 10.0
 STOP_LIMIT_S = 5.0  # until a signal to stop has arrived
 SNAPSHOT_FLUSH_S = 1.0
+RESETS = frozenset({"timeout", "failure"})  # reasons of a SHUTDOWN after which the environment is used again
 
 
 class Environment:
@@ -92,6 +94,8 @@ class Environment:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lambda-")))
+            self._tmp = folder / "tmp"
+            self._tmp.mkdir()
             opt = await asyncio.to_thread(layers.unpack, self.settings.layers, folder / "opt")
             start = await asyncio.to_thread(entrypoint.entrypoint, self.settings, opt)
             libraries = await asyncio.to_thread(self._preload, folder)
@@ -113,6 +117,7 @@ class Environment:
                 runtime_api=runtime_api,
                 folder=folder,
                 opt=opt,
+                tmp=self._tmp,
                 entrypoint=start,
                 limit=limit,
                 share=self._share,
@@ -169,11 +174,20 @@ class Environment:
         return await self._invoke(event, trace_id, tenant_id, request_id)
 
     async def shutdown(self, reason: str = "spindown") -> Shutdown:
-        """End this life of the environment as Lambda does; the next invocation starts another."""
-        sandbox = self._sandbox
-        if sandbox is None:
-            return self.shutdowns[-1] if self.shutdowns else shutdown.Shutdown(reason, {}, 0.0)
-        self._phase = "init"
+        """End this life of the environment as Lambda does; the next invocation starts another.
+
+        What is in its /tmp stays only where the reason is timeout or failure.
+        """
+        try:
+            if self._sandbox is None:
+                return self.shutdowns[-1] if self.shutdowns else shutdown.Shutdown(reason, {}, 0.0)
+            self._phase = "init"
+            return await self._shut_down(self._sandbox, reason)
+        finally:
+            if reason not in RESETS:
+                await asyncio.to_thread(self._empty_tmp)
+
+    async def _shut_down(self, sandbox: Sandbox, reason: str) -> Shutdown:
         try:
             await self._thaw(sandbox)
             self.shutdowns.append(await shutdown.shut_down(sandbox, reason))
@@ -181,6 +195,10 @@ class Environment:
             await sandbox.close()
             self._sandbox = None
         return self.shutdowns[-1]
+
+    def _empty_tmp(self) -> None:
+        shutil.rmtree(self._tmp)
+        self._tmp.mkdir()
 
     def _current(self) -> Sandbox:
         if self._sandbox is None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Host:
     """Where sandboxes run, one after the other. `opt` holds the layers; `preload` are variables for every process.
 
+    `tmp` stands for /tmp: what is in it outlives a reset, and nothing else.
+
     `written`, `sent` and `timeline` are added to, `tasks` holds what runs beside the phases; `runtime_api` is
     host:port.
     """
@@ -37,6 +39,7 @@ class Host:
     runtime_api: str
     folder: Path
     opt: Path
+    tmp: Path
     entrypoint: Entrypoint
     limit: Limit | None
     share: Share | None

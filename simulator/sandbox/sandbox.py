@@ -97,7 +97,8 @@ class Sandbox:
             )
             raise self.failure or AssertionError
         self.agents |= {file.name: Agent(file.name, external=True, managed=self.settings.managed) for file in files}
-        env = variables.for_extension(self.settings, self._host.runtime_api, self.credentials_token)
+        host = self._host
+        env = variables.for_extension(self.settings, host.runtime_api, self.credentials_token, host.tmp)
         for file in files:
             path = Path("/opt/extensions") / file.name if self.settings.mount_opt else file
             try:
@@ -118,6 +119,7 @@ class Sandbox:
             self.settings,
             self._host.runtime_api,
             self.credentials_token,
+            self._host.tmp,
             self.instance_id,
             str(self._host.opt),
             execution_env,

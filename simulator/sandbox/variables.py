@@ -1,4 +1,6 @@
-"""The environment variables that Lambda gives to a runtime and to an extension, and no others.
+"""The environment variables that Lambda gives to a runtime and to an extension, and no others but TMPDIR.
+
+Lambda gives each environment a /tmp of its own; here all share the machine's, and what goes by TMPDIR does not.
 
 Sources: Developer Guide, "Working with Lambda environment variables"; the list of what extensions do not get in "Using
 the Lambda Extensions API to create extensions"; and the rule in AWS's runtime interface emulator (rapidcore/env), by
@@ -10,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simulator.settings import Settings
 
 LIBRARIES = (
@@ -23,8 +27,11 @@ CREDENTIALS = {
 }
 
 
-def for_extension(settings: Settings, runtime_api: str, credentials_token: str) -> dict[str, str]:
-    """What an external extension sees; `credentials_token` is used where the keys come from an endpoint (SnapStart)."""
+def for_extension(settings: Settings, runtime_api: str, credentials_token: str, tmp: Path) -> dict[str, str]:
+    """What an external extension sees.
+
+    `credentials_token` is used where the keys come from an endpoint (SnapStart); `tmp` stands for /tmp.
+    """
     given = {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory_mb),
         "AWS_LAMBDA_FUNCTION_NAME": settings.name,
@@ -32,6 +39,7 @@ def for_extension(settings: Settings, runtime_api: str, credentials_token: str) 
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
+        "TMPDIR": str(tmp),
         "TZ": ":UTC",
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
@@ -50,10 +58,16 @@ def for_extension(settings: Settings, runtime_api: str, credentials_token: str) 
 
 
 def for_runtime(
-    settings: Settings, runtime_api: str, credentials_token: str, log_stream: str, opt: str, execution_env: str
+    settings: Settings,
+    runtime_api: str,
+    credentials_token: str,
+    tmp: Path,
+    log_stream: str,
+    opt: str,
+    execution_env: str,
 ) -> dict[str, str]:
     """What the runtime and the function see; `opt` is where layers are, `execution_env` AWS's name for the runtime."""
-    given = for_extension(settings, runtime_api, credentials_token) | {
+    given = for_extension(settings, runtime_api, credentials_token, tmp) | {
         "_HANDLER": settings.handler,
         "AWS_EXECUTION_ENV": execution_env,
         "AWS_LAMBDA_INITIALIZATION_TYPE": settings.init_type,

@@ -114,14 +114,14 @@ async def ask_ours(folder: Path, *, managed: bool, trap: str = "") -> Answers:
     bootstrap.write_text(f"#!{sys.executable}\n{(HERE / 'probe_runtime.py').read_text()}")
     bootstrap.chmod(0o755)
     received = folder / "received.ndjson"
+    ending = {"init_error": "Extension.A"} if trap else {}  # it ends when it has asked, and init with it
     environment = Environment(
         layer=folder / "layer",
         function=folder / "function",
-        env=_plan(managed=managed, trap=trap) | {"PROBE_OUT": str(received)},
+        env=_plan(managed=managed, trap=trap, **ending) | {"PROBE_OUT": str(received)},
         freeze=False,  # the emulator does not freeze, and the late questions need a process that runs
         init_type="lambda-managed-instances" if managed else "on-demand",
-        init_timeout_s=2.0 if trap else None,
-        timeout_s=2.0 if trap else 20,
+        timeout_s=20,
         memory_mb=MEMORY_MB,
         name="test_function",
     )
@@ -195,10 +195,10 @@ def _matches(difference: Difference, row: tuple[str, str]) -> bool:
     return fnmatchcase(difference.case, case) and fnmatchcase(difference.field, name.replace("[", "[[]"))
 
 
-def _plan(*, managed: bool, trap: str) -> dict[str, str]:
+def _plan(*, managed: bool, trap: str, **more: str) -> dict[str, str]:
     asked = questions.trap(trap, managed=managed) if trap else questions.asked(managed=managed)
     events = ["SHUTDOWN"] if managed else ["INVOKE", "SHUTDOWN"]
-    return {"PROBE": json.dumps({"events": events, "ask": asked, "types": ["platform", "function"]})}
+    return {"PROBE": json.dumps({"events": events, "ask": asked, "types": ["platform", "function"], **more})}
 
 
 def _parsed(answer: str) -> Any:

@@ -18,8 +18,23 @@ GIVEN = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION"),
     *("AWS_LAMBDA_RUNTIME_API", "LANG", "LD_LIBRARY_PATH", "PATH", "TZ"),
+    "TMPDIR",  # in place of a /tmp of its own
 }
 ECHO = "def handler(event, context):\n    print(event)\n    return event\n"
+
+
+LEAVE = """
+import os
+import pathlib
+import tempfile
+
+def handler(event, context):
+    here = pathlib.Path(tempfile.gettempdir())
+    (here / event["leave"]).touch()
+    if event.get("crash"):
+        os._exit(1)
+    return [str(here), *sorted(path.name for path in here.iterdir())]
+"""
 
 
 def state(pid: int) -> str:
@@ -172,8 +187,8 @@ async def test_shutdown_may_be_the_first_event(probe: Path, plan: Plan) -> None:
 async def test_name_that_is_no_file_registers_an_internal_extension_and_init_hangs(probe: Path, plan: Plan) -> None:
     """The wrong name gets 200, and the platform waits for the right one until the init limit."""
     env = plan(name="prope", events=["INVOKE"], subscribe=False)
-    async with Environment(layer=probe, function=EXAMPLE, env=env, init_timeout_s=2.0, timeout_s=2.0) as environment:
-        assert not await environment.init()
+    async with Environment(layer=probe, function=EXAMPLE, env=env) as environment:
+        assert not await environment.init()  # 10 s: by then the probe has asked, on a busy machine too
     assert said(environment)[0]["status"] == 200
     assert environment.timeline.named("init.timeout")[0].details["waiting"] == (
         "register by probe (prope registered, which is no file in extensions/)"
@@ -191,14 +206,56 @@ async def test_init_that_is_too_slow_is_made_up_for_in_the_first_invocation(prob
     assert environment.timeline.named("platform.initReport")[0].details["status"] == "timeout"
 
 
-async def test_timeout_resets_the_environment(probe: Path, plan: Plan, function: MakeFunction, tmp_path: Path) -> None:
+async def test_environments_share_no_tmp(function: MakeFunction) -> None:
+    """What a function finds in its temporary folder is what it left there, though another environment runs beside."""
+    folder = function(LEAVE)
+    async with Environment(function=folder) as one, Environment(function=folder) as other:
+        found = [await environment.invoke({"leave": name}) for name, environment in (("a", one), ("b", other))]
+    assert [done.payload[1:] for done in found] == [["a"], ["b"]]
+
+
+async def test_tmp_outlives_a_crash(function: MakeFunction) -> None:
+    """The processes of the next life find what those that crashed had left."""
+    async with Environment(function=function(LEAVE)) as environment:
+        await environment.invoke({"leave": "a", "crash": True})
+        done = await environment.invoke({"leave": "b"})
+    assert done.payload[1:] == ["a", "b"]
+
+
+async def test_tmp_is_gone_after_a_spindown(function: MakeFunction) -> None:
+    """What comes after a spindown is another environment, also where the processes had ended before."""
+    async with Environment(function=function(LEAVE)) as environment:
+        await environment.invoke({"leave": "a"})
+        await environment.shutdown("spindown")
+        found = [await environment.invoke({"leave": "b"})]
+        await environment.invoke({"leave": "c", "crash": True})
+        await environment.shutdown("spindown")
+        found.append(await environment.invoke({"leave": "d"}))
+    assert [done.payload[1:] for done in found] == [["b"], ["d"]]
+
+
+async def test_tmp_is_gone_where_the_environment_vanishes(function: MakeFunction) -> None:
+    """Nothing is left of it on this machine."""
+    async with Environment(function=function(LEAVE), faults=Faults(vanish=True)) as environment:
+        done = await environment.invoke({"leave": "a"})
+    assert not await asyncio.to_thread(Path(done.payload[0]).exists)
+
+
+async def test_a_tmp_that_is_given_is_used_and_left_alone(function: MakeFunction, tmp_path: Path) -> None:
+    """TMPDIR among the function's variables is the caller's, who may look into it afterwards."""
+    async with Environment(function=function(LEAVE), env={"TMPDIR": str(tmp_path)}) as environment:
+        await environment.invoke({"leave": "a"})
+    assert (tmp_path / "a").exists()
+
+
+async def test_timeout_resets_the_environment(probe: Path, plan: Plan, function: MakeFunction) -> None:
     """A timed out invocation is reported so, extensions get SHUTDOWN timeout, and the next one has new processes."""
-    marker = tmp_path / "marker"  # stands for a file in /tmp, which survives
-    code = f"""
-import pathlib, time
+    code = """
+import pathlib, tempfile, time
 def handler(event, context):
-    first = not pathlib.Path({str(marker)!r}).exists()
-    pathlib.Path({str(marker)!r}).touch()
+    marker = pathlib.Path(tempfile.gettempdir(), "marker")  # it survives
+    first = not marker.exists()
+    marker.touch()
     time.sleep(60 if first else 0)
 """
     async with Environment(layer=probe, function=function(code), env=plan(), timeout_s=8.0) as environment:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 async def test_register_is_refused_on_request(probe: Path, plan: Plan) -> None:
     """register_status is what register answers."""
-    async with Environment(
-        layer=probe, function=EXAMPLE, env=plan(subscribe=False), faults=Faults(register_status=500), init_timeout_s=2.0
-    ) as environment:
+    env = plan(subscribe=False, init_error="Extension.Refused")  # it ends then, and init with it
+    faults = Faults(register_status=500)
+    async with Environment(layer=probe, function=EXAMPLE, env=env, faults=faults) as environment:
         assert not await environment.init()
     assert said(environment)[0]["status"] == 500
 

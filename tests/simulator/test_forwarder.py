@@ -10,12 +10,15 @@ from simulator.environment import Environment
 from simulator.faults import Faults
 from simulator.report import picture, verdict
 from tests.simulator.reading import said
+from tests.support.fault_server import OK, Action, Answer, FaultServer
+from tests.support.forwarding import received
 from tests.support.probe_layer import EXAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.faults import FreezeClocks
+    from tests.support.probe_layer import MakeFunction
 
 NAME = "telemetry-forwarder"
 # Its own log, in the stream of extension records: as text, or as an object where logs are JSON.
@@ -132,3 +135,21 @@ async def test_rare_invocations_are_held_whichever_clock_goes_on(
             await environment.invoke({"n": number})
     decisions = [line for line in said(environment, NAME) if line["message"] == "flush decision"]
     assert [decision["hold"] for decision in decisions] == [True] * 12
+
+
+async def test_what_one_environment_leaves_on_disk_no_other_delivers(layer: Path, function: MakeFunction) -> None:
+    """The records of a crash stay in its /tmp for the next process there; they are lost where that never comes."""
+    folder = function("import os\ndef handler(event, _):\n    print(event)\n    event == 'crash' and os._exit(1)\n")
+    answer: Action = Answer(503)
+    with FaultServer(lambda _: answer) as server:
+        env = {"FORWARDER_SINKS": f"{server.url}/"}
+        async with Environment(layer=layer, function=folder, env=env) as environment:
+            await environment.invoke("crash")
+        ledger = picture.ledger(environment)
+        assert ledger is not None
+        assert ledger["sinks"][server.url]["spooled"] > 0
+        answer = OK
+        server.requests.clear()
+        async with Environment(layer=layer, function=folder, env=env) as environment:
+            await environment.invoke("here")
+        assert received(server) == ["here"]

@@ -95,10 +95,9 @@ async def test_managed_instance_logs_json_objects_through_its_own_socket(probe: 
 
 
 async def test_managed_instance_refuses_invoke(probe: Path, plan: Plan) -> None:
-    """An extension that asks for INVOKE on a Managed Instance is refused, and init never ends."""
-    async with Environment(
-        layer=probe, function=EXAMPLE, env=plan(subscribe=False), init_type=MANAGED, init_timeout_s=2.0
-    ) as environment:
+    """An extension that asks for INVOKE on a Managed Instance is refused, and init does not succeed."""
+    env = plan(subscribe=False, init_error="Extension.Refused")  # it ends then, and init with it
+    async with Environment(layer=probe, function=EXAMPLE, env=env, init_type=MANAGED) as environment:
         assert environment.timeline.named("platform.initReport")[0].details["status"] != "success"
     (answer,) = [line for line in said(environment) if line["probe"] == "registered"]
     assert json.loads(answer["answer"]) == {

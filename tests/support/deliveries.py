@@ -15,6 +15,7 @@ from extension.delivery.overflow import Overflow
 from extension.delivery.progress import Progress
 from extension.delivery.queue import Queue
 from extension.records import Record
+from extension.restart import keep_running
 from extension.sinks import Limits
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class Deliveries:
         clock: Callable[[], float] | None = None,
         overflow: Overflow | None = None,
         select: Select | None = None,
+        queue: type[Queue] = Queue,
+        restarts: bool = False,
     ) -> Delivery:
-        """A delivery to the sink, running."""
-        queue = Queue(
+        """A delivery to the sink, running; one that `restarts` runs again where it fails, at once."""
+        waiting = queue(
             max_bytes or self._max_bytes,
             Limits(),
             self.disk,
@@ -120,7 +123,7 @@ class Deliveries:
         clock = clock or self.clock
         made = Delivery(
             name,
-            queue,
+            waiting,
             Health(clock, uniform),
             overflow or Overflow(str(self._folder), name),
             opening,
@@ -131,7 +134,8 @@ class Deliveries:
         )
         if not isinstance(sink, Exception):
             made.health.open()  # as it is before the first event
-        self._jobs.append(asyncio.create_task(made.run()))
+        job = keep_running(made.run, pause_s=0.0) if restarts else made.run()
+        self._jobs.append(asyncio.create_task(job))
         return made
 
     def fanout(self, *deliveries: Delivery, fallback: Delivery | None = None) -> Fanout:
