@@ -57,6 +57,11 @@ def secrets_in(text: str) -> list[Secret]:
     return [_of(match)[0] for match in REFERENCE.finditer(text)]
 
 
+def parameters(url: str) -> set[str]:
+    """The parameters of a URL that refer to secrets."""
+    return {name for name, value in re.findall(r"[?&]([^=&]+)=([^&]*)", url) if are_in(value)}
+
+
 def fill_url(url: str, values: Values, place: str) -> Filled:
     """A sink URL with its secrets: as they are at its beginning and in its host, behind it percent-encoded."""
 

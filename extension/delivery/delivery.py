@@ -281,6 +281,7 @@ class Delivery:
     async def run(self) -> None:
         """Do what the queue says, for ever. Cancelled when the process ends."""
         self.queue.recover()
+        self._todo = [action for action in self._todo if isinstance(action, Forget)]  # the queue took the rest back
         await self._restore()
         async with asyncio.TaskGroup() as group:
             if not self.is_ready:

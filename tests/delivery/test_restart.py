@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from extension.delivery.chunk import Chunk
 from extension.delivery.overflow import Overflow
 from extension.delivery.queue import Queue
-from tests.support.deliveries import WAIT_S, ScriptedSink, records
+from tests.support.deliveries import WAIT_S, ScriptedSink, records, soon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,3 +177,27 @@ async def test_what_an_earlier_process_left_is_taken_over_once(deliveries: Deliv
     await assert_each_arrives_once(deliveries, delivery, sink, 3)
     assert delivery.queue.restored == 3
     sink.gate.open()
+
+
+class CountingDisk(Overflow):
+    """Counts its writes."""
+
+    writes = 0
+
+    def write(self, records: Sequence[Record]) -> File:
+        self.writes += 1
+        return super().write(records)
+
+
+async def test_what_was_about_to_be_written_in_a_fault_is_written_once(deliveries: Deliveries, tmp_path: Path) -> None:
+    """At the end there is nobody to tell the queue of a second file, which the next process would deliver again."""
+    disk = CountingDisk(str(tmp_path), NAME)
+    delivery = start(deliveries, ScriptedSink(), overflow=disk)
+    await deliveries.until(lambda: delivery.is_ready)
+    delivery.offer(Chunk(records(3), 0.0))
+    assert isinstance(delivery.queue, Faulty)
+    delivery.queue.faults = 1
+    await delivery.spill(soon())
+    delivery.offer(Chunk(records(1, first=3), 0.0))
+    await delivery.spill(soon())
+    assert (delivery.queue.account["spooled"], disk.writes) == (4, 2)
