@@ -190,9 +190,9 @@ class OtlpSink:
             raise Refused("HTTP 415", Scope.BATCH)  # of what programs choose, and not of every request
         _http_intake.check_status(response, RETRIABLE)
         count = rejected(response.body, part.signal, response.headers.get_content_type())
-        if part.carried:
-            count = affected(part.records, count)
-        return part.cut(0, count).failures("rejected, as its partial success says", Outcome.RECORD_REFUSED)
+        return part.cut(0, affected(part, count)).failures(
+            "rejected, as its partial success says", Outcome.RECORD_REFUSED
+        )
 
     def _fail(self, part: Part, error: Exception, deadline: float) -> list[Failure]:
         """What becomes of a part that was not taken while another was."""
@@ -275,7 +275,7 @@ def common_key(line: bytes, at: int) -> bytes:
 
 
 def rejected(body: bytes, signal: str, content_type: str) -> int:
-    """How many records an answer says were not taken, and never will be; 0 where it cannot be read."""
+    """How many items an answer says were not taken, and never will be; 0 where it cannot be read."""
     if content_type == CONTENT_TYPES["json"]:
         try:
             return max(0, int(orjson.loads(body)["partialSuccess"][REJECTED[signal]]))
@@ -289,12 +289,24 @@ def rejected(body: bytes, signal: str, content_type: str) -> int:
     return max(0, answer.partial_success.rejected_log_records)
 
 
-def affected(records: Sequence[Record], rejected: int) -> int:
-    """How many of the first records hold so many items: a destination does not say which of them it rejects."""
+def affected(part: Part, rejected: int) -> int:
+    """How many of the first records of a part are refused with so many items: which of them, no destination says."""
+    if part.carried:
+        return _holding(part.records, rejected)
+    if part.signal == "metrics" and rejected:
+        from extension.sinks import _otlp_metrics  # noqa: PLC0415 - it is there, where metrics were encoded
+
+        points = max(1, _otlp_metrics.count_points(part.records))
+        return -(-rejected * len(part.records) // points)
+    return rejected
+
+
+def _holding(records: Sequence[Record], items: int) -> int:
+    """How many of the first records, which programs exported, hold so many items."""
     for count, record in enumerate(records):
-        if rejected <= 0:
+        if items <= 0:
             return count
-        rejected -= orjson.loads(record.head)["record"]["items"]
+        items -= orjson.loads(record.head)["record"]["items"]
     return len(records)
 
 

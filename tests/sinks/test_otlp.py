@@ -22,6 +22,7 @@ from tests.support import ROOT
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Reset
 from tests.support.sink_cases.otlp import Collector, attributes
+from tests.support.signals import Derived, invocation
 from tests.support.strict_aws import CREDENTIALS, Sts, refusing
 
 if TYPE_CHECKING:
@@ -185,6 +186,20 @@ def test_partial_success_of_more_than_was_sent() -> None:
     """A server that rejects more than it was sent rejects all."""
     with opened(lambda _: partial(9, as_json=False)) as (sink, _):
         assert [failure.position for failure in sink.send(batch(line(1), line(2)), 5.0)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("apart_ms", "rejected", "refused"),
+    [(1, 0, 0), (1, 1, 4), (1, 5, 20), (1, 9, 20), (10_000, 1, 1), (10_000, 5, 1), (10_000, 6, 2), (10_000, 100, 20)],
+)
+def test_points_that_are_rejected_are_no_records(apart_ms: int, rejected: int, refused: int) -> None:
+    """Of metrics, whose records of ten seconds make five points here, as large a part is refused as of the points."""
+    derived = Derived(traces=False)
+    for number in range(20):
+        derived.feed(*invocation(f"r{number}", 300 + number * apart_ms))
+    with opened(lambda _: partial(rejected, as_json=False)) as (sink, _):
+        failures = sink.send(Batch("e-1", derived.records), 5.0)
+    assert [failure.position for failure in failures] == list(range(refused))
 
 
 def test_partial_success_that_comes_late() -> None:
