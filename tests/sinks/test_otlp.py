@@ -21,8 +21,8 @@ from extension.sinks._otlp_sigv4 import Signer
 from tests.support import ROOT
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Reset
-from tests.support.sink_cases.otlp import Collector, attributes
 from tests.support.signals import Derived, invocation
+from tests.support.sink_cases.otlp import Collector, attributes
 from tests.support.strict_aws import CREDENTIALS, Sts, refusing
 
 if TYPE_CHECKING:
@@ -172,7 +172,6 @@ def test_partial_success_is_counted(as_json: bool) -> None:
         Answer(200, {"Content-Type": "application/json"}, b'{"partialSuccess":null}'),
         Answer(200, {"Content-Type": "application/json"}, b"[]"),
         Answer(200, {"Content-Type": "application/json"}, b"no JSON"),
-        Answer(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"),
         Answer(202),
     ],
 )
@@ -186,6 +185,17 @@ def test_partial_success_of_more_than_was_sent() -> None:
     """A server that rejects more than it was sent rejects all."""
     with opened(lambda _: partial(9, as_json=False)) as (sink, _):
         assert [failure.position for failure in sink.send(batch(line(1), line(2)), 5.0)] == [0, 1]
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_page_is_no_answer(status: int) -> None:
+    """A proxy or a portal may answer any request with a page; what was sent is then to be sent again."""
+    page = Answer(status, {"Content-Type": "text/html; charset=utf-8"}, b"<html>welcome</html>")
+    with opened([page]) as (sink, server):
+        with pytest.raises(Unavailable, match=rf"^HTTP {status}, but no answer of an OTLP server$"):
+            sink.send(batch(line(1)), 5.0)
+        assert list(sink.send(batch(line(1)), 5.0)) == []
+    assert server.requests[0].body == server.requests[1].body
 
 
 @pytest.mark.parametrize(
