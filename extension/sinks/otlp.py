@@ -67,7 +67,9 @@ PARAMETERS = _http_intake.PARAMETERS | HARMLESS
 IAM_ACTIONS = ("logs:PutLogEvents", "xray:PutTraceSegments", "cloudwatch:PutMetricData")
 PROBE = "one log record, whose event name is forwarder.probe"
 
-LIMITS = Limits(bytes=4_000_000)  # AWS takes 5 MB and 10,000 spans in a request
+LIMITS = Limits(bytes=4_000_000)
+# Of AWS's endpoints: 1 MB of logs, 5 MB and 10,000 spans, or 1 MB and 1,000 points, of which a record has ten at most.
+AWS_LIMITS = {"logs": Limits(bytes=1_000_000), "traces": LIMITS, "metrics": Limits(records=100, bytes=1_000_000)}
 CONTENT_TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 RETRIABLE = frozenset({429, 502, 503, 504})
 PARTS = frozenset({Scope.RECORD, Scope.SIZE})  # what may be taken in parts
@@ -115,8 +117,6 @@ class Part(NamedTuple):
 class OtlpSink:
     """POSTs each signal to a path of its own, over one connection that is kept alive."""
 
-    limits = LIMITS
-
     def __init__(self, target: SinkURL) -> None:
         """Open nothing yet, but import what encodes the signals. Raises BadSetting."""
         self._url = _http_intake.server_url(target)
@@ -129,6 +129,7 @@ class OtlpSink:
         compression = choice(target, "compression", ("gzip", "none") if signed else ("gzip", "zstd", "none"))
         self._headers = _http_intake.request_headers(target, CONTENT_TYPES[encoding], compression)
         self._signer = _open_signer(target, signals) if signed else None
+        self.limits = AWS_LIMITS[signals[0]] if signed else LIMITS
         if not signed and target.parameters.keys() & AWS_PARAMETERS:
             raise BadSetting("region= and role= are for auth=sigv4")
         self._headers |= _log_stream(target, signals, required=signed)

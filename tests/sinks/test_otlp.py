@@ -455,6 +455,23 @@ def test_requests_to_aws_are_signed(signal: str, service: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("signal", "records", "size"),
+    [("logs", 10_000, 1_000_000), ("traces", 10_000, 5_000_000), ("metrics", 100, 1_000_000)],
+)
+def test_requests_to_aws_are_as_large_as_it_takes_them(
+    signal: str, records: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each signal has limits of its own there; a record of metrics is up to ten of the 1,000 points of a request."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    group = "&group=g&stream=s" if signal == "logs" else ""
+    limits = open_sink(f"otlp+https://host?auth=sigv4&signals={signal}&region=eu-central-1{group}").limits
+    assert limits.records <= records
+    assert limits.bytes <= size
+    assert open_sink(f"otlp+https://host?signals={signal}").limits.bytes == 4_000_000
+
+
+@pytest.mark.parametrize(
     ("script", "meant", "said"),
     [
         (refusing("AccessDenied", 403), Refused, "allow sts:AssumeRole on role arn:aws:iam::210987654321:role/writer"),
