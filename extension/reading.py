@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import dropwhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -32,6 +32,7 @@ MICROSECOND = timedelta(microseconds=1)
 RUNTIME_LEVEL = "aws.lambda.log.level"  # of a runtime that wrote an object with a level of its own
 TAKEN = "record."  # what the name of a field begins with whose own is taken
 MAX_NS = (1 << 63) - 1
+NEAR_NS = 3_600_000_000_000  # of the platform's time, in which a record's own time is taken for one
 OCTET = frozenset("0123456789abcdef")
 
 # "Logs Data Model", SeverityNumber and Appendix B of it. Of CRITICAL there are two: syslog's is ERROR2, but the one of
@@ -71,6 +72,17 @@ EXCEPTION = f"{_BEGINNING}*(?:{_ENDINGS}|{_CLASS}){_END}"
 QUALIFIED = rf"{_BEGINNING}+[A-Z][\w$]*{_END}"
 
 
+class Known(NamedTuple):
+    """What is known of a record beside what it says itself; empty and 0 where it is not."""
+
+    request_id: str
+    time_ns: int
+
+    def is_near(self, time_ns: int) -> bool:
+        """Whether it may be when the record was written: what is not is a date that the record is about."""
+        return not self.time_ns or abs(time_ns - self.time_ns) <= NEAR_NS
+
+
 class Reading:
     """What a record says. What it does not say is empty: a level without a known rank has severity 0.
 
@@ -95,12 +107,16 @@ class Reading:
         self.message = message
 
 
-def read(content: object, request_id: str = "") -> Reading:
-    """What the value of a record's key "record" says; `request_id` is that of its invocation, as far as it is known."""
+def read(content: object, request_id: str = "", time_ns: int = 0) -> Reading:
+    """What the value of a record's key "record" says.
+
+    `request_id` is that of its invocation, and `time_ns` when the platform got it, as far as they are known.
+    """
+    known = Known(request_id, time_ns)
     if isinstance(content, str):
-        return _read_text(content, request_id)
+        return _read_text(content, known)
     if isinstance(content, dict):
-        return _read_object(content, request_id)
+        return _read_object(content, known)
     return Reading(content)
 
 
@@ -152,20 +168,20 @@ def _nanoseconds(text: str) -> int:
 # Text
 
 
-def _read_text(text: str, request_id: str) -> Reading:
+def _read_text(text: str, known: Known) -> Reading:
     """Find the format by the first character: most lines have none, and cost no more than that."""
     text = text.removesuffix("\n")  # the end of the line that was printed
     reader = FORMATS.get(text[:1])
-    found = (reader(text, request_id) if reader else None) or Reading(text)
+    found = (reader(text, known) if reader else None) or Reading(text)
     if not found.error and ("\n" in text or "\r" in text) and isinstance(found.message, str):
         found.error = _error_of(found.message)
     return found
 
 
-def _read_json(text: str, request_id: str) -> Reading | None:
+def _read_json(text: str, known: Known) -> Reading | None:
     """An object that was printed as JSON."""
     content = _object(text)
-    return None if content is None else _read_object(content, request_id)
+    return None if content is None else _read_object(content, known)
 
 
 def _object(text: str) -> dict[str, object] | None:
@@ -188,7 +204,7 @@ def _odd_object(text: str) -> dict[str, object] | None:
     return content
 
 
-def _read_timed(text: str, request_id: str) -> Reading | None:
+def _read_timed(text: str, known: Known) -> Reading | None:
     """TIME ID LEVEL MESSAGE, as Node and .NET (tabs), log4j2, logback and Rust's tracing (spaces) write it.
 
     The id may be missing, or be Node's `undefined`, and a thread in brackets may stand in its place.
@@ -196,7 +212,7 @@ def _read_timed(text: str, request_id: str) -> Reading | None:
     if text[4:5] != "-" or text[10:11] not in {"T", " "}:
         return None
     if "\t" in text[20:40]:
-        return _read_tabbed(text, request_id)
+        return _read_tabbed(text, known)
     words = text.split(None, 5)
     if text[10] == " " and len(words) > 1:
         words[:2] = [f"{words[0]} {words[1]}"]
@@ -208,26 +224,34 @@ def _read_timed(text: str, request_id: str) -> Reading | None:
     is_known = len(ids) < 2 and len(threads) < 2 and len(ids) + len(threads) == len(between)
     if not time_ns or at < 0 or not is_known or not text.startswith(words[0]):
         return None
-    found = _read_inner(_behind(text, words[: at + 2]), request_id, head[at])
-    found.time_ns = found.time_ns or time_ns
+    found = _read_inner(_behind(text, words[: at + 2]), known, head[at])
+    _put_time(found, words[0], time_ns, known)
     found.request_id = "".join(ids[:1])
     if threads:
         found.fields = beside(found.fields, {"thread.name": threads[0]})
     return found
 
 
-def _read_tabbed(text: str, request_id: str) -> Reading | None:
+def _read_tabbed(text: str, known: Known) -> Reading | None:
     words = text.split("\t", 3)
     time_ns = parse_time(words[0])
     if not time_ns or len(words) < 4 or words[2] not in SEVERITIES:
         return None
     if not _is_id(words[1]) and words[1] != "undefined":
         return None
-    found = _read_inner(words[3], request_id, words[2])
-    found.time_ns = found.time_ns or time_ns
+    found = _read_inner(words[3], known, words[2])
+    _put_time(found, words[0], time_ns, known)
     if words[1] != "undefined":
         found.request_id = words[1]
     return found
+
+
+def _put_time(found: Reading, text: str, time_ns: int, known: Known) -> None:
+    """Set the time that a line begins with, unless what it says has one of its own; one that is not near is a field."""
+    if not known.is_near(time_ns):
+        found.fields = beside(found.fields, {"time": text})
+    elif not found.time_ns:
+        found.time_ns = time_ns
 
 
 def _behind(text: str, words: list[str]) -> str:
@@ -238,14 +262,14 @@ def _behind(text: str, words: list[str]) -> str:
     return text[at:].lstrip(" ")
 
 
-def _read_inner(message: str, request_id: str, level: str) -> Reading:
+def _read_inner(message: str, known: Known, level: str) -> Reading:
     """The message of a line that a runtime wrote: text, JSON that was printed by its means, or an error of its own.
 
     What the JSON says of itself counts: the runtime's own level was only that of a function that prints.
     """
     found = None
     if message[-1:] == "}":
-        found = _read_json(message, request_id) or _read_node_error(message, request_id)
+        found = _read_json(message, known) or _read_node_error(message, known)
     found = found or Reading(message)
     if not found.level:
         found.level, found.severity = level, SEVERITIES.get(level, 0)
@@ -254,20 +278,20 @@ def _read_inner(message: str, request_id: str, level: str) -> Reading:
     return found
 
 
-def _read_node_error(message: str, request_id: str) -> Reading | None:
+def _read_node_error(message: str, known: Known) -> Reading | None:
     r"""Invoke Error \t{"errorType":...}, as Node's runtime writes what nobody caught."""
     head, tab, rest = message.partition("\t")
     content = _object(rest) if tab else None
     if content is None or "errorType" not in content:
         return None
-    found, fields = _take_apart(content, request_id)
+    found, fields = _take_apart(content, known)
     if found.message is not None:
         fields = beside(fields, {"message": found.message})
     found.message, found.fields = head.rstrip(), fields
     return found
 
 
-def _read_bracketed(text: str, request_id: str) -> Reading | None:
+def _read_bracketed(text: str, known: Known) -> Reading | None:
     r"""[LEVEL]\tTIME\tID\tMESSAGE, Python's; or [LEVEL] MESSAGE, as it writes an error that nobody caught."""
     level, _, rest = text[1:].partition("]")
     if level not in SEVERITIES:
@@ -275,10 +299,11 @@ def _read_bracketed(text: str, request_id: str) -> Reading | None:
     if rest[:1] == "\t" and len(words := rest.split("\t", 3)) == 4 and (time_ns := _python_time(words[1])):
         if words[2] and not _is_id(words[2]):
             return None
-        found = _read_inner(words[3], request_id, level)
-        found.time_ns, found.request_id = found.time_ns or time_ns, words[2]
+        found = _read_inner(words[3], known, level)
+        _put_time(found, words[1], time_ns, known)
+        found.request_id = words[2]
         return found
-    return _read_inner(rest.lstrip(" \t"), request_id, level)
+    return _read_inner(rest.lstrip(" \t"), known, level)
 
 
 def _python_time(text: str) -> int:
@@ -287,7 +312,7 @@ def _python_time(text: str) -> int:
     return parse_time(f"{seconds}.{fraction[:-1]:0>3}Z" if dot and len(fraction) < 4 else text)
 
 
-def _read_lettered(text: str, request_id: str) -> Reading | None:
+def _read_lettered(text: str, known: Known) -> Reading | None:
     """`I, [TIME #PID]  INFO ID -- PROGRAM: MESSAGE`, Ruby's; or `INFO:LOGGER:MESSAGE`, Python's without a format."""
     if text[1:4] != ", [":
         level, colon, rest = text[:12].partition(":")
@@ -296,7 +321,7 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         logger, colon, message = text[len(level) + 1 :].partition(":")
         if not colon or " " in logger:
             return None
-        found = _read_inner(message, request_id, level)
+        found = _read_inner(message, known, level)
         found.fields = beside(found.fields, {"logger": logger})
         return found
     stamp, closed, rest = text[4:].partition("]")
@@ -308,8 +333,9 @@ def _read_lettered(text: str, request_id: str) -> Reading | None:
         return None
     if len(words) > 2 or (len(words) == 2 and not _is_id(words[1])):
         return None
-    found = _read_inner(message, request_id, words[0])
-    found.time_ns, found.request_id = found.time_ns or time_ns, words[1] if len(words) == 2 else ""
+    found = _read_inner(message, known, words[0])
+    _put_time(found, time, time_ns, known)
+    found.request_id = words[1] if len(words) == 2 else ""
     found.fields = beside(found.fields, {"process.pid": int(process), **({"progname": program} if program else {})})
     return found
 
@@ -319,7 +345,7 @@ def _is_id(word: str) -> bool:
     return len(word) == 36 and word[8:24:5] == "----" and word.isascii()
 
 
-FORMATS: dict[str, Callable[[str, str], Reading | None]] = {
+FORMATS: dict[str, Callable[[str, Known], Reading | None]] = {
     "{": _read_json,
     "[": _read_bracketed,
     **dict.fromkeys("DIWECFA", _read_lettered),
@@ -398,25 +424,25 @@ def _error(kind: str, message: str, trace: str) -> dict[str, str]:
 # Objects
 
 
-def _read_object(content: dict[str, object], request_id: str, error: Mapping[str, str] = Reading.error) -> Reading:
-    found, fields = _take_apart(content, request_id, error)
+def _read_object(content: dict[str, object], known: Known, error: Mapping[str, str] = Reading.error) -> Reading:
+    found, fields = _take_apart(content, known, error)
     if found.message is None:
         found.message = content
         return found
     found.fields = fields
     inner = _object(found.message) if isinstance(found.message, str) else None
     if inner is not None:
-        _read_printed(found, inner, request_id)
+        _read_printed(found, inner, known)
     return found
 
 
-def _read_printed(found: Reading, content: dict[str, object], request_id: str) -> None:
+def _read_printed(found: Reading, content: dict[str, object], known: Known) -> None:
     """Read what a function printed as JSON, and its runtime wrote as the message of an object of its own.
 
     The exception of the runtime's object counts, which has its trace; what the function says of one stays a field.
     Where something of both could not be kept, the message stays text.
     """
-    inner = _read_object(content, request_id or found.request_id, found.error)
+    inner = _read_object(content, known._replace(request_id=known.request_id or found.request_id), found.error)
     if inner.fields.keys() & found.fields.keys() or _differ(found, inner):
         return
     found.message, found.fields = inner.message, {**found.fields, **inner.fields}
@@ -439,7 +465,7 @@ def _differ(outer: Reading, inner: Reading) -> bool:
 
 
 def _take_apart(
-    content: dict[str, object], request_id: str, error: Mapping[str, str] = Reading.error
+    content: dict[str, object], known: Known, error: Mapping[str, str] = Reading.error
 ) -> tuple[Reading, dict[str, object]]:
     """What an object says, its message None where it has none; and the fields that are left.
 
@@ -450,7 +476,7 @@ def _take_apart(
     fields: dict[str, object] = {}
     for name, value in content.items():
         take = ROLES.get(name)
-        if take is None or not take(found, value, request_id):
+        if take is None or not take(found, value, known):
             fields[name] = value
     if not found.trace_id and found.x_ray:
         found.trace_id, span_id, found.sampled = found.x_ray
@@ -467,14 +493,14 @@ def _take_apart(
 # A role looks at the value of a field, and says whether the reading holds all of it now. The first of its kind counts.
 
 
-def _take_message(found: Reading, value: object, _: str) -> bool:
+def _take_message(found: Reading, value: object, _: Known) -> bool:
     if value is None or found.message is not None:
         return False
     found.message = value
     return True
 
 
-def _take_level(found: Reading, value: object, _: str) -> bool:
+def _take_level(found: Reading, value: object, _: Known) -> bool:
     if found.level or not isinstance(value, (str, int)) or isinstance(value, bool):
         return False
     found.level = str(value)
@@ -482,25 +508,29 @@ def _take_level(found: Reading, value: object, _: str) -> bool:
     return value.__class__ is str and value != ""
 
 
-def _take_severity(found: Reading, value: object, _: str) -> bool:
+def _take_severity(found: Reading, value: object, _: Known) -> bool:
     if type(value) is not int or not 0 < value < 25:
         return False
     found.severity = value
     return True
 
 
-def _take_time(found: Reading, value: object, _: str) -> bool:
+def _take_time(found: Reading, value: object, known: Known) -> bool:
     if found.time_ns:
         return False
+    time_ns = 0
     if isinstance(value, str):
-        found.time_ns = parse_time(value) if MIN_TIME <= len(value) <= MAX_TIME else 0
+        time_ns = parse_time(value) if MIN_TIME <= len(value) <= MAX_TIME else 0
     elif isinstance(value, dict):
         seconds, nanoseconds = value.get("epochSecond"), value.get("nanoOfSecond")
         if len(value) == 2 and type(seconds) is type(nanoseconds) is int and 0 < seconds < 1 << 33:
-            found.time_ns = seconds * 10**9 + nanoseconds
+            time_ns = seconds * 10**9 + nanoseconds
     elif type(value) in {int, float}:
-        found.time_ns = _time_of_number(value)  # type: ignore[arg-type] # it is a number
-    return found.time_ns > 0
+        time_ns = _time_of_number(value)  # type: ignore[arg-type] # it is a number
+    if time_ns <= 0 or not known.is_near(time_ns):
+        return False
+    found.time_ns = time_ns
+    return True
 
 
 def _time_of_number(value: float) -> int:
@@ -512,35 +542,35 @@ def _time_of_number(value: float) -> int:
     return 0
 
 
-def _take_request_id(found: Reading, value: object, request_id: str) -> bool:
-    if request_id:
-        return value == request_id
+def _take_request_id(found: Reading, value: object, known: Known) -> bool:
+    if known.request_id:
+        return value == known.request_id
     if found.request_id or not is_request_id(value):
         return False
     found.request_id = value
     return True
 
 
-def _take_trace_id(found: Reading, value: object, request_id: str) -> bool:
+def _take_trace_id(found: Reading, value: object, known: Known) -> bool:
     if not isinstance(value, str) or not _is_hexadecimal(value, 32):
-        return _take_x_ray(found, value, request_id)
+        return _take_x_ray(found, value, known)
     found.trace_id = found.trace_id or value.lower()
     return found.trace_id == value.lower()
 
 
-def _take_span_id(found: Reading, value: object, _: str) -> bool:
+def _take_span_id(found: Reading, value: object, _: Known) -> bool:
     if not isinstance(value, str) or not _is_hexadecimal(value, 16):
         return False
     found.span_id = found.span_id or value.lower()
     return found.span_id == value.lower()
 
 
-def _take_flags(found: Reading, value: object, _: str) -> bool:
+def _take_flags(found: Reading, value: object, _: Known) -> bool:
     found.sampled = value in {"01", 1} if isinstance(value, (str, int)) else False
     return found.sampled or value == "00"
 
 
-def _take_traceparent(found: Reading, value: object, _: str) -> bool:
+def _take_traceparent(found: Reading, value: object, _: Known) -> bool:
     """`version-trace_id-parent_id-flags` ("Trace Context", traceparent Header); a version ff there is not."""
     parts = value.lower().split("-") if isinstance(value, str) else []
     if len(parts) != 4 or not _is_hexadecimal(parts[1], 32) or not _is_hexadecimal(parts[2], 16):
@@ -553,7 +583,7 @@ def _take_traceparent(found: Reading, value: object, _: str) -> bool:
     return parts[0] == "00" and parts[3] in {"00", "01"}
 
 
-def _take_x_ray(found: Reading, value: object, _: str) -> bool:
+def _take_x_ray(found: Reading, value: object, _: Known) -> bool:
     """It stays a field as well: the console of X-Ray knows traces by it."""
     found.x_ray = parse_x_ray(value) or found.x_ray
     return False
@@ -582,7 +612,7 @@ def _is_hexadecimal(text: str, digits: int) -> bool:
 def _take_error(name: str) -> Role:
     """The role of a field that is the type, the message or the trace of an exception."""
 
-    def take(found: Reading, value: object, _: str) -> bool:
+    def take(found: Reading, value: object, _: Known) -> bool:
         if isinstance(value, list) and name == STACK and all(isinstance(frame, str) for frame in value):
             value = "\n".join(value)
         if not isinstance(value, str) or not value or name in found.error:
@@ -593,16 +623,16 @@ def _take_error(name: str) -> Role:
     return take
 
 
-def _take_error_object(found: Reading, value: object, request_id: str) -> bool:
+def _take_error_object(found: Reading, value: object, known: Known) -> bool:
     """An exception as an object, which stays a field, since it may hold more; or as the text of its trace."""
     if isinstance(value, dict) and not found.error:
         said = Reading(None)
         for name, part in value.items():
             if (take := ERROR_PARTS.get(name)) is not None:
-                take(said, part, request_id)
+                take(said, part, known)
         found.error = said.error if MESSAGE in said.error or TYPE in said.error else found.error
         return False
-    return isinstance(value, str) and ("\n" in value or "\r" in value) and TAKE_STACK(found, value, request_id)
+    return isinstance(value, str) and ("\n" in value or "\r" in value) and TAKE_STACK(found, value, known)
 
 
 def _trace_error(trace: str) -> Mapping[str, str]:
@@ -615,7 +645,7 @@ def _trace_error(trace: str) -> Mapping[str, str]:
     return _error(kind, message, "") if kind and line_end else {}
 
 
-Role = Callable[[Reading, object, str], bool]  # found, value, the invocation's request id
+Role = Callable[[Reading, object, Known], bool]  # found, value, what is known beside
 TAKE_TYPE, TAKE_TEXT, TAKE_STACK = _take_error(TYPE), _take_error(MESSAGE), _take_error(STACK)
 ERROR_PARTS: dict[str, Role] = {
     **dict.fromkeys(("type", "name", "errorType", "class"), TAKE_TYPE),

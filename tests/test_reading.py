@@ -138,10 +138,14 @@ def test_parse_x_ray(header: object, wanted: object) -> None:
     assert parse_x_ray(header) == wanted
 
 
-@given(st.dictionaries(KEYS, VALUES, max_size=8), st.sampled_from(["", REQUEST]))
-def test_no_field_of_an_object_is_lost(content: dict[str, Any], request_id: str) -> None:
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=8),
+    st.sampled_from(["", REQUEST]),
+    st.sampled_from([0, 1, parse_time(HABITS[0])]),
+)
+def test_no_field_of_an_object_is_lost(content: dict[str, Any], request_id: str, time_ns: int) -> None:
     """Whatever an object holds, its fields are where they were, or in a place of their own."""
-    found = read(content, request_id)
+    found = read(content, request_id, time_ns)
     if found.message is content:
         return
     if isinstance(content.get("message"), str) and content["message"].endswith("}"):

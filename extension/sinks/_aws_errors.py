@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from extension.sinks import Refused, Scope, Throttled, Unavailable
@@ -56,8 +57,8 @@ UNKNOWN_KEY = frozenset(
 )
 MISSING = frozenset(
     {
-        "AWS.SimpleQueueService.NonExistentQueue",
         "NoSuchBucket",
+        "NonExistentQueue",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
     }
@@ -85,6 +86,9 @@ ELSEWHERE = MOVED | {
     "InvalidAddress",
     "PermanentRedirect",
 }
+SQS_PREFIX = "AWS.SimpleQueueService."  # which some codes of SQS always have, and others sometimes
+# What S3 says of whoever may not use a bucket's key, or set an ACL, is AccessDenied too.
+DENIED = re.compile(r"not authorized to perform: ((?:kms|s3):[A-Za-z]{1,64})")
 BUCKET_REGION = "x-amz-bucket-region"  # S3's header
 
 
@@ -97,22 +101,21 @@ class Wanted(NamedTuple):
 
 
 def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911 - a table, in words
-    """What it is to delivery: Refused, Throttled or Unavailable. AWS's own text is left out, it may quote records."""
+    """What it is to delivery: Refused, Throttled or Unavailable.
+
+    AWS's own text is left out, it may quote records; but the action is read of it that is not allowed.
+    """
     found = code(error)
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
+    text = str(error.response.get("Error", {}).get("Message"))
     message = f"{found} ({wanted.action}, HTTP {status})"
     if found in THROTTLED or status == 429:
         after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
         return Throttled(message, float(after) if after.isdecimal() else 0.0)
-    if (
-        found in EXPIRED
-        or found in STALE
-        or found in DAMAGED
-        or "expired" in str(error.response.get("Error", {}).get("Message"))
-    ):
+    if found in EXPIRED or found in STALE or found in DAMAGED or "expired" in text:
         return Unavailable(message)
-    if remedy := _remedy(found, status, wanted):
+    if remedy := _remedy(found, status, wanted, text):
         return _denied(f"{found}: {remedy}")
     if found in MOVED:
         return Unavailable(message)
@@ -133,7 +136,7 @@ def blames_key(found: str) -> bool:
     return found.upper().startswith("KMS") or found == "InvalidKMSResourceException"
 
 
-def _remedy(found: str, status: int, wanted: Wanted) -> str:
+def _remedy(found: str, status: int, wanted: Wanted, text: str) -> str:
     """What is to be done about a refusal of every request; empty where the code does not say."""
     if blames_key(found) and status < 500:
         return (
@@ -141,7 +144,11 @@ def _remedy(found: str, status: int, wanted: Wanted) -> str:
             "function's role may use it"
         )
     if found in FORBIDDEN:
-        return f"allow {wanted.action} on {wanted.resource} in the function's role"
+        denied = DENIED.search(text)
+        action = denied[1] if denied else wanted.action
+        if action.startswith("kms:"):
+            return f"allow {action} on the KMS key of {wanted.resource} in the function's role and in the key's policy"
+        return f"allow {action} on {wanted.resource} in the function's role"
     if found in UNKNOWN_KEY:
         return "AWS does not know the credentials in use; check AWS_ACCESS_KEY_ID and what set it"
     if found in MISSING:
@@ -154,6 +161,6 @@ def _denied(message: str) -> Refused:
 
 
 def code(error: ClientError) -> str:
-    """The error code that AWS gave; empty for what is none."""
+    """The error code that AWS gave, without a prefix of SQS's; empty for what is none."""
     found = error.response.get("Error", {}).get("Code")
-    return found if isinstance(found, str) else ""
+    return found.removeprefix(SQS_PREFIX) if isinstance(found, str) else ""

@@ -68,8 +68,13 @@ class Connection:
         try:
             sock = connection.sock  # which http.client gives away with an answer that ends the connection
             sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
-            connection.request(method, self._prefix + target, body, {**headers, **self._extra})
-            answer = connection.getresponse()
+            try:
+                connection.request(method, self._prefix + target, body, {**headers, **self._extra})
+            except OSError as error:
+                sock.settimeout(max(deadline - time.monotonic(), MIN_TIMEOUT_S))
+                answer = _early_answer(connection, error)
+            else:
+                answer = connection.getresponse()
             content = _read(answer, sock, min(deadline, time.monotonic() + body_s))
         except http.client.HTTPException as error:
             connection.close()
@@ -163,6 +168,23 @@ class _Answer(http.client.HTTPResponse):
         found = self.headers.get("Content-Length", "0").strip()
         if not self.chunked and not (found.isascii() and found.isdecimal()):
             raise http.client.HTTPException("a length that is none")
+
+
+def _early_answer(connection: http.client.HTTPConnection, error: OSError) -> http.client.HTTPResponse:
+    """What a server said that ended the connection before all was sent; the connection goes with it.
+
+    RFC 9112, section 9.5. Raises `error`, which broke the sending, where there is no answer or none to believe: 2xx is
+    of a body that never came, and 408 only says that it was too slow, in a freeze perhaps.
+    """
+    try:
+        answer = connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        raise error from None
+    if answer.status < 300 or answer.status == 408:
+        answer.close()
+        raise error
+    answer.will_close = True
+    return answer
 
 
 def _read(answer: http.client.HTTPResponse, sock: socket.socket, deadline: float) -> bytes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from extension.records import Record
 
-    Reader = Callable[[object, str], Reading]
+    Reader = Callable[[object, str, int], Reading]
 
 INVOCATION, UID = "faas.invocation_id", "log.record.uid"
 PRINTED = ("function", "extension")  # kinds of records that somebody wrote to standard output
@@ -49,7 +49,7 @@ LINE = frozenset(("time", "type", "record", "lambda"))  # keys of the platform's
 KEY = b',"lambda":{'
 
 
-def _whole(content: object, _: str) -> Reading:
+def _whole(content: object, _: str, __: int) -> Reading:
     """The value of a record as its message, unread: numbers may be in a text that was printed as JSON."""
     return Reading(content)
 
@@ -124,7 +124,7 @@ def _fill(log: LogRecord, record: Record, line: Mapping[str, Any], reader: Reade
         ours["aws.lambda.time"] = line["time"]
     request_id = key.get("requestId", "")
     if record.kind in PRINTED:
-        said = reader(content, request_id)
+        said = reader(content, request_id, observed_ns)
         put(log.body, said.message)
         if len(vars(said)) > 1:
             request_id = said.request_id or request_id

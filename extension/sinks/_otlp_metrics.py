@@ -16,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 from extension.sinks._otlp_values import put_all, serialize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -48,7 +48,12 @@ def encode(records: Sequence[Record], resource: Resource, *, as_json: bool) -> b
     return serialize(request, as_json=as_json)
 
 
-def _streams(contents: Iterable[dict[str, Any]]) -> Iterable[list[Measured]]:
+def count_points(records: Sequence[Record]) -> int:
+    """How many data points a request of these records has, which is not how many they are."""
+    return len(_streams([orjson.loads(record.line)["record"] for record in records]))
+
+
+def _streams(contents: Iterable[dict[str, Any]]) -> Collection[list[Measured]]:
     """What makes one point: the metrics of a stream in a window, in order of time; of totals the last alone."""
     found: dict[tuple[object, ...], list[Measured]] = {}
     for content in sorted(contents, key=lambda content: int(content["timeUnixNano"])):

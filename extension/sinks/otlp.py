@@ -67,7 +67,9 @@ PARAMETERS = _http_intake.PARAMETERS | HARMLESS
 IAM_ACTIONS = ("logs:PutLogEvents", "xray:PutTraceSegments", "cloudwatch:PutMetricData")
 PROBE = "one log record, whose event name is forwarder.probe"
 
-LIMITS = Limits(bytes=4_000_000)  # AWS takes 5 MB and 10,000 spans in a request
+LIMITS = Limits(bytes=4_000_000)
+# Of AWS's endpoints: 1 MB of logs, 5 MB and 10,000 spans, or 1 MB and 1,000 points, of which a record has ten at most.
+AWS_LIMITS = {"logs": Limits(bytes=1_000_000), "traces": LIMITS, "metrics": Limits(records=100, bytes=1_000_000)}
 CONTENT_TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 RETRIABLE = frozenset({429, 502, 503, 504})
 PARTS = frozenset({Scope.RECORD, Scope.SIZE})  # what may be taken in parts
@@ -115,8 +117,6 @@ class Part(NamedTuple):
 class OtlpSink:
     """POSTs each signal to a path of its own, over one connection that is kept alive."""
 
-    limits = LIMITS
-
     def __init__(self, target: SinkURL) -> None:
         """Open nothing yet, but import what encodes the signals. Raises BadSetting."""
         self._url = _http_intake.server_url(target)
@@ -129,6 +129,7 @@ class OtlpSink:
         compression = choice(target, "compression", ("gzip", "none") if signed else ("gzip", "zstd", "none"))
         self._headers = _http_intake.request_headers(target, CONTENT_TYPES[encoding], compression)
         self._signer = _open_signer(target, signals) if signed else None
+        self.limits = AWS_LIMITS[signals[0]] if signed else LIMITS
         if not signed and target.parameters.keys() & AWS_PARAMETERS:
             raise BadSetting("region= and role= are for auth=sigv4")
         self._headers |= _log_stream(target, signals, required=signed)
@@ -189,10 +190,13 @@ class OtlpSink:
         if part.carried and response.status == 415:
             raise Refused("HTTP 415", Scope.BATCH)  # of what programs choose, and not of every request
         _http_intake.check_status(response, RETRIABLE)
-        count = rejected(response.body, part.signal, response.headers.get_content_type())
-        if part.carried:
-            count = affected(part.records, count)
-        return part.cut(0, count).failures("rejected, as its partial success says", Outcome.RECORD_REFUSED)
+        content_type = response.headers.get_content_type()
+        if content_type == "text/html":  # of a proxy or a portal, whatever its status
+            raise Unavailable(f"HTTP {response.status}, but no answer of an OTLP server")
+        count = rejected(response.body, part.signal, content_type)
+        return part.cut(0, affected(part, count)).failures(
+            "rejected, as its partial success says", Outcome.RECORD_REFUSED
+        )
 
     def _fail(self, part: Part, error: Exception, deadline: float) -> list[Failure]:
         """What becomes of a part that was not taken while another was."""
@@ -275,7 +279,7 @@ def common_key(line: bytes, at: int) -> bytes:
 
 
 def rejected(body: bytes, signal: str, content_type: str) -> int:
-    """How many records an answer says were not taken, and never will be; 0 where it cannot be read."""
+    """How many items an answer says were not taken, and never will be; 0 where it cannot be read."""
     if content_type == CONTENT_TYPES["json"]:
         try:
             return max(0, int(orjson.loads(body)["partialSuccess"][REJECTED[signal]]))
@@ -289,12 +293,24 @@ def rejected(body: bytes, signal: str, content_type: str) -> int:
     return max(0, answer.partial_success.rejected_log_records)
 
 
-def affected(records: Sequence[Record], rejected: int) -> int:
-    """How many of the first records hold so many items: a destination does not say which of them it rejects."""
+def affected(part: Part, rejected: int) -> int:
+    """How many of the first records of a part are refused with so many items: which of them, no destination says."""
+    if part.carried:
+        return _holding(part.records, rejected)
+    if part.signal == "metrics" and rejected:
+        from extension.sinks import _otlp_metrics  # noqa: PLC0415 - it is there, where metrics were encoded
+
+        points = max(1, _otlp_metrics.count_points(part.records))
+        return -(-rejected * len(part.records) // points)
+    return rejected
+
+
+def _holding(records: Sequence[Record], items: int) -> int:
+    """How many of the first records, which programs exported, hold so many items."""
     for count, record in enumerate(records):
-        if rejected <= 0:
+        if items <= 0:
             return count
-        rejected -= orjson.loads(record.head)["record"]["items"]
+        items -= orjson.loads(record.head)["record"]["items"]
     return len(records)
 
 

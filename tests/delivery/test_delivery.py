@@ -10,7 +10,9 @@ import pytest
 from extension.delivery.chunk import Chunk
 from extension.delivery.overflow import Overflow
 from extension.sinks import Failure, Limits, Outcome, Refused, Scope, Throttled, Unavailable
+from tests.support.batches import batch, line, open_sink
 from tests.support.deliveries import WAIT_S, Clock, ScriptedSink, records, soon
+from tests.support.fault_server import Answer, FaultServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from extension.delivery.disk import File
     from extension.records import Batch, Record
     from tests.support.deliveries import Deliveries
+    from tests.support.fault_server import Request
 
 REFUSED_RECORD = Refused("HTTP 400", Scope.RECORD)
 DENIED = Refused("HTTP 403", Scope.EVERYTHING)
@@ -182,6 +185,24 @@ async def test_a_record_that_is_refused_alone_is_dropped_and_counted(deliveries:
     offer(delivery, records(1))
     await delivery.flush(soon())
     assert (delivery.queue.dropped, len(sink.sent), delivery.queue.pending) == ({str(refusal): 1}, 1, 0)
+
+
+async def test_a_batch_is_halved_for_an_intake_that_looks_at_its_length_alone(deliveries: Deliveries) -> None:
+    """A 413 that comes before the body, and breaks the sending, is as any other: each record comes in a smaller one."""
+
+    def at_head(request: Request) -> Answer | None:
+        return Answer(413) if int(request.headers["content-length"]) > 1_100_000 else None
+
+    lines = [line(number, "x" * 1_000_000) for number in range(4)]
+    with FaultServer(at_head=at_head) as server:
+        sink = await asyncio.to_thread(open_sink, f"{server.url}/?compression=none")
+        delivery = deliveries.delivery(sink, max_bytes=16_000_000)
+        offer(delivery, batch(*lines).records)
+        await delivery.flush(soon())
+        sink.close()
+        taken = [request.body for request in server.requests if request.body]
+    assert b"".join(taken).splitlines() == lines
+    assert (delivery.queue.delivered, delivery.queue.dropped) == (4, {})
 
 
 async def test_a_refused_batch_is_halved_down_to_its_bad_record(deliveries: Deliveries) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 
 from tests.support.fault_server import Answer, FaultServer
-from tests.support.otlp_corpus import said
+from tests.support.otlp_corpus import nanoseconds, said
 from tests.support.sink_cases.otlp import Collector, attributes
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from tests.support.fault_server import Action, Request
 
 REQUEST = "8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1"
-TIME = "2026-11-21T03:53:22.117Z"
+# What is an hour from the platform's time, which is now, would not be taken for the record's own.
+TIME = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S.117Z")
 FIELDS = {"userId": "user-123", "action": "login", "durationMs": 42}
 STRINGIFIED = json.dumps({"msg": "JSON stringified message", **FIELDS})
 WRITTEN = {"msg": "JSON stringified text written directly to stdout", **FIELDS}
@@ -69,7 +71,7 @@ async def test_nothing_of_a_nodes_logs_is_lost(lambda_: FakeLambda, log_format: 
     assert [one["attributes"] for one in found] == [{}, FIELDS, {}, FIELDS]
     assert [(one["level"], one["severity"]) for one in found] == [("INFO", 9), ("INFO", 9), ("", 0), ("", 0)]
     assert {one["invocation"] for one in found} == {REQUEST}
-    assert [one["time_ns"] == 1795233202117000000 for one in found] == [True, True, False, False]
+    assert [one["time_ns"] == nanoseconds(TIME) for one in found] == [True, True, False, False]
 
 
 async def test_resource_of_the_function(lambda_: FakeLambda) -> None:

@@ -18,7 +18,7 @@ from extension.pipeline.pipeline import now_iso
 from extension.sinks import BadSetting, Refused, Scope, Throttled, Unavailable, _aws, _aws_errors
 from tests.support.batches import batch, line, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Request, refused_port
-from tests.support.strict_aws import CREDENTIALS, ContainerCredentials, Service, Sts, in_an_hour, refusing
+from tests.support.strict_aws import CREDENTIALS, MESSAGE, ContainerCredentials, Service, Sts, in_an_hour, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,9 +37,11 @@ SENT = batch(line(1))
 class Refusing(Service):
     """Refuses everything with one code."""
 
-    def __init__(self, code: str, status: int = 400, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, status: int = 400, headers: dict[str, str] | None = None, message: str = MESSAGE
+    ) -> None:
         super().__init__()
-        self._answer = refusing(code, status, headers)
+        self._answer = refusing(code, status, headers, message)
 
     def __call__(self, request: Request) -> Action:
         """Refuse."""
@@ -59,6 +61,8 @@ class Refusing(Service):
         ("kinesis://s", "AccessDeniedException", 400, "allow kinesis:PutRecords on stream s in the function's role"),
         ("s3://logs", "NoSuchBucket", 404, "there is no bucket logs in eu-west-1; create it, or correct the URL"),
         ("s3://logs?region=eu-west-3", "NoSuchBucket", 404, "there is no bucket logs in eu-west-3"),
+        ("sqs://sqs.x/1/q", "AWS.SimpleQueueService.NonExistentQueue", 400, "there is no queue q in eu-west-1"),
+        ("sqs://sqs.x/1/q", "QueueDoesNotExist", 400, "there is no queue q in eu-west-1"),
         ("s3://logs", "InvalidAccessKeyId", 403, "AWS does not know the credentials in use"),
         ("kinesis://s", "UnrecognizedClientException", 400, "AWS does not know the credentials in use"),
         ("kinesis://s", "InvalidSignatureException", 400, "AWS does not know the credentials in use"),
@@ -73,6 +77,24 @@ def test_what_to_do(url: str, code: str, status: int, said: str, strict: Callabl
         strict(url, Refusing(code, status)).sink.send(SENT, 5.0)
     assert "\n" not in str(caught.value)
     assert caught.value.scope is Scope.EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("kms:GenerateDataKey", "allow kms:GenerateDataKey on the KMS key of bucket logs"),
+        ("s3:PutObjectAcl", "allow s3:PutObjectAcl on bucket logs"),
+        ("s3:PutObject", "allow s3:PutObject on bucket logs"),
+        ("secret:Word", "allow s3:PutObject on bucket logs"),
+    ],
+)
+def test_the_action_that_is_not_allowed_is_named(action: str, said: str, strict: Callable[..., Strict]) -> None:
+    """S3 may need more than PutObject, and its message says what: that alone is read of it."""
+    message = f"User: arn:aws:sts::1:secret is not authorized to perform: {action} on resource: secret because secret"
+    with pytest.raises(Refused) as caught:
+        strict("s3://logs", Refusing("AccessDenied", 403, message=message)).sink.send(SENT, 5.0)
+    where = "in the function's role" + (" and in the key's policy" if action.startswith("kms") else "")
+    assert str(caught.value) == f"AccessDenied: {said} {where}"
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "InvalidArgumentException", "SerializationException"])
@@ -143,11 +165,19 @@ def test_requests_without_records_blame_none(url: str, operation: str, strict: C
     assert caught.value.scope is Scope.EVERYTHING
 
 
-@pytest.mark.parametrize("code", ["InvalidSecurity", "UnsupportedOperation", "InvalidSourceException"])
-def test_destinations_that_take_no_such_request(code: str, strict: Callable[..., Strict]) -> None:
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("sqs://sqs.x/1/q", "InvalidSecurity"),
+        ("sqs://sqs.x/1/q", "UnsupportedOperation"),
+        ("sqs://sqs.x/1/q", "AWS.SimpleQueueService.UnsupportedOperation"),
+        ("firehose://s", "InvalidSourceException"),
+    ],
+)
+def test_destinations_that_take_no_such_request(url: str, code: str, strict: Callable[..., Strict]) -> None:
     """A queue or stream that is not made for such requests refuses every one."""
     with pytest.raises(Refused) as caught:
-        strict("firehose://s", Refusing(code)).sink.send(SENT, 5.0)
+        strict(url, Refusing(code)).sink.send(SENT, 5.0)
     assert caught.value.scope is Scope.EVERYTHING
 
 

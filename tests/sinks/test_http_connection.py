@@ -64,6 +64,7 @@ STATUSES: dict[int, type[Exception] | None] = {
 }
 STATUSES |= {429: Throttled, 500: Unavailable}
 
+LARGE = 16_000_000  # bytes, of which the buffers of two sockets hold but a part
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -294,11 +295,14 @@ def test_answer_that_is_no_http() -> None:
         serving.join(10)
 
 
-def _say(listening: socket.socket, words: bytes) -> None:
+def _say(listening: socket.socket, words: bytes, done: threading.Event | None = None) -> None:
+    """Say it to the first who comes and speaks, and stay connected until `done`."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(65536)
         connection.sendall(words)
+        if done is not None:
+            done.wait(10)
 
 
 def test_body_that_never_ends_does_not_hold_an_answer() -> None:
@@ -309,6 +313,54 @@ def test_body_that_never_ends_does_not_hold_an_answer() -> None:
                 answer = connection.request("POST", "/", {}, b"", 5.0)
                 assert (answer.status, len(answer.body) < 1000) == (200, True)
         assert [request.connection for request in server.requests] == [1, 2]
+
+
+BEFORE_THE_BODY: dict[int, type[Exception]] = {
+    200: OSError,  # of a body that never came
+    204: OSError,
+    302: Refused,
+    400: Refused,
+    401: Refused,
+    408: OSError,  # to a sender that was too slow, because of a freeze perhaps
+    413: Refused,
+    429: Throttled,
+    503: Throttled,
+}
+
+
+@pytest.mark.parametrize("status", BEFORE_THE_BODY)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_before_the_body_counts_unless_it_says_that_it_came(scheme: str, status: int, tmp_path: Path) -> None:
+    """What breaks the sending may be a server that has said all it has to say; of the connection nothing is kept."""
+    authority, server_context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").configure_cert(server_context)
+    early = Answer(status, {"Retry-After": "7"}, b"" if status == 204 else b"why")
+    tls = server_context if scheme == "https" else None
+    with FaultServer(tls=tls, at_head=lambda request: None if request.connection > 1 else early) as server:
+        ca = f"&ca={tmp_path / 'ca.pem'}" if tls else ""
+        sink = open_sink(f"{server.url}/?compression=none{ca}")
+        with pytest.raises(BEFORE_THE_BODY[status]) as caught:
+            sink.send(batch(line(1, "x" * LARGE)), 10.0)
+        sink.send(batch(line(1)), 10.0)
+        sink.close()
+        assert [request.connection for request in server.requests] == [1, 2]
+    assert getattr(caught.value, "retry_after_s", 7.0) == 7.0
+
+
+def test_an_answer_of_a_server_that_stops_reading_counts() -> None:
+    """It is found when there is no time left to send; and the next request has a connection of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        done = threading.Event()
+        raw = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n"
+        serving = [threading.Thread(target=_say, args=(listening, raw % status, done)) for status in (413, 204)]
+        with connected(f"http://127.0.0.1:{listening.getsockname()[1]}") as connection:
+            for thread, size, status in zip(serving, (LARGE, 1), (413, 204), strict=True):
+                thread.start()
+                assert connection.request("POST", "/", {}, bytes(size), 1.0).status == status
+        done.set()
+        for thread in serving:
+            thread.join(10)
 
 
 def test_close_leaves_a_request_under_way_alone() -> None:

@@ -21,6 +21,7 @@ from extension.sinks._otlp_sigv4 import Signer
 from tests.support import ROOT
 from tests.support.batches import ENVIRONMENT, batch, line, open_sink, record, sink_url
 from tests.support.fault_server import Action, Answer, FaultServer, Reset
+from tests.support.signals import Derived, invocation
 from tests.support.sink_cases.otlp import Collector, attributes
 from tests.support.strict_aws import CREDENTIALS, Sts, refusing
 
@@ -171,7 +172,6 @@ def test_partial_success_is_counted(as_json: bool) -> None:
         Answer(200, {"Content-Type": "application/json"}, b'{"partialSuccess":null}'),
         Answer(200, {"Content-Type": "application/json"}, b"[]"),
         Answer(200, {"Content-Type": "application/json"}, b"no JSON"),
-        Answer(200, {"Content-Type": "text/html"}, b"<html>welcome</html>"),
         Answer(202),
     ],
 )
@@ -185,6 +185,31 @@ def test_partial_success_of_more_than_was_sent() -> None:
     """A server that rejects more than it was sent rejects all."""
     with opened(lambda _: partial(9, as_json=False)) as (sink, _):
         assert [failure.position for failure in sink.send(batch(line(1), line(2)), 5.0)] == [0, 1]
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_page_is_no_answer(status: int) -> None:
+    """A proxy or a portal may answer any request with a page; what was sent is then to be sent again."""
+    page = Answer(status, {"Content-Type": "text/html; charset=utf-8"}, b"<html>welcome</html>")
+    with opened([page]) as (sink, server):
+        with pytest.raises(Unavailable, match=rf"^HTTP {status}, but no answer of an OTLP server$"):
+            sink.send(batch(line(1)), 5.0)
+        assert list(sink.send(batch(line(1)), 5.0)) == []
+    assert server.requests[0].body == server.requests[1].body
+
+
+@pytest.mark.parametrize(
+    ("apart_ms", "rejected", "refused"),
+    [(1, 0, 0), (1, 1, 4), (1, 5, 20), (1, 9, 20), (10_000, 1, 1), (10_000, 5, 1), (10_000, 6, 2), (10_000, 100, 20)],
+)
+def test_points_that_are_rejected_are_no_records(apart_ms: int, rejected: int, refused: int) -> None:
+    """Of metrics, whose records of ten seconds make five points here, as large a part is refused as of the points."""
+    derived = Derived(traces=False)
+    for number in range(20):
+        derived.feed(*invocation(f"r{number}", 300 + number * apart_ms))
+    with opened(lambda _: partial(rejected, as_json=False)) as (sink, _):
+        failures = sink.send(Batch("e-1", derived.records), 5.0)
+    assert [failure.position for failure in failures] == list(range(refused))
 
 
 def test_partial_success_that_comes_late() -> None:
@@ -427,6 +452,23 @@ def test_requests_to_aws_are_signed(signal: str, service: str, monkeypatch: pyte
         headers = request.headers
         assert (headers["x-aws-log-group"], headers["x-aws-log-stream"]) == ("/my/group", "of mine")
         assert "x-aws-log-group;x-aws-log-stream" in headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "records", "size"),
+    [("logs", 10_000, 1_000_000), ("traces", 10_000, 5_000_000), ("metrics", 100, 1_000_000)],
+)
+def test_requests_to_aws_are_as_large_as_it_takes_them(
+    signal: str, records: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each signal has limits of its own there; a record of metrics is up to ten of the 1,000 points of a request."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    group = "&group=g&stream=s" if signal == "logs" else ""
+    limits = open_sink(f"otlp+https://host?auth=sigv4&signals={signal}&region=eu-central-1{group}").limits
+    assert limits.records <= records
+    assert limits.bytes <= size
+    assert open_sink(f"otlp+https://host?signals={signal}").limits.bytes == 4_000_000
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from extension.sinks._otlp_logs import encode
 from extension.sinks._otlp_resource import build
-from tests.support.otlp_corpus import CORPUS, KEY, REQUEST, expected, nanoseconds, record, said, typed
+from tests.support.otlp_corpus import CORPUS, KEY, REQUEST, TIME, expected, nanoseconds, record, said, typed
 from tests.support.otlp_json import parse_json
 from tests.support.sink_cases.otlp import attributes, check, value_of
 
@@ -231,6 +231,48 @@ def test_what_a_runtime_wrote_before_an_object_is_not_lost(line: str, wanted: di
     """Nor is a field of the object that has the same name."""
     [log] = logs(record(line.format("2026-11-21T03:53:22.117Z", REQUEST)))
     assert (said(log)["body"], said(log)["attributes"]) == ("m", wanted)
+
+
+HOUR_LATER, TOO_LATE, TOO_EARLY = "2026-11-21T04:53:22.117Z", "2026-11-21T04:53:22.118Z", "2026-11-21T02:53:22.116Z"
+TOO_LATE_MS = 1795236802118
+
+
+@pytest.mark.parametrize(
+    ("content", "time", "attributes"),
+    [
+        ({"message": "m", "time": HOUR_LATER}, HOUR_LATER, {}),
+        ({"message": "m", "time": TOO_LATE}, TIME, {"time": TOO_LATE}),
+        ({"message": "m", "timestamp": TOO_EARLY}, TIME, {"timestamp": TOO_EARLY}),
+        ({"message": "m", "ts": TOO_LATE_MS}, TIME, {"ts": TOO_LATE_MS}),
+        ({"message": "m", "time": TOO_LATE, "timestamp": HOUR_LATER}, HOUR_LATER, {"time": TOO_LATE}),
+        (
+            {"timestamp": HOUR_LATER, "message": f'{{"msg":"m","timestamp":"{TOO_EARLY}"}}'},
+            HOUR_LATER,
+            {"timestamp": TOO_EARLY},
+        ),
+        (f'{{"msg":"m","time":"{TOO_LATE}"}}', TIME, {"time": TOO_LATE}),
+        (f'{HOUR_LATER}\t{REQUEST}\tINFO\t{{"msg":"m","ts":"{TOO_LATE}"}}', HOUR_LATER, {"ts": TOO_LATE}),
+        (f"{TOO_LATE}\t{REQUEST}\tINFO\tm", TIME, {"time": TOO_LATE}),
+        (f'{TOO_LATE}\t{REQUEST}\tINFO\t{{"msg":"m","time":1}}', TIME, {"time": TOO_LATE, "record.time": 1}),
+        (f"{TOO_LATE} {REQUEST} INFO m", TIME, {"time": TOO_LATE}),
+        (f"{TOO_LATE.replace('T', ' ')} INFO m", TIME, {"time": TOO_LATE.replace("T", " ")}),
+        (f"[INFO]\t{TOO_LATE}\t{REQUEST}\tm", TIME, {"time": TOO_LATE}),
+        (f"I, [{TOO_LATE} #8]  INFO {REQUEST} -- : m", TIME, {"time": TOO_LATE, "process.pid": 8}),
+    ],
+)
+def test_a_time_that_is_far_from_the_platforms_is_a_field(
+    content: object, time: str, attributes: dict[str, object]
+) -> None:
+    """Backends drop what is years old or to come; a booking's time, or a row's, is not when it was written."""
+    [log] = logs(record(content))
+    assert (log.time_unix_nano, log.observed_time_unix_nano) == (nanoseconds(time), nanoseconds(TIME))
+    assert (said(log)["body"], said(log)["attributes"]) == ("m", attributes)
+
+
+def test_without_a_time_of_the_platforms_any_time_is_the_records_own() -> None:
+    """There is nothing to measure it by."""
+    [log] = logs(record({"message": "m", "time": TOO_LATE}, time="never"))
+    assert log.time_unix_nano == nanoseconds(TOO_LATE)
 
 
 def test_an_events_field_does_not_replace_the_request_id() -> None:

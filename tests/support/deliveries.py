@@ -92,7 +92,7 @@ class Deliveries:
 
     def delivery(
         self,
-        sink: ScriptedSink | Exception,
+        sink: Sink | Exception,
         *,
         name: str = "test://sink",
         fallback: Delivery | None = None,

@@ -6,6 +6,9 @@
 
 The script gives one action for each request, in order of arrival over all connections; after its end every request gets
 `otherwise`. Instead of a list it may be a function from Request to action: a strict fake of a service (see aws.py).
+
+`at_head` may answer a request of which only the head has come, its body being empty: the server ends the connection
+then, and what is sent of the body meets a reset, as with servers that look at nothing but the length or a token.
 """
 
 from __future__ import annotations
@@ -83,6 +86,7 @@ class Reset(NamedTuple):
 
 Action = Answer | Hang | Held | Reset
 Script = Iterable[Action] | Callable[[Request], Action]
+AtHead = Callable[[Request], Answer | None]
 
 
 class FaultServer:
@@ -94,9 +98,11 @@ class FaultServer:
         otherwise: Action = OK,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        at_head: AtHead = lambda _request: None,
     ) -> None:
         self.requests: list[Request] = []
         self._choose = script if callable(script) else _in_order(script, otherwise)
+        self._at_head = at_head
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._connections: dict[int, socket.socket] = {}
@@ -137,6 +143,18 @@ class FaultServer:
         """Reset what is open, as a NAT does that forgot about it."""
         for connection in list(self._connections.values()):
             _reset(connection)
+
+    def act_early(self, handler: _Handler, head: Request) -> bool:
+        """Answer before the body has come, where `at_head` says so, and end the connection."""
+        with self._changed:
+            answer = self._at_head(head)
+            if answer is not None:
+                self.requests.append(head)
+                self._changed.notify_all()
+        if answer is not None:
+            self._answer(handler, answer)
+            handler.close_connection = True
+        return answer is not None
 
     def act(self, handler: _Handler, request: Request) -> None:
         """Do to the client what the script says."""
@@ -226,11 +244,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _take(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, b"", self._number)
+        if self.server.faults.act_early(self, request):
+            return
         if headers.get("transfer-encoding", "").lower() == "chunked":
             body = b"".join(iter(self._read_chunk, b""))
         else:
             body = self.rfile.read(int(headers.get("content-length", 0)))
-        self.server.faults.act(self, Request(self.command, self.path, headers, body, self._number))
+        self.server.faults.act(self, request._replace(body=body))
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         if name.startswith("do_"):

@@ -39,6 +39,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": REGION,
 }
 MIB = 1 << 20
+MESSAGE = "As the reference says."
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -51,12 +52,13 @@ class Call(NamedTuple):
 
 
 class ErrorAnswer(Exception):
-    """An error answer: HTTP status and AWS's code."""
+    """An error answer: HTTP status, AWS's code and what it says to people."""
 
-    def __init__(self, code: str, status: int = 400) -> None:
+    def __init__(self, code: str, status: int = 400, message: str = MESSAGE) -> None:
         super().__init__(code)
         self.code = code
         self.status = status
+        self.message = message
 
 
 class Service:
@@ -306,9 +308,9 @@ def refuse(request: Request, error: ErrorAnswer, headers: dict[str, str] | None 
     """An error answer in the protocol of the request: XML for S3 and STS, else JSON."""
     code, status = error.code, error.status
     if "x-amz-target" in request.headers:
-        text = json.dumps({"__type": f"com.amazonaws#{code}", "message": "As the reference says."})
+        text = json.dumps({"__type": f"com.amazonaws#{code}", "message": error.message})
         return Answer(status, {"Content-Type": "application/x-amz-json-1.1", **(headers or {})}, text.encode())
-    inner = f"<Code>{code}</Code><Message>As the reference says.</Message>"
+    inner = f"<Code>{code}</Code><Message>{error.message}</Message>"
     if request.method == "POST":
         text = f"<ErrorResponse><Error>{inner}</Error><RequestId>1</RequestId></ErrorResponse>"
     else:
@@ -316,9 +318,11 @@ def refuse(request: Request, error: ErrorAnswer, headers: dict[str, str] | None 
     return Answer(status, {"Content-Type": "application/xml", **(headers or {})}, text.encode())
 
 
-def refusing(code: str, status: int = 400, headers: dict[str, str] | None = None) -> Callable[[Request], Action]:
+def refusing(
+    code: str, status: int = 400, headers: dict[str, str] | None = None, message: str = MESSAGE
+) -> Callable[[Request], Action]:
     """A script that answers every request with this error."""
-    return lambda request: refuse(request, ErrorAnswer(code, status), headers)
+    return lambda request: refuse(request, ErrorAnswer(code, status, message), headers)
 
 
 def check(holds: bool, code: str) -> None:

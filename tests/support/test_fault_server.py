@@ -90,6 +90,16 @@ def test_function_as_script() -> None:
         assert post(server, b"abc") == (200, b"cba")
 
 
+def test_answer_at_the_head() -> None:
+    """What `at_head` answers goes out before the body has come, and the rest of it meets a reset."""
+    with FaultServer(at_head=lambda _: Answer(413)) as server, connect(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n")
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(bytes(100_000_000))
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert [request.body for request in server.requests] == [b""]
+
+
 def test_hang() -> None:
     """A request that hangs gets no answer, and the server still closes at once."""
     with FaultServer([Hang()]) as server, pytest.raises(TimeoutError):
