@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from extension import lenient
 from extension.expressions import Expression
@@ -48,8 +48,10 @@ USUAL = {  # what the platform writes beside the record, in which nothing can hi
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
 }
+END = re.compile(r"\$|\\z")  # in an expression
 EDGES = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")  # in an expression: what tells a line of a text from the text
-STRUCTURE = bytes.maketrans(b' \t",:{}[]', b"\n" * 9)
+STRUCTURE = bytes.maketrans(b' \t\r",:{}[]', b"\n" * 10)
+LINE_END = re.compile(rb"\r?\n\Z")  # what ends a printed line, and is no part of what an expression's anchors mean
 HEAD = re.compile(
     rb'\{"time":"%b","type":"(?:%b)","record":' % tuple(USUAL[part].pattern.encode() for part in ("time", "type"))
 )
@@ -59,6 +61,15 @@ LITERALS = frozenset({b"true", b"false", b"null"})
 
 class Unreadable(Exception):
     """It cannot be looked through; the text says why in a few words, and quotes nothing."""
+
+
+class Finder(NamedTuple):
+    """What finds one kind of thing. `has_end`: where, may depend on where the text ends."""
+
+    name: str
+    expression: Expression
+    narrow: Callable[[bytes, int, int], Spans]
+    has_end: bool
 
 
 class Redactor:
@@ -76,16 +87,18 @@ class Redactor:
     ) -> None:
         self.clock = clock
         self.fields = fields
-        self.finders: list[tuple[str, Expression, Callable[[bytes, int, int], Spans]]] = [
-            (name, Expression(PRESETS[name].find), PRESETS[name].narrow) for name in presets
+        self.finders = [
+            Finder(name, Expression(PRESETS[name].find), PRESETS[name].narrow, has_end=False) for name in presets
+        ] + [
+            Finder(f"expression-{number}", Expression(text), _whole, has_end=bool(END.search(text)))
+            for number, text in expressions
         ]
-        self.finders += [(f"expression-{number}", Expression(text), _whole) for number, text in expressions]
         self._own = [Expression(AT_LINES + text, only_whether=True) for _, text in expressions]
         self._can_glance = not any(EDGES.search(text) for _, text in expressions)
         looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
         self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)
-        self.has_cards = "card" in [name for name, _, _ in self.finders]
-        names = "|".join([*(name for name, _, _ in self.finders), FIELD])
+        self.has_cards = "card" in [finder.name for finder in self.finders]
+        names = "|".join([*(finder.name for finder in self.finders), FIELD])
         self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
 
     def suspects(self, line: bytes) -> bool:
@@ -108,7 +121,9 @@ class Redactor:
         """Whether expressions find nothing in a text, nor in a string or a number of it where it is JSON."""
         if b"\\" in text or not self._can_glance:
             return False
-        shapes = {text, text.replace(b'"', b"\n"), text.translate(STRUCTURE)}
+        shapes = {text.translate(STRUCTURE)}
+        for shape in {text, text.replace(b"\r\n", b"\n")}:
+            shapes |= {shape, shape.replace(b'"', b"\n")}
         return not any(one.is_in(shape) for one in self._own for shape in shapes)
 
     def line(self, line: bytes) -> tuple[bytes, int]:
@@ -237,11 +252,17 @@ class Search:
         if b"\\" in text or b"\0" in text or b"\x1b" in text:
             found += self._hidden(text, depth)
         plain = _filled(text, found) if found else text
-        for name, expression, narrow in self._of.finders:
-            for start, end in expression.spans(plain):
-                self._go_on()
-                found += [(*span, name) for span in narrow(plain, start, end)]
+        line_end = LINE_END.search(plain, max(0, len(plain) - 2))
+        for finder in self._of.finders:
+            found += self._found(finder, plain)
+            if line_end and finder.has_end:
+                found += self._found(finder, plain[: line_end.start()])
         return [span for span in _merged(found) if span[2]]
+
+    def _found(self, finder: Finder, text: bytes) -> Iterator[Span]:
+        for start, end in finder.expression.spans(text):
+            self._go_on()
+            yield from ((*span, finder.name) for span in finder.narrow(text, start, end))
 
     def _go_on(self) -> None:
         """Note another string, or another match. Raises Unreadable once there is no more time."""

@@ -231,6 +231,25 @@ def test_an_expression_meets_each_string_alone(expression: str, came: object) ->
     assert count == int(came != "a\n%s" or expression == "hunter2")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("expression", ["cust-[0-9]{8}$", "^cust-[0-9]{8}$", r"cust-[0-9]{8}\z", r"cust-[0-9]{8}\s"])
+@pytest.mark.parametrize("came", ["%s", {"m": "%s"}, '{"m":"%s"}', '{"m": "x"} %s', {"x": '{"y":"%s"}'}])
+def test_a_line_break_at_its_end_is_no_part_of_a_string(came: object, expression: str, end: str) -> None:
+    """What ends a printed line stands behind its end; an expression that is about the line break finds that too."""
+    text = line(came).replace(b"%s", json.dumps(f"cust-12345678{end}")[1:-1].encode())
+    redactor = Redactor([], [(1, expression)], [])
+    count = redactor.line(text)[1]
+    assert count == int(expression[0] != "^" or came != '{"m": "x"} %s')
+    assert redactor.suspects(text) or not count
+
+
+@pytest.mark.parametrize("came", ['{"n":12345678\r\n}', '{"n":"12345678\r\n"}'])
+def test_line_breaks_of_windows_hide_nothing(came: str) -> None:
+    """Behind a number in a text that is JSON, or in a string that has them as they are, its end is found."""
+    redactor = Redactor([], [(1, "^[0-9]{8}$")], [])
+    assert "12345678" not in Run(redactor).content(came)
+
+
 def test_marks_are_not_looked_into() -> None:
     """An expression that is in a mark replaces nothing of it."""
     redactor = Redactor(["email"], [(1, "mail")], [])
