@@ -74,15 +74,20 @@ ISSUERS = (
 # Alone, or in the groups that are printed on cards; no part of a longer number, word, UUID or fraction.
 CARD = re.compile(
     rb"(?<!\w)(?<!\d\.)(?<!\w-)(?=("
-    rb"\d{14,19}|\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?:\2\d{3})?|\d{4}([ -])\d{6}\3\d{4,5}|\d{6}([ -])\d{10,13}"
+    rb"\d{14,19}|\d{4}(?P<a>[ -])\d{4}(?P=a)\d{4}(?P=a)\d{4}(?P<last>(?P=a)\d{3})?|\d{4}(?P<b>[ -])\d{6}(?P=b)\d{4,5}"
+    rb"|\d{6}[ -]\d{10,13}"
     rb")(?!\w)(?!\.\d)(?!-\w))"
 )
 
 
 def _card(text: bytes, start: int, end: int) -> Spans:
     for found in CARD.finditer(text, start, min(len(text), end + 2)):
-        if is_card(found[1].replace(b" ", b"").replace(b"-", b"").decode()):
-            yield found.span(1)
+        begin, whole = found.span(1)
+        # Three digits behind four groups may be another thing: a security code, or the status of a response.
+        for last in (whole, found.start("last")) if found["last"] else (whole,):
+            if is_card(text[begin:last].translate(None, b" -").decode()):
+                yield begin, last
+                break
 
 
 def is_card(digits: str) -> bool:

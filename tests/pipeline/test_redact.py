@@ -194,6 +194,12 @@ def test_around_a_secret_every_byte_is_kept() -> None:
         ("0.4111111111111111", "0.4111111111111111"),
         ("id_4111111111111111", "id_4111111111111111"),
         ("12 4111 1111 1111 1111 12/27 123", "12 [redacted:card] 12/27 123"),
+        ("4111 1111 1111 1111 123", "[redacted:card] 123"),
+        ("4111-1111-1111-1111-123", "[redacted:card]-123"),
+        ("4111 1111 1111 1111 200 OK", "[redacted:card] 200 OK"),
+        ("by 5500 0000 0000 0004 737, 12/27", "by [redacted:card] 737, 12/27"),
+        ("6200 0000 0000 0000 000", "[redacted:card]"),
+        ("4111 1111 1111 1112 123", "4111 1111 1111 1112 123"),
         (
             {"headers": {"Authorization": "Basic dXNlcjpwYXNz"}},
             {"headers": {"Authorization": "Basic [redacted:bearer]"}},
