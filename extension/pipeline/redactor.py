@@ -15,7 +15,7 @@ from extension.expressions import Expression
 from extension.field_paths import ANY, look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
-from extension.presets import PRESETS, is_card
+from extension.presets import PRESETS, credential, is_card
 from extension.redaction import AT_LINES
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ LOOSE = (
 )
 FILLER = b"\x7f"  # in place of what is replaced already
 NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
-HEADER = b"authorization: "
 USUAL = {  # what the platform writes beside the record, in which nothing can hide
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
@@ -97,9 +96,9 @@ class Redactor:
         self._can_glance = not any(EDGES.search(text) for _, text in expressions)
         looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
         self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)
-        self.has_cards = "card" in [finder.name for finder in self.finders]
-        names = "|".join([*(finder.name for finder in self.finders), FIELD])
-        self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
+        names = [finder.name for finder in self.finders]
+        self.has_cards, self.has_bearer = "card" in names, "bearer" in names
+        self.marks = re.compile(rb"\[redacted:(?:%b)\]" % "|".join([*names, FIELD]).encode())
 
     def suspects(self, line: bytes) -> bool:
         """Whether there may be anything in a line.
@@ -205,7 +204,11 @@ class Search:
         return left
 
     def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
-        if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
+        if self._of.has_bearer and NAMED.fullmatch(name):
+            unmarked = _filled(text, [(*mark.span(), "") for mark in self._of.marks.finditer(text)])
+            if spans := [(*span, "bearer") for span in credential(unmarked)]:
+                return self._replaced(text, spans)
+        if not paths and self._of.clears(text):
             return text
         if text.lstrip()[:1] in {b"{", b"[", b'"'} and _is_json(text):
             if depth == MAX_DEPTH:
@@ -214,10 +217,6 @@ class Search:
         elif paths and b'"' in text:
             text = self._loose(text, paths)
         spans = self._spans(text, 0)
-        if NAMED.fullmatch(name):
-            behind = self._spans(HEADER + text, 0)
-            spans += [(start - len(HEADER), end - len(HEADER), what) for start, end, what in behind]
-            spans = _merged([span for span in spans if span[0] >= 0])
         return self._replaced(text, spans) if spans else text
 
     def _loose(self, text: bytes, paths: Sequence[Path]) -> bytes:
