@@ -85,7 +85,8 @@ class Redactor:
         clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self.clock = clock
-        self.fields = fields
+        # What a function prints is the message where Lambda writes its lines as JSON.
+        self.fields = [*fields, *(("message", *path) for path in fields)]
         self.finders = [
             Finder(name, Expression(PRESETS[name].find), PRESETS[name].narrow, has_end=False) for name in presets
         ] + [

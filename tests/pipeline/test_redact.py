@@ -354,7 +354,14 @@ def test_marks_are_not_looked_into() -> None:
         ("pin", '{"pin":1}', '{"pin":"*"}'),
         ("pin", 'said {"pin":1}', 'said {"pin":"*"}'),
         ("p\u00efn.a b", {"p\u00efn": {"a b": 1}}, {"p\u00efn": {"a b": "*"}}),
-        ("record.a", {"a": 1}, {"a": 1}),
+        ("record.a", {"a": 1, "record": {"a": 2}}, {"a": "*", "record": {"a": 2}}),
+        ("record.record.a", {"record": {"a": 1}}, {"record": {"a": "*"}}),
+        ("record", {"record": 1}, {"record": "*"}),
+        ("pin", {"level": "INFO", "message": '{"pin":1}'}, {"level": "INFO", "message": '{"pin":"*"}'}),
+        ("user.pin", {"message": {"user": {"pin": 1}, "pin": 2}}, {"message": {"user": {"pin": "*"}, "pin": 2}}),
+        ("pin", {"message": 'said {"pin":1}'}, {"message": 'said {"pin":"*"}'}),
+        ("pin", '{"message":"{\\"pin\\":1}"}', '{"message":"{\\"pin\\":\\"*\\"}"}'),
+        ("pin", {"text": '{"pin":1}'}, {"text": '{"pin":1}'}),
     ],
 )
 def test_fields(path: str, came: object, left: object) -> None:
