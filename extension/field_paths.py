@@ -1,7 +1,7 @@
 """Paths to fields of a record, as user.password or items.*.card. A leaf.
 
 A dot is a step into an object or an array, or a dot in a name: user.email is the member email of user, and the member
-user.email too, since many write nested names like that. `*` is any one step.
+user.email too, since many write nested names like that. `*` is any one step. `record.` before a path changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[str, ...]  # what is still to go
 
 def parse(text: str) -> Path:
     """The steps of a path. Raises ValueError."""
-    steps = tuple(text.split("."))
+    steps = tuple(text.removeprefix("record.").split("."))
     if not all(step and (step == ANY or ANY not in step) for step in steps):
         raise ValueError("expected names separated by dots, * for any one of them")
     return steps

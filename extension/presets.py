@@ -74,15 +74,20 @@ ISSUERS = (
 # Alone, or in the groups that are printed on cards; no part of a longer number, word, UUID or fraction.
 CARD = re.compile(
     rb"(?<!\w)(?<!\d\.)(?<!\w-)(?=("
-    rb"\d{14,19}|\d{4}([ -])\d{4}\2\d{4}\2\d{4}(?:\2\d{3})?|\d{4}([ -])\d{6}\3\d{4,5}|\d{6}([ -])\d{10,13}"
+    rb"\d{14,19}|\d{4}(?P<a>[ -])\d{4}(?P=a)\d{4}(?P=a)\d{4}(?P<last>(?P=a)\d{3})?|\d{4}(?P<b>[ -])\d{6}(?P=b)\d{4,5}"
+    rb"|\d{6}[ -]\d{10,13}"
     rb")(?!\w)(?!\.\d)(?!-\w))"
 )
 
 
 def _card(text: bytes, start: int, end: int) -> Spans:
     for found in CARD.finditer(text, start, min(len(text), end + 2)):
-        if is_card(found[1].replace(b" ", b"").replace(b"-", b"").decode()):
-            yield found.span(1)
+        begin, whole = found.span(1)
+        # Three digits behind four groups may be another thing: a security code, or the status of a response.
+        for last in (whole, found.start("last")) if found["last"] else (whole,):
+            if is_card(text[begin:last].translate(None, b" -").decode()):
+                yield begin, last
+                break
 
 
 def is_card(digits: str) -> bool:
@@ -149,22 +154,63 @@ def _ipv4(text: bytes, start: int, end: int) -> Spans:
 
 # Tokens
 
-CREDENTIAL = re.compile(rb"[A-Za-z0-9._~+/-]+=*\Z")
-SCHEME = re.compile(
-    rb"[\s:=\"'](?:basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|bot|key|dpop|hmac|hawk)\s+\Z", re.IGNORECASE
+OF_A_TOKEN = rb"basic|bearer|negotiate|ntlm"  # schemes; those of all others may be parameters
+SCHEMES = OF_A_TOKEN + rb"|digest|token|oauth|api-?key|bot|key|dpop|hmac|hawk|mac|aws4-[a-z0-9-]+"
+ONE_TOKEN = re.compile(OF_A_TOKEN, re.IGNORECASE)
+CREDENTIAL = re.compile(
+    rb"(?P<before>authorization(?:-?token)?[\"'\\]*\s*(?:=>|[:=])[\s\[]*[\"'\\]*"
+    rb"(?:(?P<scheme>%b)(?:(?:[ \t]|%%20)+|\+)|[a-z-]+[ \t]+)?|bearer(?:\s|%%20|[+:=])+[\"']?)"
+    rb"(?P<token>[a-z0-9._~+/|-][^\s\"',\\\x7f]*)" % SCHEMES,  # DEL is where something was found already
+    re.IGNORECASE,
 )
-LONG = 20  # characters of a word that is none; with a digit in it fewer will do
-LEAST = {b"b": 8, b"a": 16, b"s": 1}  # characters of a token, by the first letter of what is before it
+PARAMETER = re.compile(  # RFC 9110, 11.2; in quotes that may be escaped themselves, and are not the end of a token's
+    rb"(?:\s*,\s*|[ \t;]+)?[\w-]{1,40}[ \t]*=[ \t]*"
+    rb"(?:(?P<quote>\\*[\"'])(?![\s,}\])])(?:(?!(?<!\\)(?P=quote)).)*+(?P=quote)?|[^\s\"',\\=][^\s\"',\\]*)"
+)
+IN_URL = re.compile(rb"(?:=(?!>)[^\"']*|%20|\+)\Z")
+CLOSING = b")]}>;"  # of what stands around a token
+# A challenge, a name, or a scheme whose credential was found already.
+NO_TOKEN = re.compile(rb"(?:realm|scope|error\w*)=|\w+://|arn:|(?:%b)\Z" % SCHEMES, re.IGNORECASE)
+SHORT, LONG = 4, 20  # characters of a token behind its scheme, and of a word that is none
+LEAST = {b"b": 8, b"a": 16}  # with a digit in it, by the first letter of what is before it: fewer than LONG will do
+VALUE = re.compile(rb"(?:(?:%b)(?:[\s:=]|%%20)+)?" % SCHEMES, re.IGNORECASE)
+WORD = re.compile(rb"[A-Za-z_-]{0,19}")
+
+
+def credential(value: bytes) -> Spans:
+    """What of the value of a field called authorization is secret: all behind the scheme, or all but a lone word."""
+    end = len(value.rstrip())
+    start = end - len(value[:end].lstrip())
+    behind = VALUE.match(value, start, end)
+    begin = behind.end() if behind else start
+    is_word = begin == start and WORD.fullmatch(value, start, end)
+    if value[begin:end].strip(b"\x7f") and not is_word:
+        yield begin, end
 
 
 def _bearer(text: bytes, start: int, end: int) -> Spans:
-    """The credential at the end. Behind a bare `Bearer`, or without a scheme, a word of a sentence is none."""
-    token = CREDENTIAL.search(text, start, end)
-    if token is None:
+    """A signature, or the credential. Behind a bare `Bearer`, or without a scheme, a word of a sentence is none."""
+    if text[start : start + 1] in b"sS":
+        yield end - 64, end
         return
-    least = LEAST[text[start : start + 1].lower()] if DIGIT.search(token[0]) else LONG
-    if len(token[0]) >= least or SCHEME.search(text, start, token.start()):
-        yield token.span()
+    found = CREDENTIAL.match(text, start)
+    if found is None:
+        return
+    begin, scheme = found.start("token"), found["scheme"]
+    if scheme and not ONE_TOKEN.fullmatch(scheme) and (last := _end_of_parameters(text, begin)) > begin:
+        yield begin, last
+        return
+    token = found["token"].partition(b"&")[0] if IN_URL.search(found["before"]) else found["token"]
+    token = token.rstrip(CLOSING)
+    least = SHORT if scheme else LEAST[text[start : start + 1].lower()] if DIGIT.search(token) else LONG
+    if len(token) >= least and (scheme or not NO_TOKEN.match(token)):
+        yield begin, begin + len(token)
+
+
+def _end_of_parameters(text: bytes, at: int) -> int:
+    while found := PARAMETER.match(text, at):
+        at = found.end()
+    return at
 
 
 # JSON Web Tokens
@@ -176,7 +222,8 @@ def _whole(_text: bytes, start: int, end: int) -> Spans:
 
 B64 = "[A-Za-z0-9_-]"
 NOT_ASCII = r"[^\x00-\x7f]"
-CREDENTIALS = "[A-Za-z0-9._~+/-]"
+CREDENTIALS = "[A-Za-z0-9._~+/|-]"
+STS = "(?:IQoJ|FwoG|FQoG|AQoD)"
 PRESETS = {
     "email": Preset(
         r'[^\s"](?:@|%40)[^\s"@/]*\.',
@@ -186,13 +233,15 @@ PRESETS = {
     "card": Preset(r"\d(?:[ -]?\d){13}", r"\d[\d -]{12,}\d", _card),
     "jwt": Preset("eyJ", rf"eyJ{B64}{{10,}}\.{B64}*\.{B64}*(?:\.{B64}+\.{B64}+)?", _whole),
     "aws-key": Preset(
-        r"(?:AKIA|ASIA)[0-9A-Z]{16}|[A-Za-z0-9/+\\]{40}", r"(?:AKIA|ASIA)[0-9A-Z]{16}|[A-Za-z0-9/+]{40,}=*", _aws_key
+        rf"(?:AKIA|ASIA)[0-9A-Z]{{16}}|[A-Za-z0-9/+\\]{{40}}|{STS}",
+        rf"(?:AKIA|ASIA)[0-9A-Z]{{16}}|{STS}(?:[A-Za-z0-9/+]|%2[BbFf]){{36,}}(?:=|%3[Dd])*|[A-Za-z0-9/+]{{40,}}=*",
+        _aws_key,
     ),
     "ipv4": Preset(r"\d\.\d{1,3}\.\d{1,3}\.\d", r"(?:\d{1,3}\.){3}\d{1,3}", _ipv4),
     "bearer": Preset(
         "(?i)bearer|authorization|signature=",
-        rf"(?i)\bbearer(?:\s|%20|[+:=])+[\"']?{CREDENTIALS}{{8,}}=*"
-        rf"|authorization(?:token)?[\"'\\]*\s*[:=]\s*[\"'\\]*(?:[a-z-]+\s+)?{CREDENTIALS}{{4,}}=*"
+        rf"(?i)\bbearer(?:\s|%20|[+:=])+[\"']?{CREDENTIALS}"
+        r"|authorization(?:-?token)?[\"'\\]*\s*(?:=>|[:=])"
         r"|signature=[0-9a-f]{64}",
         _bearer,
     ),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from extension import lenient
 from extension.expressions import Expression
 from extension.field_paths import ANY, look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
-from extension.presets import PRESETS, is_card
+from extension.presets import PRESETS, credential, is_card
 from extension.redaction import AT_LINES
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ LOOSE = (
 )
 FILLER = b"\x7f"  # in place of what is replaced already
 NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
-HEADER = b"authorization: "
 USUAL = {  # what the platform writes beside the record, in which nothing can hide
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
 }
+END = re.compile(r"\$|\\z")  # in an expression
 EDGES = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")  # in an expression: what tells a line of a text from the text
-STRUCTURE = bytes.maketrans(b' \t",:{}[]', b"\n" * 9)
+STRUCTURE = bytes.maketrans(b' \t\r",:{}[]', b"\n" * 10)
+LINE_END = re.compile(rb"\r?\n\Z")  # what ends a printed line, and is no part of what an expression's anchors mean
 HEAD = re.compile(
     rb'\{"time":"%b","type":"(?:%b)","record":' % tuple(USUAL[part].pattern.encode() for part in ("time", "type"))
 )
@@ -59,6 +60,15 @@ LITERALS = frozenset({b"true", b"false", b"null"})
 
 class Unreadable(Exception):
     """It cannot be looked through; the text says why in a few words, and quotes nothing."""
+
+
+class Finder(NamedTuple):
+    """What finds one kind of thing. `has_end`: where, may depend on where the text ends."""
+
+    name: str
+    expression: Expression
+    narrow: Callable[[bytes, int, int], Spans]
+    has_end: bool
 
 
 class Redactor:
@@ -75,18 +85,21 @@ class Redactor:
         clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self.clock = clock
-        self.fields = fields
-        self.finders: list[tuple[str, Expression, Callable[[bytes, int, int], Spans]]] = [
-            (name, Expression(PRESETS[name].find), PRESETS[name].narrow) for name in presets
+        # What a function prints is the message where Lambda writes its lines as JSON.
+        self.fields = [*fields, *(("message", *path) for path in fields)]
+        self.finders = [
+            Finder(name, Expression(PRESETS[name].find), PRESETS[name].narrow, has_end=False) for name in presets
+        ] + [
+            Finder(f"expression-{number}", Expression(text), _whole, has_end=bool(END.search(text)))
+            for number, text in expressions
         ]
-        self.finders += [(f"expression-{number}", Expression(text), _whole) for number, text in expressions]
         self._own = [Expression(AT_LINES + text, only_whether=True) for _, text in expressions]
         self._can_glance = not any(EDGES.search(text) for _, text in expressions)
         looks = [*(PRESETS[name].look for name in presets), *([look(fields)] if fields else []), HIDDEN]
         self._presets = Expression("|".join(f"(?:{one})" for one in looks), only_whether=True)
-        self.has_cards = "card" in [name for name, _, _ in self.finders]
-        names = "|".join([*(name for name, _, _ in self.finders), FIELD])
-        self.marks = re.compile(rb"\[redacted:(?:%b)\]" % names.encode())
+        names = [finder.name for finder in self.finders]
+        self.has_cards, self.has_bearer = "card" in names, "bearer" in names
+        self.marks = re.compile(rb"\[redacted:(?:%b)\]" % "|".join([*names, FIELD]).encode())
 
     def suspects(self, line: bytes) -> bool:
         """Whether there may be anything in a line.
@@ -108,7 +121,9 @@ class Redactor:
         """Whether expressions find nothing in a text, nor in a string or a number of it where it is JSON."""
         if b"\\" in text or not self._can_glance:
             return False
-        shapes = {text, text.replace(b'"', b"\n"), text.translate(STRUCTURE)}
+        shapes = {text.translate(STRUCTURE)}
+        for shape in {text, text.replace(b"\r\n", b"\n")}:
+            shapes |= {shape, shape.replace(b'"', b"\n")}
         return not any(one.is_in(shape) for one in self._own for shape in shapes)
 
     def line(self, line: bytes) -> tuple[bytes, int]:
@@ -190,7 +205,11 @@ class Search:
         return left
 
     def _text(self, text: bytes, paths: Sequence[Path], name: str, depth: int) -> bytes:
-        if not paths and not (name and NAMED.fullmatch(name)) and self._of.clears(text):
+        if self._of.has_bearer and NAMED.fullmatch(name):
+            unmarked = _filled(text, [(*mark.span(), "") for mark in self._of.marks.finditer(text)])
+            if spans := [(*span, "bearer") for span in credential(unmarked)]:
+                return self._replaced(text, spans)
+        if not paths and self._of.clears(text):
             return text
         if text.lstrip()[:1] in {b"{", b"[", b'"'} and _is_json(text):
             if depth == MAX_DEPTH:
@@ -199,10 +218,6 @@ class Search:
         elif paths and b'"' in text:
             text = self._loose(text, paths)
         spans = self._spans(text, 0)
-        if NAMED.fullmatch(name):
-            behind = self._spans(HEADER + text, 0)
-            spans += [(start - len(HEADER), end - len(HEADER), what) for start, end, what in behind]
-            spans = _merged([span for span in spans if span[0] >= 0])
         return self._replaced(text, spans) if spans else text
 
     def _loose(self, text: bytes, paths: Sequence[Path]) -> bytes:
@@ -237,11 +252,17 @@ class Search:
         if b"\\" in text or b"\0" in text or b"\x1b" in text:
             found += self._hidden(text, depth)
         plain = _filled(text, found) if found else text
-        for name, expression, narrow in self._of.finders:
-            for start, end in expression.spans(plain):
-                self._go_on()
-                found += [(*span, name) for span in narrow(plain, start, end)]
+        line_end = LINE_END.search(plain, max(0, len(plain) - 2))
+        for finder in self._of.finders:
+            found += self._found(finder, plain)
+            if line_end and finder.has_end:
+                found += self._found(finder, plain[: line_end.start()])
         return [span for span in _merged(found) if span[2]]
+
+    def _found(self, finder: Finder, text: bytes) -> Iterator[Span]:
+        for start, end in finder.expression.spans(text):
+            self._go_on()
+            yield from ((*span, finder.name) for span in finder.narrow(text, start, end))
 
     def _go_on(self) -> None:
         """Note another string, or another match. Raises Unreadable once there is no more time."""

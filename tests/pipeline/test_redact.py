@@ -194,6 +194,12 @@ def test_around_a_secret_every_byte_is_kept() -> None:
         ("0.4111111111111111", "0.4111111111111111"),
         ("id_4111111111111111", "id_4111111111111111"),
         ("12 4111 1111 1111 1111 12/27 123", "12 [redacted:card] 12/27 123"),
+        ("4111 1111 1111 1111 123", "[redacted:card] 123"),
+        ("4111-1111-1111-1111-123", "[redacted:card]-123"),
+        ("4111 1111 1111 1111 200 OK", "[redacted:card] 200 OK"),
+        ("by 5500 0000 0000 0004 737, 12/27", "by [redacted:card] 737, 12/27"),
+        ("6200 0000 0000 0000 000", "[redacted:card]"),
+        ("4111 1111 1111 1112 123", "4111 1111 1111 1112 123"),
         (
             {"headers": {"Authorization": "Basic dXNlcjpwYXNz"}},
             {"headers": {"Authorization": "Basic [redacted:bearer]"}},
@@ -202,6 +208,42 @@ def test_around_a_secret_every_byte_is_kept() -> None:
         ({"authorizationToken": "abcdef0123456789"}, {"authorizationToken": "[redacted:bearer]"}),
         ("GET /?X-Amz-Signature=" + "0f" * 32, "GET /?X-Amz-Signature=[redacted:bearer]"),
         ("a Bearer of news", "a Bearer of news"),
+        ("with Bearer 12|laravel_sanctum_0aBcDe, sent", "with Bearer [redacted:bearer], sent"),
+        ("Authorization: Api-Key abc:def:ghi12345 (ok)", "Authorization: Api-Key [redacted:bearer] (ok)"),
+        ("(Authorization: Bearer abc0123456789)", "(Authorization: Bearer [redacted:bearer])"),
+        ("GET /?authorization=Bearer+ab|0123456&next=1", "GET /?authorization=Bearer+[redacted:bearer]&next=1"),
+        ('"HTTP_AUTHORIZATION"=>"Basic dXNlcjpwYXNz"', '"HTTP_AUTHORIZATION"=>"Basic [redacted:bearer]"'),
+        ("Authorization: 12|laravel_sanctum_0aBcDe", "Authorization: [redacted:bearer]"),
+        ('Authorization: Token token="s3cr3t", nonce=x 1', "Authorization: Token [redacted:bearer] 1"),
+        (
+            '-H \'Authorization: Digest username="bob", realm="a, b", response="0f1e"\' https://h',
+            "-H 'Authorization: Digest [redacted:bearer]' https://h",
+        ),
+        (
+            'said {"authorization":"OAuth oauth_consumer_key=\\"k\\", oauth_token=\\"t\\"","host":"h"}',
+            'said {"authorization":"OAuth [redacted:bearer]","host":"h"}',
+        ),
+        ('Authorization: Digest username="bob", response="0f1', "Authorization: Digest [redacted:bearer]"),
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;range, Signature=0f1e\nHost: h",
+            "Authorization: AWS4-HMAC-SHA256 [redacted:bearer]\nHost: h",
+        ),
+        (
+            "-H 'Authorization: token YWJjZGU=' -H 'Accept: x'",
+            "-H 'Authorization: token [redacted:bearer]' -H 'Accept: x'",
+        ),
+        ("Authorization: Bearer +abc0123", "Authorization: Bearer [redacted:bearer]"),
+        ("Token expired", "Token expired"),
+        ("basic auth failed", "basic auth failed"),
+        ("Authorization: none", "Authorization: none"),
+        ("Authorization: none\nX-Id:0123456789abcdef", "Authorization: none\nX-Id:0123456789abcdef"),
+        ("Authorization: Bearer\nHost: example", "Authorization: Bearer\nHost: example"),
+        ("authorization: https://login.example.com/v2/", "authorization: https://login.example.com/v2/"),
+        ("WWW-Authenticate: Bearer realm=example1", "WWW-Authenticate: Bearer realm=example1"),
+        (
+            "&X-Amz-Security-Token=IQoJb3JpZ2lu" + "aB3%2F%2F" * 20 + "%3D&x=1",
+            "&X-Amz-Security-Token=[redacted:aws-key]&x=1",
+        ),
         ("mail=anna%40example.com&x=1", "mail=[redacted:email]&x=1"),
         ("token " + "IQoJb3JpZ2lu" + "aB3/" * 60 + "==", "token [redacted:aws-key]"),
         ("on 127.0.0.1:80 and 0.0.0.0", "on 127.0.0.1:80 and 0.0.0.0"),
@@ -231,6 +273,64 @@ def test_an_expression_meets_each_string_alone(expression: str, came: object) ->
     assert count == int(came != "a\n%s" or expression == "hunter2")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("expression", ["cust-[0-9]{8}$", "^cust-[0-9]{8}$", r"cust-[0-9]{8}\z", r"cust-[0-9]{8}\s"])
+@pytest.mark.parametrize("came", ["%s", {"m": "%s"}, '{"m":"%s"}', '{"m": "x"} %s', {"x": '{"y":"%s"}'}])
+def test_a_line_break_at_its_end_is_no_part_of_a_string(came: object, expression: str, end: str) -> None:
+    """What ends a printed line stands behind its end; an expression that is about the line break finds that too."""
+    text = line(came).replace(b"%s", json.dumps(f"cust-12345678{end}")[1:-1].encode())
+    redactor = Redactor([], [(1, expression)], [])
+    count = redactor.line(text)[1]
+    assert count == int(expression[0] != "^" or came != '{"m": "x"} %s')
+    assert redactor.suspects(text) or not count
+
+
+@pytest.mark.parametrize("came", ['{"n":12345678\r\n}', '{"n":"12345678\r\n"}'])
+def test_line_breaks_of_windows_hide_nothing(came: str) -> None:
+    """Behind a number in a text that is JSON, or in a string that has them as they are, its end is found."""
+    redactor = Redactor([], [(1, "^[0-9]{8}$")], [])
+    assert "12345678" not in Run(redactor).content(came)
+
+
+@pytest.mark.parametrize("name", ["authorization", "Proxy-Authorization", "authorizationToken"])
+@pytest.mark.parametrize(
+    ("came", "left"),
+    [
+        ("Bearer 12|laravel_sanctum_0aBcDe", "Bearer *"),
+        ('Token token="s3cr3t", nonce="x"', "Token *"),
+        ('OAuth oauth_consumer_key="k", oauth_token="t"', "OAuth *"),
+        ('Digest username="bob", response="0f1e"', "Digest *"),
+        ("Api-Key abc:def:ghi12345", "Api-Key *"),
+        ("AWS4-HMAC-SHA256 Credential=a/b, Signature=0f", "AWS4-HMAC-SHA256 *"),
+        ("Basic dXNlcjpwYXNz\n", "Basic *\n"),
+        ("Custom a b", "*"),
+        ("pa$$", "*"),
+        ("hunter2", "*"),
+        ("abcdefghijklmnopqrstuvwxyz", "*"),
+        ('{"token":"x"}', "*"),
+        ("Bearer", "Bearer"),
+        ("AWS_IAM", "AWS_IAM"),
+        ("none", "none"),
+        ("", ""),
+    ],
+)
+def test_all_behind_the_scheme_goes_in_a_field_that_holds_credentials(name: str, came: str, left: str) -> None:
+    """Whatever it consists of; without a scheme the whole value, unless it is a word. It is not looked at again."""
+    run = Run(PRESETS_ALONE)
+    expected = left.replace("*", "[redacted:bearer]")
+    for content in ({name: came}, {name: [came]}, json.dumps({name: came})):
+        value = run.content(content)
+        assert expected in (json.loads(value)[name] if isinstance(content, str) else value[name])
+    assert PRESETS_ALONE.line(line({name: expected})) == (line({name: expected}), 0)
+
+
+def test_only_the_preset_replaces_credentials() -> None:
+    """In a field that is called like that too."""
+    assert Run(Redactor(["email"], [], [])).content({"authorization": "Basic dXNlcjpwYXNz"}) == {
+        "authorization": "Basic dXNlcjpwYXNz"
+    }
+
+
 def test_marks_are_not_looked_into() -> None:
     """An expression that is in a mark replaces nothing of it."""
     redactor = Redactor(["email"], [(1, "mail")], [])
@@ -254,7 +354,14 @@ def test_marks_are_not_looked_into() -> None:
         ("pin", '{"pin":1}', '{"pin":"*"}'),
         ("pin", 'said {"pin":1}', 'said {"pin":"*"}'),
         ("p\u00efn.a b", {"p\u00efn": {"a b": 1}}, {"p\u00efn": {"a b": "*"}}),
-        ("record.a", {"a": 1}, {"a": 1}),
+        ("record.a", {"a": 1, "record": {"a": 2}}, {"a": "*", "record": {"a": 2}}),
+        ("record.record.a", {"record": {"a": 1}}, {"record": {"a": "*"}}),
+        ("record", {"record": 1}, {"record": "*"}),
+        ("pin", {"level": "INFO", "message": '{"pin":1}'}, {"level": "INFO", "message": '{"pin":"*"}'}),
+        ("user.pin", {"message": {"user": {"pin": 1}, "pin": 2}}, {"message": {"user": {"pin": "*"}, "pin": 2}}),
+        ("pin", {"message": 'said {"pin":1}'}, {"message": 'said {"pin":"*"}'}),
+        ("pin", '{"message":"{\\"pin\\":1}"}', '{"message":"{\\"pin\\":\\"*\\"}"}'),
+        ("pin", {"text": '{"pin":1}'}, {"text": '{"pin":1}'}),
     ],
 )
 def test_fields(path: str, came: object, left: object) -> None:
