@@ -32,7 +32,8 @@ MICROSECOND = timedelta(microseconds=1)
 RUNTIME_LEVEL = "aws.lambda.log.level"  # of a runtime that wrote an object with a level of its own
 TAKEN = "record."  # what the name of a field begins with whose own is taken
 MAX_NS = (1 << 63) - 1
-NEAR_NS = 3_600_000_000_000  # of the platform's time, in which a record's own time is taken for one
+# Of the platform's time, in which a record's own time is taken for one: less than the next zone is away.
+NEAR_NS = 2_700_000_000_000
 OCTET = frozenset("0123456789abcdef")
 
 # "Logs Data Model", SeverityNumber and Appendix B of it. Of CRITICAL there are two: syslog's is ERROR2, but the one of

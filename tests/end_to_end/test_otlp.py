@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.fault_server import Action, Request
 
 REQUEST = "8a3b6d9e-77a5-4f0e-9a53-3a4ab6f3d7d1"
-# What is an hour from the platform's time, which is now, would not be taken for the record's own.
+# What is 45 minutes from the platform's time, which is now, would not be taken for the record's own.
 TIME = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S.117Z")
 FIELDS = {"userId": "user-123", "action": "login", "durationMs": 42}
 STRINGIFIED = json.dumps({"msg": "JSON stringified message", **FIELDS})

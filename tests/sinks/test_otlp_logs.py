@@ -233,25 +233,25 @@ def test_what_a_runtime_wrote_before_an_object_is_not_lost(line: str, wanted: di
     assert (said(log)["body"], said(log)["attributes"]) == ("m", wanted)
 
 
-HOUR_LATER, TOO_LATE, TOO_EARLY = "2026-11-21T04:53:22.117Z", "2026-11-21T04:53:22.118Z", "2026-11-21T02:53:22.116Z"
-TOO_LATE_MS = 1795236802118
+LATEST, TOO_LATE, TOO_EARLY = "2026-11-21T04:38:22.117Z", "2026-11-21T04:38:22.118Z", "2026-11-21T03:08:22.116Z"
+TOO_LATE_MS = 1795235902118
 
 
 @pytest.mark.parametrize(
     ("content", "time", "attributes"),
     [
-        ({"message": "m", "time": HOUR_LATER}, HOUR_LATER, {}),
+        ({"message": "m", "time": LATEST}, LATEST, {}),
         ({"message": "m", "time": TOO_LATE}, TIME, {"time": TOO_LATE}),
         ({"message": "m", "timestamp": TOO_EARLY}, TIME, {"timestamp": TOO_EARLY}),
         ({"message": "m", "ts": TOO_LATE_MS}, TIME, {"ts": TOO_LATE_MS}),
-        ({"message": "m", "time": TOO_LATE, "timestamp": HOUR_LATER}, HOUR_LATER, {"time": TOO_LATE}),
+        ({"message": "m", "time": TOO_LATE, "timestamp": LATEST}, LATEST, {"time": TOO_LATE}),
         (
-            {"timestamp": HOUR_LATER, "message": f'{{"msg":"m","timestamp":"{TOO_EARLY}"}}'},
-            HOUR_LATER,
+            {"timestamp": LATEST, "message": f'{{"msg":"m","timestamp":"{TOO_EARLY}"}}'},
+            LATEST,
             {"timestamp": TOO_EARLY},
         ),
         (f'{{"msg":"m","time":"{TOO_LATE}"}}', TIME, {"time": TOO_LATE}),
-        (f'{HOUR_LATER}\t{REQUEST}\tINFO\t{{"msg":"m","ts":"{TOO_LATE}"}}', HOUR_LATER, {"ts": TOO_LATE}),
+        (f'{LATEST}\t{REQUEST}\tINFO\t{{"msg":"m","ts":"{TOO_LATE}"}}', LATEST, {"ts": TOO_LATE}),
         (f"{TOO_LATE}\t{REQUEST}\tINFO\tm", TIME, {"time": TOO_LATE}),
         (f'{TOO_LATE}\t{REQUEST}\tINFO\t{{"msg":"m","time":1}}', TIME, {"time": TOO_LATE, "record.time": 1}),
         (f"{TOO_LATE} {REQUEST} INFO m", TIME, {"time": TOO_LATE}),
