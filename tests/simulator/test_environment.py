@@ -296,7 +296,7 @@ async def test_extension_that_reports_an_init_error_fails_init(probe: Path, plan
 
 async def test_extension_that_holds_the_invocation_times_it_out(probe: Path, plan: Plan) -> None:
     """The function's timeout covers the extensions."""
-    async with Environment(layer=probe, function=EXAMPLE, env=plan(hold_s=30), timeout_s=2.0) as environment:
+    async with Environment(layer=probe, function=EXAMPLE, env=plan(hold_s=30), timeout_s=5.0) as environment:
         done = await environment.invoke()
     assert done.status == "timeout"
     assert records(environment, "platform.runtimeDone")[0]["status"] == "success"

@@ -110,9 +110,9 @@ async def test_timeout_on_a_managed_instance_kills_nothing(probe: Path, plan: Pl
     """There, a timed out invocation is reported so, and its environment lives on."""
     code = "import time\ndef handler(event, context):\n    time.sleep(event)\n"
     async with Environment(
-        layer=probe, function=function(code), env=plan(events=["SHUTDOWN"]), init_type=MANAGED, timeout_s=1.5
+        layer=probe, function=function(code), env=plan(events=["SHUTDOWN"]), init_type=MANAGED, timeout_s=4.0
     ) as environment:
-        slow = await environment.invoke(4)
+        slow = await environment.invoke(6)
         fast = await environment.invoke(0)
         assert len(list(pids(environment))) == 2
     assert (slow.status, fast.status) == ("timeout", "success")
