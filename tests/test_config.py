@@ -572,3 +572,11 @@ def test_what_looks_like_a_reference_must_be_one(text: str) -> None:
     ):
         expected = f"{place}: expected ${{secretsmanager:NAME#key}} or ${{ssm:NAME}}, without white space"
         assert problems(**variables) == [expected]
+
+
+@pytest.mark.parametrize("name", ["exclude", "include", "min_level", "types", "sample"])
+@pytest.mark.parametrize("value", ["${ssm:/x}", "a${secretsmanager:b}", "${ssm:/x}${ssm:/y}"])
+def test_what_a_sink_gets_is_in_no_secret(name: str, value: str) -> None:
+    """Rules hold from the first record on, when no secret is there; what stood in for one would be the rule."""
+    found = problems(FORWARDER_SINKS=f"https://host/${{ssm:/token}}?a=${{ssm:/b}}&{name}={value}")
+    assert found == [f"sink 1 of FORWARDER_SINKS, {name}=: refers to a secret; expected plain text"]
