@@ -25,6 +25,7 @@ def handler(event, context):
     for number in range({LINES}):
         print(f"line {{event['n']}}-{{number}} " + "x" * 80)
 """
+CANCELED = "ErrGateCanceled"  # the emulator's word, now and then, for an invocation that meets its own reset
 TROUBLE = """
 import os, time
 def handler(event, context):
@@ -78,9 +79,12 @@ async def test_classic_emulator_recovers_from_a_reset_with_the_forwarder(
         assert await running.invoke("fine") == (200, '"well"')
         _, body = await running.invoke(event)
         assert answer in body
-        assert await running.invoke("fine") == (200, '"well"')
+        async with asyncio.timeout(LIMIT_S):
+            while CANCELED in (again := await running.invoke("fine"))[1]:
+                pass
+        assert again == (200, '"well"')
         assert await running.stop() == 0
-        assert running.printed().count(IDLE) == 2
+        assert running.printed().count(IDLE) >= 2
 
 
 @pytest.mark.usefixtures("open_tmp")
