@@ -42,7 +42,8 @@ class OwnHealth:
         self._clock = clock
         self._tail_ms = self._longest_ms = self._added_ms = 0.0
         self._told: tuple[object, ...] = ((), 0, 0)
-        self._told_at = -AGAIN_S
+        self._told_at = -AGAIN_S  # of a change, or of what has not changed back
+        self._last_at = -AGAIN_S  # of anything
 
     def held(self, seconds: float) -> None:
         """An invocation was held for so long after its runtime was done."""
@@ -55,6 +56,7 @@ class OwnHealth:
     ) -> dict[str, object]:
         """The record: `why` it is told now, the account, what is lost beside, who is unhealthy, the fullest queue."""
         self._told = _state(ledger, lost, unhealthy)
+        self._last_at = self._clock()
         sums = _sums(ledger)
         return {
             **blank(why),
@@ -74,12 +76,13 @@ class OwnHealth:
 
         An alarm on metrics sees only the minutes in which some are written.
         """
-        if self._clock() - self._told_at < AGAIN_S:
+        now = self._clock()
+        if now - self._told_at < AGAIN_S:
             return ""
-        changed = _state(ledger, lost, unhealthy) != self._told
-        why = "change" if changed else "unhealthy" if unhealthy else ""
+        still = bool(unhealthy) and now - self._last_at >= AGAIN_S
+        why = "change" if _state(ledger, lost, unhealthy) != self._told else "unhealthy" if still else ""
         if why:
-            self._told_at = self._clock()
+            self._told_at = now
         return why
 
 

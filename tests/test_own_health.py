@@ -12,10 +12,10 @@ LEDGER = {
 class Told:
     """What is told in the course of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *unhealthy: str) -> None:
         self.now = 1000.0
         self._health = OwnHealth(lambda: self.now)
-        self._health.record("start", LEDGER, 0, [], 0.0)
+        self._health.record("start", LEDGER, 0, unhealthy, 0.0)
 
     def look(self, *unhealthy: str, lost: int = 0) -> str:
         """Why it is told now, if it is."""
@@ -43,6 +43,15 @@ def test_an_outage_is_told_in_each_minute() -> None:
     assert told.look("https://one/") == "change"
     assert told.minutes(5, "https://one/") == ["unhealthy"] * 5
     assert told.minutes(5) == ["change"]
+
+
+def test_what_was_told_at_the_start_is_told_again_a_minute_later() -> None:
+    """An outage that the environment began with is known; its end is told at once."""
+    told = Told("https://one/")
+    assert told.look("https://one/") == ""
+    assert told.look() == "change"
+    told = Told("https://one/")
+    assert told.minutes(3, "https://one/") == ["unhealthy"] * 3
 
 
 def test_what_changes_often_is_told_seldom() -> None:
