@@ -1,7 +1,8 @@
 """Paths to fields of a record, as user.password or items.*.card. A leaf.
 
 A dot is a step into an object or an array, or a dot in a name: user.email is the member email of user, and the member
-user.email too, since many write nested names like that. `*` is any one step. `record.` before a path changes nothing.
+user.email too, since many write nested names like that. `*` is any one step. `record.` before a path may be the key of
+the platform's line, or a member that a function wrote: it means both.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ PLAIN = re.compile(r"[\w-]+", re.ASCII)
 Path = tuple[str, ...]  # what is still to go
 
 
-def parse(text: str) -> Path:
-    """The steps of a path. Raises ValueError."""
-    steps = tuple(text.removeprefix("record.").split("."))
+def parse(text: str) -> list[Path]:
+    """The steps of a path, or of the two that it may mean. Raises ValueError."""
+    steps = tuple(text.split("."))
     if not all(step and (step == ANY or ANY not in step) for step in steps):
         raise ValueError("expected names separated by dots, * for any one of them")
-    return steps
+    return [steps, steps[1:]] if steps[0] == "record" and len(steps) > 1 else [steps]
 
 
 def split(text: str) -> list[str]:

@@ -13,6 +13,7 @@ import orjson
 MAX_LENIENT_BYTES = 1 << 20  # the largest event of the Telemetry API; read by json it takes nine times as much memory
 MAX_COMMAS = 1 << 15  # in a line that is read in full: as objects its values take up to 40 times the memory
 MAX_DIGITS = 20  # of an integer that is kept exactly
+MAX_WORD = 100  # characters that are learned of a type or a time, since no bound counts them again
 SKIMMED = rb'\{\s*"time"\s*:\s*"([^"\\]{0,99})"\s*,\s*"type"\s*:\s*"([^"\\]{0,99})"\s*,\s*"record"\s*:'
 SLICE_BYTES = 1 << 16  # decoded at once
 
@@ -49,6 +50,11 @@ def loads_printed(text: bytes | str) -> Any:
 
     decoded = text if isinstance(text, str) else text.decode("utf-8", "surrogatepass")
     return json.loads(decoded, parse_int=_parse_int, strict=False)
+
+
+def word(found: object) -> str:
+    r"""A type or time of a line, half surrogate pairs, which UTF-8 lacks, as \udXXX. Empty for what is no text."""
+    return found[:MAX_WORD].encode("utf-8", "backslashreplace").decode() if type(found) is str else ""
 
 
 def dumps(value: object) -> bytes:

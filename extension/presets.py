@@ -159,7 +159,7 @@ SCHEMES = OF_A_TOKEN + rb"|digest|token|oauth|api-?key|bot|key|dpop|hmac|hawk|ma
 ONE_TOKEN = re.compile(OF_A_TOKEN, re.IGNORECASE)
 CREDENTIAL = re.compile(
     rb"(?P<before>authorization(?:-?token)?[\"'\\]*\s*(?:=>|[:=])[\s\[]*[\"'\\]*"
-    rb"(?:(?P<scheme>%b)(?:(?:[ \t]|%%20)+|\+)|[a-z-]+[ \t]+)?|bearer(?:\s|%%20|[+:=])+[\"']?)"
+    rb"(?:(?P<scheme>%b)(?:(?:[ \t]|\r?\n[ \t]|%%20)+|\+)|[a-z-]+[ \t]+)?|bearer(?:\s|%%20|[+:=])+[\"']?)"
     rb"(?P<token>[a-z0-9._~+/|-][^\s\"',\\\x7f]*)" % SCHEMES,  # DEL is where something was found already
     re.IGNORECASE,
 )
@@ -167,7 +167,8 @@ PARAMETER = re.compile(  # RFC 9110, 11.2; in quotes that may be escaped themsel
     rb"(?:\s*,\s*|[ \t;]+)?[\w-]{1,40}[ \t]*=[ \t]*"
     rb"(?:(?P<quote>\\*[\"'])(?![\s,}\])])(?:(?!(?<!\\)(?P=quote)).)*+(?P=quote)?|[^\s\"',\\=][^\s\"',\\]*)"
 )
-IN_URL = re.compile(rb"(?:=(?!>)[^\"']*|%20|\+)\Z")
+IN_URL = re.compile(rb"=(?!>)")
+MAX_PARAMETERS = 32  # of one credential: a text may be nothing but parameters, with a credential at each
 CLOSING = b")]}>;"  # of what stands around a token
 # A challenge, a name, or a scheme whose credential was found already.
 NO_TOKEN = re.compile(rb"(?:realm|scope|error\w*)=|\w+://|arn:|(?:%b)\Z" % SCHEMES, re.IGNORECASE)
@@ -200,7 +201,7 @@ def _bearer(text: bytes, start: int, end: int) -> Spans:
     if scheme and not ONE_TOKEN.fullmatch(scheme) and (last := _end_of_parameters(text, begin)) > begin:
         yield begin, last
         return
-    token = found["token"].partition(b"&")[0] if IN_URL.search(found["before"]) else found["token"]
+    token = found["token"].partition(b"&")[0] if _is_in_url(found["before"]) else found["token"]
     token = token.rstrip(CLOSING)
     least = SHORT if scheme else LEAST[text[start : start + 1].lower()] if DIGIT.search(token) else LONG
     if len(token) >= least and (scheme or not NO_TOKEN.match(token)):
@@ -208,9 +209,18 @@ def _bearer(text: bytes, start: int, end: int) -> Spans:
 
 
 def _end_of_parameters(text: bytes, at: int) -> int:
-    while found := PARAMETER.match(text, at):
+    for _ in range(MAX_PARAMETERS):
+        found = PARAMETER.match(text, at)
+        if found is None:
+            break
         at = found.end()
     return at
+
+
+def _is_in_url(before: bytes) -> bool:
+    """Whether the token behind it is one of a query. `before` may be long: nothing of it is searched twice."""
+    unquoted = before[max(before.rfind(b'"'), before.rfind(b"'")) + 1 :]
+    return before.endswith((b"%20", b"+")) or IN_URL.search(unquoted) is not None
 
 
 # JSON Web Tokens

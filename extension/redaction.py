@@ -40,7 +40,7 @@ def read(presets: str, expressions: str, fields: str) -> tuple[Redaction, list[s
     paths = []
     for number, text in enumerate(field_paths.split(fields), 1):
         try:
-            paths.append(field_paths.parse(text))
+            paths += field_paths.parse(text)
         except ValueError as error:
             problems.append(f"{FIELDS}: path {number} is none; {error}")
     # Lines are as expressions.numbered takes them, whose module is not imported to find none.

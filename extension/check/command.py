@@ -43,6 +43,7 @@ NOT_ALLOWED = (
 NOT_KNOWN = {
     "no credentials;": NO_CREDENTIALS,
     "on the secret in the function's role": NOT_ALLOWED,
+    "of the secret in the function's role": NOT_ALLOWED,  # on its key
     "AWS does not know the credentials in use;": NOT_ALLOWED,
 }
 HOST = (

@@ -189,8 +189,14 @@ class Fanout:
 
     @property
     def healthy(self) -> bool:
-        """Whether any sink is worth waiting for; a fallback, which may get nothing for long, where it has something."""
-        return any(one.health.healthy and (one is not self._fallback or one.queue.pending > 0) for one in self._awaited)
+        """Whether any sink is worth waiting for; a fallback, to which little may go for long, where something does."""
+        sinks = [one for one in self._awaited if one is not self._fallback]
+        if any(one.health.healthy for one in sinks):
+            return True
+        if self._fallback is None or not self._fallback.health.healthy:
+            return False
+        # What is for a sink that can never be opened goes there at once.
+        return self._fallback.queue.pending > 0 or any(one.queue.is_refused for one in sinks)
 
     @property
     def probe_due(self) -> bool:

@@ -14,7 +14,6 @@ from extension.records import kind_of
 MAX_LINE_BYTES = 4 << 20
 MAX_TEXT_BYTES = 128 << 10  # kept of a line that is no record: escaped, it may take six times as much
 MAX_TYPES = 64  # that are remembered; the platform has about twenty
-MAX_WORD = 100  # characters that are learned of a type or a time, since no bound counts them again
 PLAIN_BYTES = lenient.MAX_COMMAS  # a shorter line has not so many values that it would be skimmed
 
 
@@ -97,7 +96,7 @@ class Decoder:
                 kind, type_ = types[value["type"]]
                 time = value["time"]
                 line = (text, kind, type_, time, value["record"], "", 0)
-                is_plain = type(time) is str and len(time) <= MAX_WORD
+                is_plain = type(time) is str and len(time) <= lenient.MAX_WORD
             except Exception:  # noqa: BLE001 - what is not as usual is looked at again
                 is_plain = False
             if is_plain:
@@ -114,9 +113,9 @@ class Decoder:
             type_, time, content = value.get("type"), value.get("time"), value.get("record")
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a line is that line's
             return self._cut_off(text, _fault(text, error))
-        type_ = _word(type_)
+        type_ = lenient.word(type_)
         kind, type_ = self._types.get(type_) or self._learn(type_)
-        return Line(text if value else b"{}", kind, type_, _word(time), content)
+        return Line(text if value else b"{}", kind, type_, lenient.word(time), content)
 
     def _learn(self, type_: str) -> tuple[str, str]:
         learned = kind_of(type_), type_
@@ -126,11 +125,6 @@ class Decoder:
 
     def _cut_off(self, text: bytes, fault: str) -> Line:
         return _broken(text[: self._max_text], fault, max(0, len(text) - self._max_text))
-
-
-def _word(found: object) -> str:
-    r"""A type or time, half surrogate pairs as \udXXX: JSON holds them (RFC 8259, section 8.2), UTF-8 does not."""
-    return found[:MAX_WORD].encode("utf-8", "backslashreplace").decode() if type(found) is str else ""
 
 
 def _broken(text: bytes, fault: str, cut: int) -> Line:

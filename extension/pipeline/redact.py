@@ -130,13 +130,8 @@ class Redact:
 def _read_again(record: Record, line: bytes) -> Record:
     """The record with another line, and what is to be learned of that."""
     said = lenient.loads(line)
-    type_, time = said.get("type"), said.get("time")
-    return record._replace(
-        line=line,
-        type=type_ if isinstance(type_, str) else "",
-        time=time if isinstance(time, str) else "",
-        content=said.get("record"),
-    )
+    type_, time = lenient.word(said.get("type")), lenient.word(said.get("time"))
+    return record._replace(line=line, type=type_, time=time, content=said.get("record"))
 
 
 def _withheld(record: Record, reason: str) -> Record:

@@ -256,10 +256,17 @@ def test_without_credentials_secrets_are_not_known() -> None:
     assert "nothing is forwarded" not in ended.printed
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
-def test_a_caller_who_may_not_read_a_secret_does_not_make_settings_wrong(code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDeniedException", "denied"),
+        ("AccessDeniedException", "role/ci is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:1"),
+        ("UnrecognizedClientException", "invalid"),
+    ],
+)
+def test_a_caller_who_may_not_read_a_secret_does_not_make_settings_wrong(code: str, message: str) -> None:
     """As where there are no credentials, the status is 3, and that the secret is not known is said."""
-    with FaultServer(refusing(code, 400)) as server:
+    with FaultServer(refusing(code, 400, message=message)) as server:
         variables = {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": server.url,

@@ -410,6 +410,15 @@ async def test_no_invocation_is_held_for_a_fallback_that_gets_nothing(deliveries
     assert healthy == [True, False, True]
 
 
+async def test_invocations_are_held_for_a_fallback_in_the_place_of_a_sink(deliveries: Deliveries) -> None:
+    """What is for a sink that cannot be opened goes there at once, so it is worth waiting for before it comes."""
+    fallback = deliveries.delivery(ScriptedSink(), name="test://fallback")
+    refused = deliveries.delivery(RuntimeError("no"), fallback=fallback)
+    fanout = deliveries.fanout(refused, fallback=fallback)
+    await deliveries.until(lambda: refused.is_ready)
+    assert (fallback.queue.pending, fanout.healthy) == (0, True)
+
+
 async def test_nothing_is_waited_for_that_stays_on_disk(tmp_path: Path) -> None:
     """Behind a second timeout in a row, what the first left is no reason to use up the time of the next."""
     made = Deliveries(tmp_path / "spool")

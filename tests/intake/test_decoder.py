@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extension.intake.decoder import MAX_TEXT_BYTES, MAX_TYPES, MAX_WORD, Decoder, Line
+from extension.intake.decoder import MAX_TEXT_BYTES, MAX_TYPES, Decoder, Line
+from extension.lenient import MAX_WORD
 from extension.records import kind_of
 
 JSON = st.recursive(

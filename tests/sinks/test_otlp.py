@@ -173,6 +173,7 @@ def test_partial_success_is_counted(as_json: bool) -> None:
         Answer(200, {"Content-Type": "application/json"}, b"[]"),
         Answer(200, {"Content-Type": "application/json"}, b"no JSON"),
         Answer(202),
+        Answer(200, {"Content-Type": "text/html; charset=utf-8"}, b""),  # as a framework labels what says nothing
     ],
 )
 def test_answers_that_reject_nothing(answer: Answer) -> None:
