@@ -168,7 +168,7 @@ PARAMETER = re.compile(  # RFC 9110, 11.2; in quotes that may be escaped themsel
     rb"(?:(?P<quote>\\*[\"'])(?![\s,}\])])(?:(?!(?<!\\)(?P=quote)).)*+(?P=quote)?|[^\s\"',\\=][^\s\"',\\]*)"
 )
 IN_URL = re.compile(rb"=(?!>)")
-MAX_PARAMETERS = 32  # of one credential: a text may be nothing but parameters, with a credential at each
+MAX_PARAMETERS = 32  # of one credential, which then is all of the line: a text may be nothing but parameters
 CLOSING = b")]}>;"  # of what stands around a token
 # A challenge, a name, or a scheme whose credential was found already.
 NO_TOKEN = re.compile(rb"(?:realm|scope|error\w*)=|\w+://|arn:|(?:%b)\Z" % SCHEMES, re.IGNORECASE)
@@ -212,9 +212,10 @@ def _end_of_parameters(text: bytes, at: int) -> int:
     for _ in range(MAX_PARAMETERS):
         found = PARAMETER.match(text, at)
         if found is None:
-            break
+            return at
         at = found.end()
-    return at
+    line_end = text.find(b"\n", at)
+    return line_end if line_end >= 0 else len(text)
 
 
 def _is_in_url(before: bytes) -> bool:

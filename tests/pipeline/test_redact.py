@@ -238,6 +238,10 @@ def test_around_a_secret_every_byte_is_kept() -> None:
         ("Authorization: none", "Authorization: none"),
         ("Authorization: none\nX-Id:0123456789abcdef", "Authorization: none\nX-Id:0123456789abcdef"),
         ("Authorization: Bearer\nHost: example", "Authorization: Bearer\nHost: example"),
+        (
+            "Authorization: Digest " + ",".join(f'a{n}="s{n}"' for n in range(40)) + " and so on\nx",
+            "Authorization: Digest [redacted:bearer]\nx",
+        ),
         ("Authorization: Basic\r\n dXNlcjpwYXNz", "Authorization: Basic\r\n [redacted:bearer]"),
         ("Authorization: Basic\nwhatever", "Authorization: Basic\nwhatever"),
         ("authorization: https://login.example.com/v2/", "authorization: https://login.example.com/v2/"),
