@@ -449,8 +449,8 @@ class _Reader:
 
     def _take_apart(self, url: str, place: str) -> SinkURL:
         """What a URL says, with its secrets or what stands in for them. Raises BadSetting and _Noted."""
-        for name in sorted(references.parameters(url) & sinks.COMMON_PARAMETERS):
-            self.problems.append(f"{place}, {name}=: refers to a secret; expected plain text")
+        if names := references.parameters(url) & sinks.COMMON_PARAMETERS:
+            self.problems += [f"{place}, {name}=: refers to a secret; expected plain text" for name in sorted(names)]
             raise _Noted
         text = self._filled(references.fill_url, url, place)
         if text is url or self._values is not None:

@@ -113,6 +113,12 @@ def check_status(response: Response, retriable: Collection[int] = RETRIABLE) -> 
     raise Unavailable(message)
 
 
+def check_no_page(response: Response, whose: str) -> None:
+    """Raise Unavailable for a page, which a proxy or a portal answers with any status; what is empty is none."""
+    if response.headers.get_content_type() == "text/html" and response.body.lstrip().startswith(b"<"):
+        raise Unavailable(f"HTTP {response.status}, but no answer of {whose}")
+
+
 def by_status(_batch: Batch, response: Response) -> Sequence[Failure]:
     """That all is taken, or nothing: the status says so. Raises as check_status does."""
     check_status(response)

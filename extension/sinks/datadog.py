@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from extension.sinks import Limits, Unavailable, _document, _http_intake
+from extension.sinks import Limits, _document, _http_intake
 from extension.sinks._level import UNKNOWN, level
 from extension.sinks._time import timestamp_ns
 
@@ -57,8 +57,7 @@ def open_sink(target: SinkURL) -> _http_intake.Intake:
 def judge(batch: Batch, response: Response) -> Sequence[Failure]:
     """What the status says; but a page is no intake's answer, whatever its status. Raises as check_status does."""
     failures = _http_intake.by_status(batch, response)
-    if response.headers.get_content_type() == "text/html":
-        raise Unavailable(f"HTTP {response.status}, but no answer of Datadog's")
+    _http_intake.check_no_page(response, "Datadog's")
     return failures
 
 

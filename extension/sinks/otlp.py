@@ -190,10 +190,8 @@ class OtlpSink:
         if part.carried and response.status == 415:
             raise Refused("HTTP 415", Scope.BATCH)  # of what programs choose, and not of every request
         _http_intake.check_status(response, RETRIABLE)
-        content_type = response.headers.get_content_type()
-        if content_type == "text/html" and response.body.lstrip().startswith(b"<"):  # of a proxy or a portal
-            raise Unavailable(f"HTTP {response.status}, but no answer of an OTLP server")
-        count = rejected(response.body, part.signal, content_type)
+        _http_intake.check_no_page(response, "an OTLP server")
+        count = rejected(response.body, part.signal, response.headers.get_content_type())
         return part.cut(0, affected(part, count)).failures(
             "rejected, as its partial success says", Outcome.RECORD_REFUSED
         )

@@ -103,19 +103,24 @@ async def test_what_refuses_shows_no_secret(
     assert server.host not in shown
 
 
+async def run_late(lambda_: FakeLambda, services: Vault, server: FaultServer, second: str, **variables: str) -> None:
+    """One line before the service has answered, and one after something has come to the server."""
+    services.first = [SLOW] * 1000
+    await lambda_.start(FORWARDER_FLUSH_INTERVAL_MS="100", **variables)
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one")
+    services.first.clear()
+    await asyncio.to_thread(server.wait_for, 1)
+    await lambda_.invoke("r2", second)
+    assert await lambda_.shut_down() == 0
+
+
 async def test_a_service_that_is_late(lambda_: FakeLambda, vault: tuple[Vault, dict[str, str]]) -> None:
     """The function does not wait for it; once the secret is there, the sink gets what its URL asks for, and no more."""
     services, variables = vault
-    services.first = [SLOW] * 1000
     with FaultServer() as server:
         services.secrets = {"url": f"{server.url}/?types=function"}
-        await lambda_.start(FORWARDER_SINKS="${secretsmanager:url}", FORWARDER_FLUSH_INTERVAL_MS="100", **variables)
-        await lambda_.subscribe()
-        await lambda_.invoke("r1", "one")
-        services.first.clear()
-        await asyncio.to_thread(server.wait_for, 1)
-        await lambda_.invoke("r2", "two")
-        assert await lambda_.shut_down() == 0
+        await run_late(lambda_, services, server, "two", FORWARDER_SINKS="${secretsmanager:url}", **variables)
     records: list[dict[str, Any]] = [
         json.loads(line) for request in server.requests for line in request.text.splitlines()
     ]
@@ -140,21 +145,10 @@ async def test_rules_in_a_secret(lambda_: FakeLambda, vault: tuple[Vault, dict[s
 async def test_rules_in_a_secret_that_is_late(lambda_: FakeLambda, vault: tuple[Vault, dict[str, str]]) -> None:
     """Nothing goes to a sink whose rules came too late: its records go to the fallback, and the log says why."""
     services, variables = vault
-    services.first = [SLOW] * 1000
     with FaultServer() as server:
         services.parameters = {"/url": f"{server.url}/sink?exclude=noise"}
-        await lambda_.start(
-            FORWARDER_SINKS="${ssm:/url}",
-            FORWARDER_FALLBACK=f"{server.url}/fallback",
-            FORWARDER_FLUSH_INTERVAL_MS="100",
-            **variables,
-        )
-        await lambda_.subscribe()
-        await lambda_.invoke("r1", "one")
-        services.first.clear()
-        await asyncio.to_thread(server.wait_for, 1)
-        await lambda_.invoke("r2", "noise")
-        assert await lambda_.shut_down() == 0
+        variables |= {"FORWARDER_SINKS": "${ssm:/url}", "FORWARDER_FALLBACK": f"{server.url}/fallback"}
+        await run_late(lambda_, services, server, "noise", **variables)
     assert {request.path for request in server.requests} == {"/fallback"}
     assert received(server) == ["one", "noise"]
     [told] = [line for line in lambda_.log if line["message"] == "sink cannot be opened; it gets nothing"]
