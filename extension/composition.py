@@ -91,7 +91,7 @@ def make_steps(
     starts = Starts(traces="traceId" in config.enrich, is_harmless=is_harmless)
     steps = (but_our_own, chosen, join, redact, watch.read if watch is not None else None, sampler)
     pipeline = Pipeline(
-        Correlate(in_order=in_order, note=starts.note),
+        Correlate(in_order=in_order, note=starts.note, end=starts.end),
         [step for step in steps if step is not None],
         itertools.count(),
         redact.before(signals) if redact is not None and signals is not None else signals,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from extension import lenient
-from extension.records import is_request_id
+from extension.records import REQUEST_IDS, is_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -663,8 +663,7 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys(("severity_number", "severityNumber"), _take_severity),
     **dict.fromkeys(("timestamp", "time", "@timestamp", "ts", "@t", "asctime"), _take_time),
     **dict.fromkeys(("instant", "timeMillis"), _take_time),
-    **dict.fromkeys(("requestId", "AWSRequestId", "awsRequestId", "aws_request_id"), _take_request_id),
-    **dict.fromkeys(("function_request_id", "faas.invocation_id", "lambda_request_id"), _take_request_id),
+    **dict.fromkeys(REQUEST_IDS, _take_request_id),
     **dict.fromkeys(("trace_id", "traceId", "trace.id", "otelTraceID", "otelTraceId"), _take_trace_id),
     **dict.fromkeys(("span_id", "spanId", "span.id", "otelSpanID", "otelSpanId"), _take_span_id),
     **dict.fromkeys(("trace_flags", "traceFlags"), _take_flags),

@@ -18,6 +18,16 @@ PLATFORM_TYPES = tuple(
         *("extension", "telemetrySubscription", "logsDropped", "fault"),
     )
 )
+# What runtimes, Powertools and loggers call Lambda's request id in objects; an application's own may be called so too.
+REQUEST_IDS = (
+    "requestId",
+    "AWSRequestId",
+    "awsRequestId",
+    "aws_request_id",
+    "function_request_id",
+    "faas.invocation_id",
+    "lambda_request_id",
+)
 MAX_REQUEST_ID = 128  # characters; it is repeated in every line of its request
 BODY_KINDS = {"otlp-logs": "logs", "otlp-traces": "traces", "otlp-metrics": "metrics"}  # by kind its signal
 HEALTH_KIND = "health"  # what we say of ourselves: one sink is chosen for it, and every other leaves it out

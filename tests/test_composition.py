@@ -9,6 +9,8 @@ import pytest
 
 from extension.composition import make_fanout, make_steps
 from extension.config import Config, parse
+from extension.intake.decoder import Decoder
+from extension.pipeline.starts import REMEMBERED
 from tests.support.otlp_corpus import record
 
 if TYPE_CHECKING:
@@ -59,3 +61,18 @@ async def test_the_fallback_leaves_out_types_of_the_platform(reports_alone: Conf
     fallback.adopt([record("x", type_) for type_ in wanted], "file://", "refused")
     waiting = [one.type for chunk in fallback.queue._waiting for one in chunk.records]
     assert (waiting, fallback.account["excluded"]) == (["platform.report"], 3)
+
+
+def test_what_a_start_said_is_remembered_beyond_many_that_ended() -> None:
+    """The pipeline as it is made hears of starts and of reports: one that still runs outlives those that do not."""
+    config = parse({"FORWARDER_SINKS": "file:///tmp/a"})
+    pipeline = make_steps(config, None, "orders", "e1", "", in_order=False).pipeline
+    start, end = (
+        b'{"time":"","type":"platform.start","record":{"requestId":"%b","tenantId":"blue"}}\n',
+        b'{"time":"","type":"platform.report","record":{"requestId":"%b"}}\n',
+    )
+    pipeline(Decoder().feed(start % b"long"))
+    for number in range(REMEMBERED + 1):
+        pipeline(Decoder().feed((start + end) % ((b"r%d" % number,) * 2)))
+    [last] = pipeline(Decoder().feed(end % b"long"))
+    assert b'"tenantId":"blue"' in last.line

@@ -33,15 +33,19 @@ class Cap:
         self._looked_at = clock()
         self._over_at = -EPISODE_S
 
-    def divide(self, records: Sequence[Record]) -> tuple[Sequence[Record], Sequence[Record]]:
-        """The records that pass, and those that are over."""
+    def divide(
+        self, records: Sequence[Record], is_wanted: Callable[[Record], bool]
+    ) -> tuple[Sequence[Record], Sequence[Record]]:
+        """The records that pass, and those that are over; what no sink wants passes and is left to each to count."""
         now = self._clock()
         self._left = min(self._most, self._left + (now - self._looked_at) * self._most / MINUTE_S)
         self._looked_at = now
         passed: list[Record] = []
         over: list[Record] = []
         for record in records:
-            if self._left > 0 or _always(record):
+            if not is_wanted(record):
+                passed.append(record)
+            elif self._left > 0 or _always(record):
                 self._left = max(-self._most, self._left - len(record.line))
                 passed.append(record)
             else:

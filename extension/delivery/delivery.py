@@ -39,6 +39,10 @@ class Select(Protocol):
         """Those that the sink is to get, in order. It never raises."""
         ...
 
+    def wants(self, record: Record, /) -> bool:
+        """Whether it is one of them; nothing is counted. It never raises."""
+        ...
+
 
 FINAL = frozenset({Scope.BATCH, Scope.EVERYTHING})
 FOREVER = float("inf")
@@ -129,6 +133,10 @@ class Delivery:
             self._take(chunk)
         else:
             self._choose(chunk.records, chunk.arrived)
+
+    def wants(self, record: Record) -> bool:
+        """Whether it is for this sink, as far as its sampler says nothing else."""
+        return self.queue.takes(record.kind) and (self._select is None or self._select.wants(record))
 
     def settle(self) -> None:
         """Take what the sampler held, and lets go by now."""

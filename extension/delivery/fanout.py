@@ -69,7 +69,7 @@ class Fanout:
     def offer(self, records: Sequence[Record]) -> None:
         """Hand records to every sink, as far as there is no cap."""
         if self._cap is not None:
-            records, over = self._cap.divide(records)
+            records, over = self._cap.divide(records, self._is_wanted)
             self._set_aside(self._cap, over)
         if records:
             chunk = Chunk(records, self._clock())
@@ -89,6 +89,9 @@ class Fanout:
         for delivery in self._all:
             if delivery.queue.takes(record.kind):
                 delivery.flush_soon()
+
+    def _is_wanted(self, record: Record) -> bool:
+        return any(delivery.wants(record) for delivery in self._sinks)
 
     def _set_aside(self, cap: Cap, over: Sequence[Record]) -> None:
         """What no sink gets goes to the fallback, once, or is counted alone."""

@@ -43,11 +43,15 @@ def cut_protobuf(signal: str, body: bytes, max_bytes: int = PIECE_BYTES) -> list
     """The pieces of a body; one larger than `max_bytes` has a single resource. Raises Malformed."""
     top, *path = TAGS[signal]
     pieces: list[Piece] = []
-    start = items = 0
-    for number, (found, begin, at, end) in enumerate(fields(body, 0, len(body))):
-        if found not in top:
-            raise Malformed("not a request of this signal")
-        if number == MAX_RESOURCES:
+    start = items = resources = 0
+    for found, begin, at, end in fields(body, 0, len(body)):
+        if found not in top:  # of a later OTLP, and nothing that could be taken for a resource
+            if begin > start:
+                pieces.append(Piece(items, body[start:begin]))
+            start, items = end, 0
+            continue
+        resources += 1
+        if resources > MAX_RESOURCES:
             raise Malformed(f"more than {MAX_RESOURCES} resources")
         if begin > start and end - start > max_bytes:
             pieces.append(Piece(items, body[start:begin]))
@@ -55,6 +59,8 @@ def cut_protobuf(signal: str, body: bytes, max_bytes: int = PIECE_BYTES) -> list
         items += count(body, at, end, path)
     if len(body) > start:
         pieces.append(Piece(items, body[start:]))  # bytes that are not cut are not copied
+    if body and not pieces:
+        raise Malformed("not a request of this signal")
     return pieces
 
 
@@ -67,7 +73,7 @@ def read_json(signal: str, body: bytes) -> list[Piece]:
     except ValueError:
         body, request = _with_whole_characters(body)
     [top] = PATHS[signal][0]
-    if type(request) is not dict or not request.keys() <= {top}:
+    if type(request) is not dict or (request and top not in request):
         raise Malformed("not a request of this signal")
     items = _count_json([request], PATHS[signal])
     try:
@@ -95,10 +101,14 @@ def _with_whole_characters(body: bytes) -> tuple[bytes, Any]:
 
 
 def _count_json(found: list[Any], path: tuple[dict[str, int], ...]) -> int:
-    """How many there are at the end of the path; an object stands for a list of one, as the data of a metric does."""
+    """How many there are at the end of the path.
+
+    An object stands for a list of one, as the data of a metric does, and null for a member that is not there
+    ("ProtoJSON Format", Protocol Buffers Documentation).
+    """
     for step in path:
         values = [_members(one)[name] for one in found for name in step if name in _members(one)]
-        found = [one for value in values for one in (value if type(value) is list else [value])]
+        found = [one for value in values if value is not None for one in (value if type(value) is list else [value])]
     for one in found:
         _members(one)
     return len(found)

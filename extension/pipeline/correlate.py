@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from extension.records import Record, is_request_id
+from extension.records import REQUEST_IDS, Record, is_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from extension.intake.decoder import Line
 
 REMEMBERED = 64  # invocations: lines may come late
+REMEMBERED_AT_ONCE = 1024  # the same, where many run at a time
+PRINTED = frozenset({"function", "extension"})
 
 
 class Correlate:
@@ -19,12 +21,21 @@ class Correlate:
 
     Platform records carry their own. What a function or an extension calls its request id counts only if a
     platform.start of this environment named it; else it is that of the last platform.start. With `in_order` off, as on
-    Managed Instances where invocations interleave, it is the record's own or none. `note` is shown each platform.start.
+    Managed Instances where invocations interleave, it is the record's own or none: the one that was started, or else
+    the first. `note` is shown each platform.start, `end` is told of each platform.report.
     """
 
-    def __init__(self, *, in_order: bool, note: Callable[[str, dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        in_order: bool,
+        note: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+        end: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._in_order = in_order
         self._note = note
+        self._end = end
+        self._most = REMEMBERED if in_order else REMEMBERED_AT_ONCE
         self._started: dict[str, None] = {}  # the latest is last
         self._current = ""
 
@@ -43,21 +54,32 @@ class Correlate:
 
     def _decide(self, kind: str, type_: str, content: dict[str, Any]) -> str:
         """The request id of a record that may have one of its own."""
-        found = content.get("requestId") or content.get("AWSRequestId")  # the latter is Java's name for it
+        if kind in PRINTED:
+            return self._named_by(content)
+        found = content.get("requestId")
         if not is_request_id(found):
             return self._current
         if type_ == "platform.start":
             self._start(found, content)
-        is_believed = found in self._started or kind not in {"function", "extension"} or not self._in_order
-        return found if is_believed else self._current
+        elif type_ == "platform.report":
+            self._end(found)
+        return found
+
+    def _named_by(self, content: dict[str, Any]) -> str:
+        """The request id of what a program printed."""
+        first = ""
+        for name in REQUEST_IDS:
+            if name in content and is_request_id(found := content[name]):
+                if found in self._started:
+                    return found
+                first = first or found
+        return self._current if self._in_order else first
 
     def _start(self, request_id: str, content: dict[str, Any]) -> None:
-        if self._note is not None:
-            self._note(request_id, content)
-        if not self._in_order:
-            return
-        self._current = request_id
+        self._note(request_id, content)
+        if self._in_order:
+            self._current = request_id
         self._started.pop(request_id, None)
         self._started[request_id] = None
-        if len(self._started) > REMEMBERED:
+        if len(self._started) > self._most:
             del self._started[next(iter(self._started))]

@@ -46,6 +46,15 @@ class Filter:
             self._count("types", len(records) - len(kept))
         return kept if self._rules is None else [record for record in kept if self._stays(record, self._rules)]
 
+    def wants(self, record: Record) -> bool:
+        """Whether it would stay; nothing is counted."""
+        if record.kind in self._kinds or record.type in self._types:
+            return False
+        try:
+            return self._rules is None or not self._why_not(record, self._rules)
+        except Exception:  # noqa: BLE001 - as below
+            return True
+
     @property
     def account(self) -> dict[str, object]:
         """What the ledger says of it: how many records each rule left out, and how many it could not read."""
@@ -53,19 +62,22 @@ class Filter:
         return {"filteredBy": dict(self._left_out), **unreadable}
 
     def _stays(self, record: Record, rules: Rules) -> bool:
-        if record.kind not in PRINTED:
-            return True
         try:
-            if self._stamped:
-                rule = rules.why_not_stamped(record)
-            else:
-                rule = rules.why_not(record.kind, record.line, record.content)
+            rule = self._why_not(record, rules)
         except Exception:  # noqa: BLE001 - whatever it is about this record, nobody asked for it to be left out
             self._unreadable += 1
             return True
         if rule:
             self._count(rule, 1)
         return not rule
+
+    def _why_not(self, record: Record, rules: Rules) -> str:
+        """The rule that leaves it out; empty where none does."""
+        if record.kind not in PRINTED:
+            return ""
+        if self._stamped:
+            return rules.why_not_stamped(record)
+        return rules.why_not(record.kind, record.line, record.content)
 
     def _count(self, rule: str, number: int) -> None:
         self._left_out[rule] = self._left_out.get(rule, 0) + number

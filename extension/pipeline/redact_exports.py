@@ -56,7 +56,7 @@ def _with_base64(found: Any) -> None:
     for value in found if isinstance(found, list) else ():
         _with_base64(value)
     for name, value in found.items() if isinstance(found, dict) else ():
-        if name in IDS:
+        if name in IDS and value is not None:
             found[name] = base64.b64encode(binascii.unhexlify(value)).decode()
         else:
             _with_base64(value)

@@ -64,6 +64,7 @@ class Sampler:
             keeps = self._keeps(request_id) if request_id else True
             if keeps:
                 going += together
+                self._missing += self._lost.pop(request_id, 0)  # while it is known that it is kept
             elif keeps is None:
                 self._hold(request_id, together)
             else:

@@ -10,7 +10,8 @@ from extension.records import is_request_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REMEMBERED = 256  # invocations; on Managed Instances many run at a time
+REMEMBERED = 1024  # invocations that have not ended; on Managed Instances many run at a time
+ENDED = 256  # invocations of which lines may come late
 
 
 class Starts:
@@ -25,6 +26,7 @@ class Starts:
         self._traces = traces
         self._is_harmless = is_harmless
         self._told: dict[str, bytes] = {}  # the latest are last
+        self._ended: dict[str, bytes] = {}  # the same
 
     def note(self, request_id: str, content: dict[str, Any]) -> None:
         """A platform.start has come."""
@@ -40,11 +42,21 @@ class Starts:
             if found := parse_x_ray(tracing.get("value")):
                 told["traceId"] = found[0]
         self._told.pop(request_id, None)
+        self._ended.pop(request_id, None)
         if told:
-            self._told[request_id] = lambda_key.members(told)
-            if len(self._told) > REMEMBERED:
-                del self._told[next(iter(self._told))]
+            _keep(self._told, request_id, lambda_key.members(told), REMEMBERED)
+
+    def end(self, request_id: str) -> None:
+        """A platform.report has come: those that run are remembered for longer, however many begin meanwhile."""
+        if told := self._told.pop(request_id, b""):
+            _keep(self._ended, request_id, told, ENDED)
 
     def of(self, request_id: str) -> bytes:
         """What the key says of the records of an invocation; empty where that is nothing."""
-        return self._told.get(request_id, b"")
+        return self._told.get(request_id) or self._ended.get(request_id, b"")
+
+
+def _keep(of: dict[str, bytes], request_id: str, told: bytes, most: int) -> None:
+    of[request_id] = told
+    if len(of) > most:
+        del of[next(iter(of))]

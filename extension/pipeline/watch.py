@@ -66,6 +66,7 @@ class Watch:
         self._in_order = in_order
         self._known: dict[str, Invocation] = {}  # those heard of first are first
         self._open: dict[str, Invocation] = {}  # those of them that are not over
+        self._over: dict[str, None] = {}  # the others; those that ended first are first
         self._has_started = self._is_durable = self._is_closed = False
 
     def get(self, request_id: str) -> Invocation | None:
@@ -113,8 +114,8 @@ class Watch:
     def _give_up(self, request_ids: Iterable[str]) -> None:
         """Their reports will not come. One of which nothing says how it ended may have ended in any way."""
         for request_id in request_ids:
-            invocation = self._open.pop(request_id)
-            invocation.is_over = True
+            invocation = self._open[request_id]
+            self._finish(request_id, invocation)
             invocation.has_error |= invocation.has_started and not invocation.has_ended
 
     def _event(self, type_: str, content: dict[str, Any]) -> None:
@@ -141,6 +142,7 @@ class Watch:
         invocation.has_started = self._has_started = True
         invocation.has_ended, invocation.until = False, self._latest()
         if not self._is_closed:
+            self._over.pop(request_id, None)
             invocation.is_over, self._open[request_id] = False, invocation
 
     def _end(self, request_id: str, type_: str, content: dict[str, Any]) -> None:
@@ -153,8 +155,7 @@ class Watch:
         invocation.has_error |= (status is not None and status != "success") or "errorType" in content
         invocation.has_ended = True
         if type_ == "platform.report":
-            invocation.is_over = True
-            self._open.pop(request_id, None)
+            self._finish(request_id, invocation)
 
     def _name_execution(self, request_id: str, arn: str) -> None:
         """Go by the durable execution that an invocation is a part of, whatever it went by before."""
@@ -171,14 +172,22 @@ class Watch:
         if invocation is None:
             invocation = self._known[request_id] = Invocation(sampling.randomness_of(request_id), self._latest())
             if self._is_closed:
-                invocation.is_over = True
+                self._finish(request_id, invocation)
             else:
                 self._open[request_id] = invocation
             if len(self._known) > REMEMBERED:
-                oldest = next(iter(self._known))
-                del self._known[oldest]
-                self._open.pop(oldest, None)
+                self._forget(next(iter(self._over or self._open)))
         return invocation
+
+    def _finish(self, request_id: str, invocation: Invocation) -> None:
+        invocation.is_over, self._over[request_id] = True, None
+        self._open.pop(request_id, None)
+
+    def _forget(self, request_id: str) -> None:
+        """Know nothing more of one that is over; of one that still runs only where too many do."""
+        del self._known[request_id]
+        self._over.pop(request_id, None)
+        self._open.pop(request_id, None)
 
     def _latest(self) -> float:
         """When nothing more can come of one that begins now; in order, only the next start tells, after any freeze."""

@@ -74,7 +74,7 @@ class Invocation:
 
 
 class Invocations:
-    """The invocations of this environment, by request id; of those heard of longest ago nothing is known."""
+    """The invocations of this environment, by request id; of those closed longest ago nothing is known."""
 
     def __init__(self) -> None:
         self._tries: dict[str, list[Invocation]] = {}  # the latest are last
@@ -120,5 +120,7 @@ class Invocations:
     def _make_room(self, tries: list[Invocation]) -> list[Invocation]:
         gone = [tries.pop(0)] if len(tries) > MAX_TRIES else []
         if len(self._tries) > REMEMBERED:
-            gone += self._tries.pop(next(iter(self._tries)))
+            # One that still runs would be counted twice; it goes only where all do.
+            closed = (name for name, tries in self._tries.items() if all(one.is_closed for one in tries))
+            gone += self._tries.pop(next(closed, next(iter(self._tries))))
         return [invocation for invocation in gone if not invocation.is_closed]

@@ -102,6 +102,8 @@ class Phases:
         """What waited belongs to this invocation, the first one that has come since."""
         invocation.is_cold, self.is_cold = self.is_cold, False
         invocation.phases, self._ended = self._ended, []
+        if self._current is not None and self._current.invocation is None:
+            self._current.invocation = invocation  # whose start overtook the phase's report
 
     def end(self) -> list[Phase]:
         """Those that no invocation came for, or that have not ended: they are waited for no longer."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from extension.records import Record
     from extension.signals.invocations import Invocation
 
-WAITING = 64  # invocations that have begun and are not summed up, where many run at a time
+WAITING = 512  # invocations that have begun and are not summed up, where many run at a time
 WAITING_IN_ORDER = 2  # where one runs at a time: its report comes while the next one runs, or may never come
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # each for four of OpenTelemetry's severity numbers
 NUMBERS = ("durationMs", "billedDurationMs", "initDurationMs", "restoreDurationMs")

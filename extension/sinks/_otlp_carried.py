@@ -68,7 +68,8 @@ def _join_json(name: str, bodies: Sequence[bytes], resource: Resource | None) ->
     attributes: list[Any] = MessageToDict(resource)["attributes"] if resource is not None else []
     for one in joined if attributes else ():
         with suppress(AttributeError, TypeError):  # what is no resource; the destination may say so
-            found = one.setdefault("resource", {}).setdefault("attributes", [])
+            own = one["resource"] = one.get("resource") or {}  # null is as good as nothing
+            found = own["attributes"] = own.get("attributes") or []
             known = {attribute.get("key") for attribute in found}
             found += [attribute for attribute in attributes if _is_lacking(attribute["key"], known)]
     return orjson.dumps({name: joined})

@@ -34,7 +34,10 @@ class Odd:
     account: Mapping[str, object] = {"by": "parity"}
 
     def __call__(self, records: Sequence[Record]) -> list[Record]:
-        return [record for record in records if record.sequence % 2]
+        return [record for record in records if self.wants(record)]
+
+    def wants(self, record: Record) -> bool:
+        return record.sequence % 2 == 1
 
 
 class FullDisk(Overflow):

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extension.delivery import fanout as module
+from extension.delivery.cap import Cap
 from extension.delivery.chunk import Chunk
+from extension.delivery.fanout import Fanout
 from extension.delivery.health import UNHEALTHY_FAILURES
 from extension.delivery.overflow import Overflow
 from extension.delivery.queue import PRESSED_SHARE
+from extension.pipeline.filter import Filter
 from extension.policy import ShutdownPlan
 from extension.sinks import Limits, Outcome, Refused, Reply, Scope, Throttled
 from tests.support.deliveries import MIB, WAIT_S, Deliveries, ScriptedSink, records, soon
@@ -268,6 +271,21 @@ async def test_what_a_fallback_was_handed_gives_way_to_a_large_line(
     fanout.offer(records(2))
     assert await asyncio.wait_for(fanout.room(refusing.queue.max_bytes), WAIT_S) > 0
     assert fallback.queue.delivered == 2
+
+
+async def test_what_no_sink_selects_is_not_for_the_fallback(deliveries: Deliveries) -> None:
+    """It does not count against a cap, and what is over it is only what one of the sinks would have got."""
+    sink, rescue = ScriptedSink(), ScriptedSink()
+    fallback = deliveries.delivery(rescue, name="fallback")
+    first = deliveries.delivery(sink, fallback=fallback, select=Filter((), ["noise"], stamped=True))
+    second = deliveries.delivery(ScriptedSink(), name="other", fallback=fallback, excluded_kinds=["function"])
+    cap = Cap(100, deliveries.clock)
+    fanout = Fanout([first, second], fallback, deliveries.clock, deliveries.progress, cap=cap)
+    noise = [record._replace(type="noise") for record in records(9)]
+    fanout.offer([*noise, *records(1, first=9, size=200), *noise, *records(2, first=20)])
+    await fanout.flush(soon())
+    assert ([record.sequence for record in sink.taken], len(rescue.taken), cap.capped) == ([9], 2, 2)
+    assert first.account["filteredBy"] == {"types": 18}
 
 
 async def test_a_probe_that_fails_is_over(deliveries: Deliveries) -> None:

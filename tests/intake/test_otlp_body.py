@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from extension.intake.otlp_body import MAX_COMMAS, MAX_RESOURCES, cut_protobuf, read_json
-from extension.wire import Malformed
+from extension.wire import Malformed, fields
 from tests.support.exports import REQUESTS, Request, logs, metrics, span_names, traces
 
 SIGNALS = sorted(REQUESTS)
@@ -70,7 +70,10 @@ def test_any_bytes_are_a_request_or_malformed(signal: str, body: bytes) -> None:
             pieces = read(signal, body)
         except Malformed:
             continue
-        assert b"".join(piece.body for piece in pieces) in {body, b""}
+        rest = (
+            [body] if read is read_json else [body[at:to] for tag, at, _, to in fields(body, 0, len(body)) if tag == 10]
+        )
+        assert b"".join(piece.body for piece in pieces) in {b"".join(rest), b""}
 
 
 @given(st.sampled_from(CASES), st.data())
@@ -117,7 +120,8 @@ def test_what_is_no_request_is_malformed(body: bytes) -> None:
         b"[]",
         b"null",
         b'{"resourceLogs":[]}',
-        b'{"resourceSpans":[],"more":1}',
+        b'{"more":1}',
+        b'{"resourceSpans":[null]}',
         b'{"resourceSpans":[7]}',
         b'{"resourceSpans":[{"scopeSpans":[{"spans":["a"]}]}]}',
         b'{"resourceSpans":' + b"[" * 5000,
@@ -137,6 +141,20 @@ def test_nothing_makes_no_pieces() -> None:
     assert (
         cut_protobuf("traces", b"") == read_json("traces", b"{}") == read_json("traces", b'{"resourceSpans":[]}') == []
     )
+
+
+def test_null_is_a_member_that_is_not_there() -> None:
+    """As ProtoJSON has it, wherever a list or an object may be."""
+    body = b'{"resourceSpans":[{"scopeSpans":null},{"scopeSpans":[{"spans":null},{"spans":[{}],"scope":null}]}]}'
+    assert read_json("traces", body) == [(1, body)]
+    assert read_json("traces", b'{"resourceSpans":null}') == []
+
+
+def test_what_a_later_otlp_may_say_beside_the_resources_is_ignored() -> None:
+    """In JSON it goes on; in protobuf, whose pieces are put together with others, it is left out."""
+    assert read_json("traces", b'{"more":1,"resourceSpans":[{}]}')[0].items == 0
+    one, two = traces("a").SerializeToString(), traces("b").SerializeToString()
+    assert cut_protobuf("traces", b"\x12\x01x" + one + b"\x18\x05" + two + b"\x12\x00") == [(1, one), (1, two)]
 
 
 def test_json_that_could_not_be_written_again_is_malformed() -> None:

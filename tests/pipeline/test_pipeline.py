@@ -15,7 +15,7 @@ from extension.lambda_api.function import Function
 from extension.pipeline.correlate import Correlate
 from extension.pipeline.filter import Filter, but_our_own
 from extension.pipeline.pipeline import BROKEN_TYPE, Pipeline
-from extension.records import KINDS
+from extension.records import KINDS, REQUEST_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,9 +87,9 @@ def test_a_text_line_belongs_to_the_last_start() -> None:
     assert ids == [None, "r1", "r1", "r2", "r2"]
 
 
-@pytest.mark.parametrize("key", ["requestId", "AWSRequestId"])
+@pytest.mark.parametrize("key", REQUEST_IDS)
 def test_a_records_own_request_id_wins(key: str) -> None:
-    """A late record of an earlier invocation keeps its own id, under Java's name for it too."""
+    """A late record of an earlier invocation keeps its own id, under any of the names for it."""
     ids = Run().request_ids(
         line("platform.start", {"requestId": "r1"}),
         line("platform.start", {"requestId": "r2"}),
@@ -127,6 +127,17 @@ def test_nothing_is_guessed_where_invocations_interleave() -> None:
         line("platform.start", {"requestId": "r1"}), line("function", "x"), line("function", {"requestId": "r2"})
     )
     assert ids == ["r1", None, "r2"]
+
+
+def test_of_several_ids_the_one_that_was_started_counts() -> None:
+    """Where they interleave: a caller's `requestId` does not hide Lambda's. Where none was started it is the first."""
+    ids = Run(in_order=False).request_ids(
+        line("platform.start", {"requestId": "r1"}),
+        line("function", {"requestId": "upstream", "AWSRequestId": "r1"}),
+        line("function", {"requestId": 7, "function_request_id": "r1"}),
+        line("function", {"requestId": "early", "awsRequestId": "other"}),
+    )
+    assert ids == ["r1", "r1", "r1", "early"]
 
 
 def test_types_that_are_not_wanted_are_counted() -> None:

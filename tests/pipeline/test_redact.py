@@ -604,6 +604,14 @@ def test_entities_of_an_export_are_redacted() -> None:
     assert count == 4
 
 
+def test_an_id_of_an_export_may_be_null() -> None:
+    """ProtoJSON has null for what is not there."""
+    log = b'{"traceId":null,"body":{"stringValue":"anna@example.com"}}'
+    body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%b]}]}]}' % log
+    left, count = redact_exports.redact(EVERYTHING, body, as_json=True)
+    assert (b"anna" in left, count) == (False, 1)
+
+
 def test_fields_are_found_in_lines_that_are_no_records() -> None:
     """As in the text of a line that is not UTF-8, or was cut off."""
     whole = b'{"time":"x","type":"function","record":{"password":"hunter","a":"\xff"}}'

@@ -417,6 +417,28 @@ def test_what_is_remembered_is_bounded() -> None:
     assert (kept.request_id, run.counts) == ("a", (0, 0, REMEMBERED))
 
 
+@pytest.mark.parametrize(("status", "kept"), [("error", 3), ("success", 0)])
+def test_one_that_outlives_many_is_one(status: str, kept: int) -> None:
+    """On Managed Instances: those that are over are forgotten before one that still runs."""
+    run = Run(in_order=False)
+    assert run.feed(start("long", LOW), printed({"requestId": "long", "message": "one"})) == []
+    for number in range(REMEMBERED + 1):
+        run.feed(start(f"r{number}", LOW), report(f"r{number}"))
+    assert len(run.feed(report("long", status))) == kept
+    assert run.counts[2] == 0
+
+
+def test_what_is_missing_stays_told() -> None:
+    """However many invocations come after the one that was kept in part."""
+    run = Run(in_order=False)
+    run.feed(start("first", HIGH), start("a", LOW), report("a"))
+    run.feed(printed({"requestId": "a", "level": "ERROR"}))
+    assert run.sampler.left_out_of_kept == 2
+    for number in range(REMEMBERED + 1):
+        run.feed(start(f"r{number}", LOW), report(f"r{number}"))
+        assert run.sampler.left_out_of_kept == 2
+
+
 def test_for_one_sink_records_get_a_numbering_of_their_own() -> None:
     """What waited comes behind what came later, so its queue needs a sequence that grows."""
     run = Run()

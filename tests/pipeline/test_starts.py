@@ -16,7 +16,7 @@ from extension.pipeline.filter import Filter
 from extension.pipeline.join import Join
 from extension.pipeline.phase import INIT
 from extension.pipeline.pipeline import Pipeline
-from extension.pipeline.starts import REMEMBERED, Starts
+from extension.pipeline.starts import ENDED, REMEMBERED, Starts
 
 if TYPE_CHECKING:
     from extension.pipeline.pipeline import Step
@@ -42,7 +42,7 @@ class Run:
 
     def __init__(self, *steps: Step, traces: bool = False, in_order: bool = True) -> None:
         starts = Starts(traces=traces)
-        correlate = Correlate(in_order=in_order, note=starts.note)
+        correlate = Correlate(in_order=in_order, note=starts.note, end=starts.end)
         self.pipeline = Pipeline(correlate, steps, itertools.count(), told=starts.of, phase=INIT)
 
     def keys(self, *lines: bytes) -> list[dict[str, Any]]:
@@ -134,6 +134,17 @@ def test_so_many_invocations_are_remembered() -> None:
     run.chunk(*[start(f"r{number}", tenantId="blue") for number in range(REMEMBERED + 1)])
     late = [line("function", {"requestId": request_id}) for request_id in ("r0", "r1")]
     assert [key.get("tenantId") for key in run.chunk(*late)] == [None, "blue"]
+
+
+def test_one_that_runs_is_remembered_for_longer() -> None:
+    """On Managed Instances many begin and end while it does; of those that ended the latest are remembered."""
+    run = Run(in_order=False)
+    run.chunk(start("long", tenantId="blue"))
+    for number in range(REMEMBERED + 1):
+        run.chunk(start(f"r{number}", tenantId="red"), line("platform.report", {"requestId": f"r{number}"}))
+    late = ["long", f"r{REMEMBERED}", f"r{REMEMBERED - ENDED + 1}", f"r{REMEMBERED - ENDED}"]
+    keys = run.chunk(*[line("function", {"requestId": request_id}) for request_id in late])
+    assert [key.get("tenantId") for key in keys] == ["blue", "red", "red", None]
 
 
 def test_what_a_request_said_before_is_forgotten_when_it_is_tried_again() -> None:

@@ -93,6 +93,20 @@ def test_an_init_within_an_invocation_is_its_child() -> None:
     assert derived.span("orders")["attributes"]["faas.coldstart"]
 
 
+def test_an_init_whose_report_the_start_overtakes_is_of_that_invocation() -> None:
+    """The platform writes both at once, in either order."""
+    derived = Derived()
+    *begun, reported = init()
+    derived.feed(*begun, start("r1", 200, tracing=TRACE), reported, done("r1", 300), report("r1", 301))
+    derived.feed(*invocation("r2", 400))
+    cold = {
+        found["attributes"]["faas.invocation_id"]
+        for found in derived.spans
+        if found["attributes"].get("faas.coldstart")
+    }
+    assert (derived.span("init")["traceId"], cold) == (TRACE_ID, {"r1"})
+
+
 def test_phases_of_an_invocation_are_bounded() -> None:
     """Whoever forges inits without end fills no memory."""
     derived = Derived()

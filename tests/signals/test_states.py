@@ -130,6 +130,17 @@ def test_what_is_remembered_is_bounded() -> None:
     assert derived.total("faas.invocations") == 3 * REMEMBERED
 
 
+def test_one_that_outlives_many_is_counted_once() -> None:
+    """On Managed Instances: those that are over are forgotten before one that still runs."""
+    derived = Derived(traces=False, in_order=False)
+    derived.feed(start("long", 0))
+    for number in range(REMEMBERED + 1):
+        derived.feed(start(f"r{number}", number), report(f"r{number}", number))
+    derived.feed(report("long", REMEMBERED))
+    derived.shut_down()
+    assert derived.total("faas.invocations") == REMEMBERED + 2
+
+
 def test_tries_of_one_request_are_bounded() -> None:
     """A request id that comes again and again is counted each time, and only its last tries are known."""
     derived = Derived(traces=False)

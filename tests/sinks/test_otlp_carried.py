@@ -119,6 +119,14 @@ def test_a_content_type_that_is_not_taken_is_no_denial() -> None:
     assert caught.value.scope is Scope.BATCH
 
 
+@pytest.mark.parametrize("null", [b'{"resource":null}', b'{"resource":{"attributes":null}}'])
+def test_a_resource_that_is_null_is_completed(null: bytes) -> None:
+    """ProtoJSON has null for what is not there."""
+    with sent(carried(b'{"resourceSpans":[%b]}' % null, type_=JSON), "?resource=complete") as ([request], _):
+        [found] = Parse(request.text, ExportTraceServiceRequest()).resource_spans
+        assert attributes(found.resource)["faas.name"] == "demo"
+
+
 @pytest.mark.parametrize("type_", [PROTOBUF, JSON])
 def test_resources_are_completed_on_request(type_: str) -> None:
     """With resource=complete they say where they ran; what they said themselves stays, and so does all else."""
