@@ -67,7 +67,10 @@ class Telling:
 def tell(extension: Extension, problems: Sequence[str], variables: Mapping[str, str]) -> Telling | None:
     """Tell these problems where FORWARDER_HEALTH says, if that itself is good. Nothing is waited for."""
     target, emf = config.health_alone(variables)
-    if not emf and (target is None or target.fill is not None):  # without its secrets it is another place
+    if not emf and target is None:
+        return None
+    if target is not None and target.fill is not None:  # without its secrets it is another place
+        log("WARN", "health is not told", sink=target.name, reason="it refers to a secret, and settings are wrong")
         return None
     function = identify(extension.function, variables)
     content = own_health.blank("bad settings", problems)

@@ -74,20 +74,23 @@ def of_all(config: Config, limits: Mapping[str, Limits]) -> Iterator[str]:
         invocations=policy.GAPS + 1,
         dense=interval_s * policy.DENSE_SHARE * policy.GAPS,
     )
+    share = f", divided among {len(config.urls)} sinks," if len(config.urls) > 1 else ","
+    lost = "goes to the fallback" if config.fallback is not None else "is dropped, and counted in the ledger"
     yield (
-        f"What is not delivered takes up to {_size(config.queue_bytes)} of the function's memory, divided among"
-        f" {len(config.urls)} sinks, and as much of /tmp; beyond that the oldest is dropped, and counted in the ledger."
-        if len(config.urls) > 1
-        else f"What is not delivered takes up to {_size(config.queue_bytes)} of the function's memory, and as much of"
-        " /tmp; beyond that the oldest is dropped, and counted in the ledger."
+        f"What is not delivered takes up to {_size(config.queue_bytes)} of the function's memory{share} and as much of"
+        f" /tmp; beyond that the oldest of what matters least {lost}."
     )
+    if config.max_bytes_per_minute:
+        rest = "goes to the fallback" if config.fallback is not None else "is lost, and counted in the ledger"
+        yield f"Of what programs print, {_size(config.max_bytes_per_minute)} a minute are sent; the rest {rest}."
     if config.fallback is None:
         yield (
             "There is no FORWARDER_FALLBACK: a record that a sink refuses is dropped, and counted in the ledger; where"
             " it refuses every request, as with 401, 403 and 404, records wait and are tried again."
         )
     if config.otlp_listen:
-        yield f"What the function exports to localhost:{config.otlp_listen} goes to the OTLP sinks as it is."
+        form = "as it is" if not config.redaction else "logs redacted, traces and metrics as they are"
+        yield f"What the function exports to localhost:{config.otlp_listen} goes to the OTLP sinks, {form}."
     yield from _not_sent(config, limits)
     yield from _changed(config)
     if config.emf:

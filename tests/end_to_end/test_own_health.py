@@ -266,7 +266,7 @@ async def test_health_that_cannot_be_told_is_no_trouble(lambda_: FakeLambda) -> 
 
 
 async def test_health_is_told_nowhere_without_the_secrets_of_the_place(lambda_: FakeLambda) -> None:
-    """With bad settings no secret is fetched, and no record goes to what stands in for one."""
+    """With bad settings no secret is fetched, and no record goes to what stands in for one; the log says so."""
     with FaultServer() as server:
         await lambda_.start(
             FORWARDER_FLUSH="often",
@@ -276,6 +276,8 @@ async def test_health_is_told_nowhere_without_the_secrets_of_the_place(lambda_: 
         await lambda_.invoke("r1")
         assert await lambda_.shut_down() == 0
         assert server.requests == []
+        [told] = [line for line in lambda_.log if line["message"] == "health is not told"]
+        assert "secret" in told["reason"]
 
 
 async def test_a_sink_of_its_own_beside_a_fallback(lambda_: FakeLambda, tmp_path: Path) -> None:
