@@ -158,9 +158,10 @@ OF_A_TOKEN = rb"basic|bearer|negotiate|ntlm"  # schemes; those of all others may
 SCHEMES = OF_A_TOKEN + rb"|digest|token|oauth|api-?key|bot|key|dpop|hmac|hawk|mac|aws4-[a-z0-9-]+"
 ONE_TOKEN = re.compile(OF_A_TOKEN, re.IGNORECASE)
 CREDENTIAL = re.compile(
-    rb"(?P<before>authorization(?:-?token)?[\"'\\]*\s*(?:=>|[:=])[\s\[]*[\"'\\]*"
+    rb"(?P<before>authorization(?:[-_]?token)?"
+    rb"(?:[\"'\\]*\s*(?:=>|[:=])[\s\[]*(?:b(?=[\"']))?[\"'\\]*|[\"'\\]+\s*,\s*b?[\"'\\]+(?=(?:%b)(?:[ \t+]|%%20)))"
     rb"(?:(?P<scheme>%b)(?:(?:[ \t]|\r?\n[ \t]|%%20)+|\+)|[a-z-]+[ \t]+)?|bearer(?:\s|%%20|[+:=])+[\"']?)"
-    rb"(?P<token>[a-z0-9._~+/|-][^\s\"',\\\x7f]*)" % SCHEMES,  # DEL is where something was found already
+    rb"(?P<token>[a-z0-9._~+/|-][^\s\"',\\\x7f]*)" % (SCHEMES, SCHEMES),  # DEL is where something was found already
     re.IGNORECASE,
 )
 PARAMETER = re.compile(  # RFC 9110, 11.2; in quotes that may be escaped themselves, and are not the end of a token's
@@ -252,7 +253,7 @@ PRESETS = {
     "bearer": Preset(
         "(?i)bearer|authorization|signature=",
         rf"(?i)\bbearer(?:\s|%20|[+:=])+[\"']?{CREDENTIALS}"
-        r"|authorization(?:-?token)?[\"'\\]*\s*(?:=>|[:=])"
+        r"|authorization(?:[-_]?token)?[\"'\\]*\s*(?:=>|[:=,])"
         r"|signature=[0-9a-f]{64}",
         _bearer,
     ),

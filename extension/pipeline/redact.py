@@ -76,11 +76,18 @@ class Redact:
 
     def exported(self, pieces: Sequence[Piece], *, as_json: bool) -> list[tuple[Piece, Mapping[str, object] | None]]:
         """Pieces of what a program exported as logs, each with what its key "lambda" says of that. Raises Malformed."""
-        from extension.pipeline.redact_exports import redact  # noqa: PLC0415 - protobuf, where it is asked for
+        from extension.pipeline.redact_exports import MAX_S, redact  # noqa: PLC0415 - protobuf, where it is asked for
 
-        found = [(piece, *redact(self._redactor, piece.body, as_json=as_json)) for piece in pieces]
-        self.redacted += sum(1 for _, _, count in found if count)
-        return [(piece._replace(body=body), {"redacted": count} if count else None) for piece, body, count in found]
+        until = self._redactor.clock() + MAX_S
+        found = [(piece, redact(self._redactor, piece.body, until, as_json=as_json)) for piece in pieces]
+        for _, one in found:
+            self.redacted += bool(one.replaced)
+            for reason, count in one.withheld.items():
+                self.withheld[reason] = self.withheld.get(reason, 0) + count
+        return [
+            (piece._replace(body=one.body), {"redacted": one.replaced} if one.replaced else None)
+            for piece, one in found
+        ]
 
     def _suspects(self, record: Record) -> bool:
         if record.type == BROKEN_TYPE:  # whose text may have been cut in the middle of a secret

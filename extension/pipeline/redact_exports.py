@@ -1,14 +1,15 @@
 """The same for log records that programs export by OTLP: bodies, attributes, and all else in them that is text.
 
 They are decoded, which nothing else here does with an export; what has no place in OTLP's messages as they are known
-here is left out, since nobody has looked at it.
+here is left out, since nobody has looked at it. A log record that cannot be looked through says so in its body, and has
+nothing else but its time and its ids.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from google.protobuf import json_format
@@ -21,7 +22,7 @@ from extension.sinks._otlp_values import IDS, serialize
 from extension.wire import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -30,15 +31,28 @@ if TYPE_CHECKING:
     from extension.pipeline.redactor import Redactor
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
+MAX_S = 2.0  # of CPU for one request, in which the event loop does nothing else
 
 
-def redact(redactor: Redactor, body: bytes, *, as_json: bool) -> tuple[bytes, int]:
-    """The body of a request to export logs, as it was encoded, and how much was replaced in it. Raises Malformed."""
+class Redacted(NamedTuple):
+    """A request to export logs, encoded as before; how much was replaced in it, and what could not be looked through.
+
+    The latter is a number of log records by reason.
+    """
+
+    body: bytes
+    replaced: int
+    withheld: Mapping[str, int]
+
+
+def redact(redactor: Redactor, body: bytes, until: float, *, as_json: bool) -> Redacted:
+    """What anyone may see of a request, as far as the redactor's clock lets it be looked through. Raises Malformed."""
     try:
         request = _parsed_json(body) if as_json else ExportLogsServiceRequest.FromString(body)
         request.DiscardUnknownFields()
-        count = _Request(redactor).redact(request)
-        return serialize(request, as_json=as_json), count
+        look = _Request(redactor, until)
+        look.redact(request)
+        return Redacted(serialize(request, as_json=as_json), look.count, look.withheld)
     except (DecodeError, json_format.ParseError, ValueError, TypeError, RecursionError, AttributeError):
         raise Malformed("not a request of this signal") from None  # their texts quote it
     except Unreadable as error:
@@ -63,14 +77,18 @@ def _with_base64(found: Any) -> None:
 
 
 class _Request:
-    """One look through a request."""
+    """One look through a request: each log record has the time that any record has, all together until `until`."""
 
-    def __init__(self, redactor: Redactor) -> None:
-        self._search = Search(redactor)
+    def __init__(self, redactor: Redactor, until: float) -> None:
+        self.count = 0
+        self.withheld: dict[str, int] = {}
+        self._redactor = redactor
+        self._until = until
         self._fields = redactor.fields
+        self._search = Search(redactor)
 
-    def redact(self, request: ExportLogsServiceRequest) -> int:
-        """Replace in place; how much."""
+    def redact(self, request: ExportLogsServiceRequest) -> None:
+        """Replace in place. Raises Unreadable for what is no log record."""
         for logs in request.resource_logs:
             logs.schema_url = self._search.text(logs.schema_url)
             self._attributes(logs.resource.attributes, ())
@@ -84,8 +102,19 @@ class _Request:
                 scoped.scope.version = self._search.text(scoped.scope.version)
                 self._attributes(scoped.scope.attributes, ())
                 for log in scoped.log_records:
-                    self._log(log)
-        return self._search.count
+                    self._one(log)
+        self.count += self._search.count
+
+    def _one(self, log: LogRecord) -> None:
+        before = self._search
+        try:
+            self._search = Search(self._redactor, self._until)
+            self._log(log)
+            self.count += self._search.count
+        except Unreadable as error:
+            _withhold(log, str(error))
+            self.withheld[str(error)] = self.withheld.get(str(error), 0) + 1
+        self._search = before
 
     def _log(self, log: LogRecord) -> None:
         log.severity_text = self._search.text(log.severity_text)
@@ -125,3 +154,15 @@ class _Request:
         left = self._search.number(said) if isinstance(found, int | float) else self._search.text(said, paths, name)
         if left != said:
             value.string_value = left
+
+
+def _withhold(log: LogRecord, reason: str) -> None:
+    times = log.time_unix_nano, log.observed_time_unix_nano
+    ids = log.trace_id, log.span_id
+    log.Clear()
+    log.time_unix_nano, log.observed_time_unix_nano = times
+    if len(ids[0]) == TRACE_ID_BYTES:
+        log.trace_id = ids[0]
+    if len(ids[1]) == SPAN_ID_BYTES:
+        log.span_id = ids[1]
+    log.body.string_value = f"[withheld: {reason}]"

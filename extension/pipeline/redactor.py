@@ -6,13 +6,14 @@ value. What is not replaced stays byte for byte.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from extension import lenient
 from extension.expressions import Expression
-from extension.field_paths import ANY, look
+from extension.field_paths import ANY, are_of_places, look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
 from extension.presets import PRESETS, credential, is_card
@@ -29,20 +30,25 @@ if TYPE_CHECKING:
 MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
 MAX_ESCAPES = 1 << 16  # in a text: where each came from takes 250 bytes
 MAX_S = 0.5  # of CPU for one record: each match is a search of its own, and so is each string
+TOO_LATE = "too many matches"
 CHECKED = 64  # of both, between two looks at the clock
 # What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16, and ESC
 # begins a colour.
 HIDDEN = r"\\u00[0-7]|\x00|\x1b"
 FIELD = "field"
-# A name in quotes, and what is behind its colon: a string, escaped as often as the name is, or a word; of an object or
-# an array all that follows, for where it ends cannot be known.
+# A name in quotes, or without any as Node.js prints it, and what is behind its colon: a string, escaped as often as the
+# name is, behind what Python marks or wraps it with, or a word; of an object, an array or a call all that follows,
+# for where it ends cannot be known.
 LOOSE = (
-    rb'(?P<name>(?<!\\)(?P<quote>\\{1,15})?"%b(?(quote)(?P=quote))"\s*+:\s*+)'
-    rb'(?P<value>(?(quote)(?P=quote)"(?:(?!(?<!\\)(?P=quote)").)*+(?:(?P=quote)")?|"(?:[^"\\]|\\.)*+"?)'
-    rb'|[{\[].*|[^\s,\]}"\\]++)'
+    rb"(?P<name>(?:(?<!\\)(?P<escape>\\{1,15})?(?P<quote>[\"'])(?i:%b)(?(escape)(?P=escape))(?P=quote)"
+    rb"|[{,]\s*+(?i:%b))\s*+:\s*+)"
+    rb"(?P<value>(?(escape)(?P=escape)(?P<of>[\"'])(?:(?!(?<!\\)(?P=escape)(?P=of)).)*+(?:(?P=escape)(?P=of))?"
+    rb"|(?:(?P<call>[\w.]{1,60}\()|[a-zA-Z]{1,2})?(?P<by>[\"'`])(?:(?!(?P=by))[^\\]|\\.)*+(?P=by)?(?(call)\)))"
+    rb"|[{\[(].*|[\w.]{1,60}(?:\(| \{).*|[^\s,\]}\"\\]++)"
 )
 FILLER = b"\x7f"  # in place of what is replaced already
-NAMED = re.compile(r"(?:proxy-|x-)?authorization(?:-?token)?", re.IGNORECASE)  # of values that hold a credential
+# Of values that hold a credential.
+NAMED = re.compile(r"(?:.*[^a-z])?authorization(?:[-_]?token)?", re.IGNORECASE | re.DOTALL)
 USUAL = {  # what the platform writes beside the record, in which nothing can hide
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
@@ -144,13 +150,19 @@ class Redactor:
 
 
 class Search:
-    """One look through a record. `count` is how much was replaced so far."""
+    """One look through a record. `count` is how much was replaced so far.
 
-    def __init__(self, redactor: Redactor) -> None:
+    At `latest`, by the clock, it is over; where that has passed, it raises Unreadable at once.
+    """
+
+    def __init__(self, redactor: Redactor, latest: float = math.inf) -> None:
         self.count = 0
         self._of = redactor
         self._done = 0
-        self._until = redactor.clock() + MAX_S
+        now = redactor.clock()
+        if now > latest:
+            raise Unreadable(TOO_LATE)
+        self._until = min(latest, now + MAX_S)
 
     def text(self, text: str, paths: Sequence[Path] = (), name: str = "") -> str:
         """What is left of the value of a member of this name; `paths` lead on into the JSON that it may be."""
@@ -209,13 +221,13 @@ class Search:
             unmarked = _filled(text, [(*mark.span(), "") for mark in self._of.marks.finditer(text)])
             if spans := [(*span, "bearer") for span in credential(unmarked)]:
                 return self._replaced(text, spans)
-        if not paths and self._of.clears(text):
-            return text
+        if not are_of_places(paths) and self._of.clears(text):
+            return text  # the last name of a path is nowhere in it either
         if text.lstrip()[:1] in {b"{", b"[", b'"'} and _is_json(text):
             if depth == MAX_DEPTH:
                 raise Unreadable("nested too deeply")
             text = self.json(text, paths, depth + 1)
-        elif paths and b'"' in text:
+        elif paths:
             text = self._loose(text, paths)
         spans = self._spans(text, 0)
         return self._replaced(text, spans) if spans else text
@@ -225,16 +237,18 @@ class Search:
 
         def left(found: re.Match[bytes]) -> bytes:
             self._go_on()
-            quote = found["quote"] or b""
-            value = b'%b"%b%b"' % (quote, mark(FIELD), quote)
+            quote = (found["escape"] or b"") + (found["quote"] or b"'")
+            value = b"%b%b%b" % (quote, mark(FIELD), quote)
             if found["value"] == value:
                 return found[0]
             self.count += 1
             return found["name"] + value
 
         names = {next((one for one in reversed(path) if one != ANY), "") for path in paths} - {""}
+        written = text.lower()
         for name in sorted(names):
-            text = re.sub(LOOSE % re.escape(name.encode()), left, text, flags=re.DOTALL)
+            if (encoded := name.encode()) in written:
+                text = re.sub(LOOSE % ((re.escape(encoded),) * 2), left, text, flags=re.DOTALL)
         return text
 
     def _replaced(self, text: bytes, spans: Sequence[Span]) -> bytes:
@@ -268,7 +282,7 @@ class Search:
         """Note another string, or another match. Raises Unreadable once there is no more time."""
         self._done += 1
         if self._done % CHECKED == 0 and self._of.clock() > self._until:
-            raise Unreadable("too many matches")
+            raise Unreadable(TOO_LATE)
 
     def _hidden(self, text: bytes, depth: int) -> Iterator[Span]:
         if sum(map(text.count, (b"\\", b"\0", b"\x1b"))) > MAX_ESCAPES:

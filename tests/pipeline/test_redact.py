@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import uuid
 from random import Random
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from extension import field_paths, redaction
 from extension.intake.decoder import Decoder
@@ -19,12 +22,14 @@ from extension.pipeline import redact_exports
 from extension.pipeline.correlate import Correlate
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.redact import Redact
-from extension.pipeline.redactor import Redactor, Unreadable
+from extension.pipeline.redactor import MAX_S, Redactor, Unreadable
 from extension.presets import PRESETS
+from tests.support.exports import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from extension.pipeline.redact_exports import Redacted
     from extension.records import Record
 
 TIME = "2026-11-21T03:53:22.117Z"
@@ -232,6 +237,12 @@ def test_around_a_secret_every_byte_is_kept() -> None:
             "-H 'Authorization: token YWJjZGU=' -H 'Accept: x'",
             "-H 'Authorization: token [redacted:bearer]' -H 'Accept: x'",
         ),
+        ("[ 'Authorization', 'Basic dXNlcjpwYXNz' ]", "[ 'Authorization', 'Basic [redacted:bearer]' ]"),
+        ("[(b'authorization', b'Basic dXNlcjpwYXNz')]", "[(b'authorization', b'Basic [redacted:bearer]')]"),
+        ("{'Authorization': b'Basic dXNlcjpwYXNz'}", "{'Authorization': b'Basic [redacted:bearer]'}"),
+        ("['authorization', 'token expired']", "['authorization', 'token [redacted:bearer]']"),
+        ("authorization, token expired", "authorization, token expired"),
+        ("('authorization', 'scope')", "('authorization', 'scope')"),
         ("Authorization: Bearer +abc0123", "Authorization: Bearer [redacted:bearer]"),
         ("Token expired", "Token expired"),
         ("basic auth failed", "basic auth failed"),
@@ -298,7 +309,17 @@ def test_line_breaks_of_windows_hide_nothing(came: str) -> None:
     assert "12345678" not in Run(redactor).content(came)
 
 
-@pytest.mark.parametrize("name", ["authorization", "Proxy-Authorization", "authorizationToken"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization",
+        "Proxy-Authorization",
+        "authorizationToken",
+        "HTTP_AUTHORIZATION",
+        "http.request.header.authorization",
+        "authorization_token",
+    ],
+)
 @pytest.mark.parametrize(
     ("came", "left"),
     [
@@ -368,6 +389,10 @@ def test_marks_are_not_looked_into() -> None:
         ("pin", {"message": 'said {"pin":1}'}, {"message": 'said {"pin":"*"}'}),
         ("pin", '{"message":"{\\"pin\\":1}"}', '{"message":"{\\"pin\\":\\"*\\"}"}'),
         ("pin", {"text": '{"pin":1}'}, {"text": '{"pin":1}'}),
+        ("headers.X-Api-Key", {"headers": {"x-api-KEY": "a"}}, {"headers": {"x-api-KEY": "*"}}),
+        ("user.pin", {"message": "{'user': {'pin': 1}}"}, {"message": "{'user': {'pin': '*'}}"}),
+        ("pin", "{ pin: 1, pins: 2 }", "{ pin: '*', pins: 2 }"),
+        ("pin", "shopping: pin: 1", "shopping: pin: 1"),
     ],
 )
 def test_fields(path: str, came: object, left: object) -> None:
@@ -573,6 +598,18 @@ FIELDS = Redactor([], [], [*field_paths.parse("password"), *field_paths.parse("u
         'said {\\"password\\":\\"hunter\\",\\"a\\":1}',
         '{"password":{"a":"hunter"},}',
         '{"password":hunter,"a":1}',
+        '{"password":hun\'hunter,"a":1}',
+        "{'user': {'password': 'hunter', 'n': 1}}",
+        "{'password': \"hun't hunter\"}",
+        "{'password': b'hun hunter'}",
+        "{'password': Decimal('0 hunter'), 'a': 1}",
+        "{'password': Card('a', 'hunter')}",
+        "{\\'password\\': \\'hunter\\'}",
+        "{ user: { password: 'hun\\'t hunter' } }",
+        "{\n  user: 1,\n  password: `a hunter`\n}",
+        "{ a: 1, password: Secret { value: 'hunter' } }",
+        '{"PassWord":"hunter",}',
+        "{ Password: 'hunter' }",
         json.dumps(json.dumps({"password": "hunter"})),
     ],
 )
@@ -599,17 +636,61 @@ def test_entities_of_an_export_are_redacted() -> None:
     entity = logs.resource.entity_refs.add(schema_url=f"https://h/{mail}", type=mail)
     entity.id_keys.append(mail)
     entity.description_keys.append(mail)
-    left, count = redact_exports.redact(EVERYTHING, request.SerializeToString(), as_json=False)
-    assert mail.encode() not in left
-    assert count == 4
+    left = exported(EVERYTHING, request.SerializeToString())
+    assert mail.encode() not in left.body
+    assert left.replaced == 4
+
+
+def exported(redactor: Redactor, body: bytes, *, as_json: bool = False, until: float = math.inf) -> Redacted:
+    return redact_exports.redact(redactor, body, until, as_json=as_json)
+
+
+def test_each_log_record_of_an_export_has_time_of_its_own() -> None:
+    """As each record of the platform's: a large export takes longer, and loses nothing."""
+    said = "anna@example.com " * 100
+    clock = itertools.count(0.0, MAX_S / 3)  # looked at once or twice a record
+    left = exported(Redactor(["email"], [], [], lambda: next(clock)), logs(*[said] * 50).SerializeToString())
+    assert (left.replaced, left.withheld, b"anna" in left.body) == (5000, {}, False)
+
+
+def test_a_log_record_that_cannot_be_looked_through_is_withheld_alone() -> None:
+    """It keeps its time and its ids; the others go on."""
+    request = logs("one", "anna@example.com " * 1000, "two")
+    bad = request.resource_logs[0].scope_logs[0].log_records[1]
+    bad.time_unix_nano, bad.trace_id, bad.span_id = 7, b"t" * 16, b"bad"
+    bad.attributes.add(key="a").value.string_value = "anna@example.com"
+    clock = itertools.count(0.0, MAX_S / 3)
+    left = exported(Redactor(["email"], [], [], lambda: next(clock)), request.SerializeToString())
+    first, second, third = log_records(left.body)
+    assert (first.body.string_value, third.body.string_value) == ("one", "two")
+    assert second == LogRecord(
+        time_unix_nano=7, trace_id=b"t" * 16, body=AnyValue(string_value="[withheld: too many matches]")
+    )
+    assert left.withheld == {"too many matches": 1}
+
+
+def test_a_whole_export_has_a_bound_on_time() -> None:
+    """While it is looked through nothing else is done; what is left then is withheld, record by record."""
+    clock = itertools.count(0.0, 1.0)
+    body = logs(*"abcdefgh").SerializeToString()
+    left = exported(Redactor(["email"], [], [], lambda: next(clock)), body, until=5.0)
+    kept = [record.body.string_value for record in log_records(left.body)]
+    withheld = left.withheld["too many matches"]
+    assert 0 < withheld < 8
+    assert kept == [*"abcdefgh"][: 8 - withheld] + ["[withheld: too many matches]"] * withheld
+
+
+def log_records(body: bytes) -> list[LogRecord]:
+    [resource] = ExportLogsServiceRequest.FromString(body).resource_logs
+    return list(resource.scope_logs[0].log_records)
 
 
 def test_an_id_of_an_export_may_be_null() -> None:
     """ProtoJSON has null for what is not there."""
     log = b'{"traceId":null,"body":{"stringValue":"anna@example.com"}}'
     body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%b]}]}]}' % log
-    left, count = redact_exports.redact(EVERYTHING, body, as_json=True)
-    assert (b"anna" in left, count) == (False, 1)
+    left = exported(EVERYTHING, body, as_json=True)
+    assert (b"anna" in left.body, left.replaced) == (False, 1)
 
 
 def test_fields_are_found_in_lines_that_are_no_records() -> None:
