@@ -79,6 +79,7 @@ class Forwarder:
         self._environment_id = os.urandom(8).hex()
         self._snapshot = Snapshot(self._renew, told=variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
         self._last: Invoke | None = None
+        self._missed = ""  # the request whose platform.runtimeDone was waited for in vain, until it comes
         self._invocations = Invocations()
         kind = variables.get("AWS_LAMBDA_INITIALIZATION_TYPE", "")
         self._steps = make_steps(
@@ -169,8 +170,10 @@ class Forwarder:
     async def _invoke(self, event: Invoke) -> None:
         """Hold it until its records are delivered, or let them overlap with the next ones."""
         self._policy.invoked()
-        if self._last is not None and self._invocations.is_done(self._last.request_id):
+        waited_for = filter(None, [self._missed, self._last.request_id if self._last is not None else ""])
+        if any(self._invocations.is_done(request_id) for request_id in waited_for):
             self._policy.saw_done(seen=True)
+            self._missed = ""
         self._last = event
         self._invocations.invoked(event.request_id)
         self._take(self._snapshot.restored())
@@ -193,6 +196,7 @@ class Forwarder:
         seen = await self._invocations.wait_done(event.request_id, policy.done_timeout_s(event.deadline - time.time()))
         if seen is not Seen.YES:
             self._policy.saw_done(seen=seen is Seen.PERHAPS_LOST)  # what was dropped once may come the next time
+            self._missed = event.request_id if seen is Seen.NO else ""
             return False
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -230,7 +234,7 @@ class Forwarder:
         plan = policy.plan_shutdown(
             asyncio.get_running_loop().time(),
             event.deadline - time.time(),
-            event.reason,
+            event.reason if self._extension.invoked else "spindown",  # Managed Instances: another /tmp is next
             waiting_bytes=self._fanout.waiting_bytes,
             fallback_latency_s=self._fanout.fallback_latency_s,
         )

@@ -184,7 +184,7 @@ class Environment:
             self._phase = "init"
             return await self._shut_down(self._sandbox, reason)
         finally:
-            if reason not in RESETS:
+            if reason not in RESETS or self.settings.managed:  # which is replaced, /tmp and all
                 await asyncio.to_thread(self._empty_tmp)
 
     async def _shut_down(self, sandbox: Sandbox, reason: str) -> Shutdown:
@@ -315,7 +315,10 @@ class Environment:
             sandbox.freeze(frozen=False)
 
     async def _reset(self, reason: str) -> None:
-        """What follows a failure or timeout: the processes go, /tmp stays, and the next invocation starts anew."""
+        """What follows a failure or timeout: the processes go, and the next invocation starts anew.
+
+        /tmp stays, but on Managed Instances, where another environment takes the place of this one.
+        """
         await self.shutdown(reason)
         self._phase = "init" if self.settings.managed else "invoke"
 

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from extension.delivery.chunk import Chunk
+from extension.delivery.sending import FROZEN_S
 from extension.log import log
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ class Fanout:
                 delivery.make_room(needed(delivery))
             delivered = [delivery.queue.delivered for delivery in self._all]
             until = asyncio.get_running_loop().time() + BACKPRESSURE_PAUSE_S
-            if not await self._progress.until(has_room, until):
+            has_come = await self._progress.until(has_room, until)
+            was_frozen = asyncio.get_running_loop().time() - until > FROZEN_S  # in which no sink could answer
+            if not has_come and not was_frozen:
                 for delivery, before in zip(self._all, delivered, strict=True):
                     if delivery.queue.delivered == before:
                         delivery.waited_in_vain(BACKPRESSURE_PAUSE_S)

@@ -64,6 +64,7 @@ MISSING = frozenset(
     }
 )
 UNFIT = frozenset({"InvalidSecurity", "InvalidSourceException", "UnsupportedOperation"})  # for any request of ours
+FED_BY_ANOTHER = "KinesisStreamAsSource"  # a stream of Firehose's that takes nothing of ours
 # What looks at each record, by IAM's names. Of any other kind, S3's as well, a bad request is bad with all records.
 LOOKING_AT_RECORDS = frozenset(
     {"firehose:PutRecordBatch", "kinesis:PutRecords", "logs:PutLogEvents", "sqs:SendMessage"}
@@ -124,7 +125,7 @@ def translate(error: ClientError, wanted: Wanted) -> Exception:  # noqa: PLR0911
         return _denied(f"{found}: {wanted.resource} is not in {wanted.region}; add region=... to the URL")
     if redirects:
         return _denied(f"HTTP {status}: the endpoint redirects; check region= and AWS_ENDPOINT_URL")
-    if found in UNFIT or (status == 400 and wanted.action not in LOOKING_AT_RECORDS):
+    if found in UNFIT or FED_BY_ANOTHER in text or (status == 400 and wanted.action not in LOOKING_AT_RECORDS):
         return _denied(message)
     if status in SCOPES:
         return Refused(message, SCOPES[status])

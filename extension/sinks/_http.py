@@ -39,7 +39,7 @@ class Connection:
     """A connection to the server of a URL, straight or through the proxy that the environment names for it."""
 
     def __init__(self, url: str, files: _tls.Files = _tls.Files()) -> None:  # noqa: B008 - it never changes
-        """Open nothing yet. Raises BadSetting for a proxy or for certificates that cannot be used."""
+        """Open nothing yet. Raises Unavailable for a proxy, BadSetting for certificates that cannot be used."""
         self._url = urlsplit(url)
         self._proxy = proxy_of(self._url)
         self._context = _tls.open_context(files) if self._url.scheme == "https" else None

@@ -7,14 +7,14 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from extension.sinks import BadSetting
+from extension.sinks import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 def proxy_of(url: SplitResult) -> SplitResult | None:
-    """The proxy to ask for a URL, unless NO_PROXY excepts its host. Raises BadSetting for one that cannot be used."""
+    """The proxy to ask for a URL, unless NO_PROXY excepts its host. Raises Unavailable for one that cannot be used."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     import urllib.request  # noqa: PLC0415 - 3 ms, and proxies are rare
@@ -29,7 +29,9 @@ def proxy_of(url: SplitResult) -> SplitResult | None:
             return proxy
     except ValueError:  # its text quotes the URL, password and all
         pass
-    raise BadSetting(f"the proxy for {url.scheme} is none that can be used; expected http://host:port")
+    # It is the function's variable, and none of ours: it costs the sinks that need it, and no others.
+    variable = f"{url.scheme.upper()}_PROXY" if url.scheme in proxies else "ALL_PROXY"
+    raise Unavailable(f"{variable} is no URL of a proxy that can be used; expected http://host:port")
 
 
 def authorization(proxy: SplitResult | None) -> dict[str, str]:

@@ -40,6 +40,8 @@ ANSWER_S = 2.0  # to read an answer, which is long
 FILTER = "filter_path=errors,items.*.status,items.*.error.type"
 TAKEN = 409  # the document is there already
 DENIED = frozenset({401, 403, 404})  # no permission, a block, no index: said of an item, it is true of every other
+# With 400, and true of every other as well: the cluster has no room for the index, which has to be made; it is closed.
+OF_THE_INDEX = frozenset({"validation_exception", "index_closed_exception", "invalid_index_name_exception"})
 WORD = re.compile(r"[a-z_]{1,64}")
 
 
@@ -92,7 +94,7 @@ def judge(batch: Batch, response: Response) -> Sequence[Failure]:
         raise Unavailable(f"HTTP {response.status}, but no answer of _bulk's") from None
     if len(items) != len(batch.records):
         raise Unavailable(f"an answer for {len(items)} documents of {len(batch.records)}")
-    if all(status in DENIED for status, _ in items):
+    if all(status in DENIED or reason.partition(": ")[2] in OF_THE_INDEX for status, reason in items):
         raise Refused(items[0][1], Scope.EVERYTHING)
     return [Failure(position, reason, _outcome(status)) for position, (status, reason) in enumerate(items) if reason]
 

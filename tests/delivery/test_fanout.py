@@ -198,6 +198,31 @@ async def test_a_retry_after_leaves_a_last_try_before_the_end(deliveries: Delive
     assert sink.sequences == [0, 1, 2]
 
 
+async def test_a_freeze_while_reading_waits_is_no_failure_of_a_sink(
+    small: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock may go on meanwhile, so that the wait is over at the thaw, before any answer can be looked at."""
+    release = threading.Event()
+
+    class Slow(ScriptedSink):
+        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
+            release.wait(WAIT_S)
+            return super().send(batch, timeout_s)
+
+    small.disk.max_bytes = 0
+    delivery = small.delivery(Slow())
+    fanout = small.fanout(delivery)
+    fanout.offer(records(190))
+    reading = asyncio.create_task(fanout.room(0))
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + 1200.0)
+    await reading
+    assert not delivery.health.failing
+    release.set()
+
+
 async def test_reading_waits_for_room_in_a_healthy_queue(small: Deliveries) -> None:
     """While a sink that answers is behind and the disk is full, nothing more is to be read."""
     release = threading.Event()

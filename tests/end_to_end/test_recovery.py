@@ -197,6 +197,33 @@ async def test_a_done_that_comes_again_is_waited_for_again(lambda_: FakeLambda, 
     assert await lambda_.shut_down() == 0
 
 
+async def test_a_done_that_comes_behind_the_next_invoke_is_not_missed_for_ever(
+    lambda_: FakeLambda, tmp_path: Path
+) -> None:
+    """The platform may gather it over the freeze, and send it when the next invocation has begun."""
+    path = tmp_path / "out"
+    await lambda_.start(FORWARDER_SINKS=f"file://{path}", FORWARDER_FLUSH="invocation")
+    await lambda_.subscribe()
+    await lambda_.invoke("r1", "one", timeout_s=0.5, done=False)
+    await lambda_.invoke("r2", "two", done=False)
+    lambda_.record("platform.runtimeDone", {"requestId": "r1", "status": "success"})
+    await lambda_.sent_all()
+    await lambda_.invoke("r3", "three")
+    assert "three" in [record["record"] for record in delivered(path)]
+    assert await lambda_.shut_down() == 0
+
+
+async def test_on_managed_instances_nothing_is_left_for_another_process(lambda_: FakeLambda, tmp_path: Path) -> None:
+    """After a failure too: the environment is replaced, so its disk is no place for records."""
+    await lambda_.start(FORWARDER_SINKS="http://127.0.0.1:9", AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
+    await lambda_.subscribe()
+    await lambda_.ready()
+    lambda_.record("function", {"message": "one"})
+    assert await lambda_.shut_down("failure") == 0
+    [sink] = lambda_.ledger["sinks"].values()
+    assert (sink["dropped"], sink["pending"]) == ({"not delivered before SHUTDOWN": lambda_.ledger["received"]}, 0)
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(150)
 async def test_on_managed_instances_the_ledger_comes_every_minute(lambda_: FakeLambda, tmp_path: Path) -> None:

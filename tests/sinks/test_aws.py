@@ -181,6 +181,14 @@ def test_destinations_that_take_no_such_request(url: str, code: str, strict: Cal
     assert caught.value.scope is Scope.EVERYTHING
 
 
+def test_a_firehose_stream_that_kinesis_feeds_takes_nothing_of_ours(strict: Callable[..., Strict]) -> None:
+    """Its code is that of a bad record, its text is not."""
+    said = "This operation is not permitted on KinesisStreamAsSource delivery stream type."
+    with pytest.raises(Refused) as caught:
+        strict("firehose://s", Refusing("InvalidArgumentException", message=said)).sink.send(SENT, 5.0)
+    assert caught.value.scope is Scope.EVERYTHING
+
+
 @pytest.mark.parametrize("code", sorted(_aws_errors.THROTTLED))
 def test_throttling(code: str, strict: Callable[..., Strict]) -> None:
     """Each of AWS's words for too much is Throttled."""

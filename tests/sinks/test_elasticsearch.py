@@ -193,11 +193,19 @@ def test_reason_is_a_word(error: object) -> None:
     assert failure.reason == "HTTP 400: error"
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_index_that_takes_nothing(status: int) -> None:
-    """Where no document may be created, for want of a permission or of the index, every request is refused."""
-    item = {"status": status, "error": {"type": "index_not_found_exception"}}
-    with opened([answered(item, item)]) as (sink, _), pytest.raises(Refused, match="index_not_found") as caught:
+@pytest.mark.parametrize(
+    ("status", "type_"),
+    [
+        *((status, "index_not_found_exception") for status in (401, 403, 404)),
+        (400, "validation_exception"),
+        (400, "index_closed_exception"),
+        (400, "invalid_index_name_exception"),
+    ],
+)
+def test_index_that_takes_nothing(status: int, type_: str) -> None:
+    """Where no document may be created, for want of a permission, of the index or of shards, each request is refused."""
+    item = {"status": status, "error": {"type": type_}}
+    with opened([answered(item, item)]) as (sink, _), pytest.raises(Refused, match=type_) as caught:
         sink.send(batch(line(1), line(2)), 5.0)
     assert caught.value.scope is Scope.EVERYTHING
 

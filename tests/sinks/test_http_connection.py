@@ -254,12 +254,11 @@ def test_a_proxy_whose_name_is_none_costs_no_batch(monkeypatch: pytest.MonkeyPat
     assert reply_of(caught.value).outcome is Outcome.DOWN
 
 
-def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that is no http proxy is a problem of the settings, and its password is not shown."""
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@127.0.0.1:1080")
-    with pytest.raises(
-        ValueError, match="the proxy for https is none that can be used; expected http://host:port"
-    ) as caught:
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """It is named, its password is not shown, and it costs the sinks that need it alone."""
+    monkeypatch.setenv(variable, "socks5://user:secret@127.0.0.1:1080")
+    with pytest.raises(Unavailable, match=f"{variable} .* expected http://host:port") as caught:
         Connection("https://intake.test")
     assert "secret" not in str(caught.value)
 
