@@ -203,7 +203,7 @@ def test_reason_is_a_word(error: object) -> None:
     ],
 )
 def test_index_that_takes_nothing(status: int, type_: str) -> None:
-    """Where no document may be created, for want of a permission, of the index or of shards, each request is refused."""
+    """Where no document may be created, for want of a permission, of the index or of shards, all is refused."""
     item = {"status": status, "error": {"type": type_}}
     with opened([answered(item, item)]) as (sink, _), pytest.raises(Refused, match=type_) as caught:
         sink.send(batch(line(1), line(2)), 5.0)
