@@ -43,16 +43,15 @@ def cut_protobuf(signal: str, body: bytes, max_bytes: int = PIECE_BYTES) -> list
     """The pieces of a body; one larger than `max_bytes` has a single resource. Raises Malformed."""
     top, *path = TAGS[signal]
     pieces: list[Piece] = []
-    start = items = resources = 0
-    for found, begin, at, end in fields(body, 0, len(body)):
+    start = items = 0
+    for number, (found, begin, at, end) in enumerate(fields(body, 0, len(body))):
+        if number == MAX_RESOURCES:
+            raise Malformed(f"more than {MAX_RESOURCES} resources")
         if found not in top:  # of a later OTLP, and nothing that could be taken for a resource
             if begin > start:
                 pieces.append(Piece(items, body[start:begin]))
             start, items = end, 0
             continue
-        resources += 1
-        if resources > MAX_RESOURCES:
-            raise Malformed(f"more than {MAX_RESOURCES} resources")
         if begin > start and end - start > max_bytes:
             pieces.append(Piece(items, body[start:begin]))
             start, items = begin, 0

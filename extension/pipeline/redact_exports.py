@@ -85,11 +85,12 @@ class _Request:
         self._redactor = redactor
         self._until = until
         self._fields = redactor.fields
-        self._search = Search(redactor)
+        self._search = Search(redactor)  # of what is looked at now, which has the time of a record
 
     def redact(self, request: ExportLogsServiceRequest) -> None:
         """Replace in place. Raises Unreadable for what is no log record."""
         for logs in request.resource_logs:
+            self._look(Search(self._redactor))
             logs.schema_url = self._search.text(logs.schema_url)
             self._attributes(logs.resource.attributes, ())
             for entity in logs.resource.entity_refs:
@@ -97,24 +98,28 @@ class _Request:
                 for keys in (entity.id_keys, entity.description_keys):
                     keys[:] = [self._search.text(key) for key in keys]
             for scoped in logs.scope_logs:
+                self._look(Search(self._redactor))
                 scoped.schema_url = self._search.text(scoped.schema_url)
                 scoped.scope.name = self._search.text(scoped.scope.name)
                 scoped.scope.version = self._search.text(scoped.scope.version)
                 self._attributes(scoped.scope.attributes, ())
                 for log in scoped.log_records:
                     self._one(log)
+        self._look(Search(self._redactor))
+
+    def _look(self, search: Search) -> None:
+        """Count what was replaced so far, and go on with another search."""
         self.count += self._search.count
+        self._search = search
 
     def _one(self, log: LogRecord) -> None:
-        before = self._search
+        self._look(Search(self._redactor, self._until))
         try:
-            self._search = Search(self._redactor, self._until)
             self._log(log)
-            self.count += self._search.count
         except Unreadable as error:
+            self._search = Search(self._redactor)  # what was replaced in the record is gone with it
             _withhold(log, str(error))
             self.withheld[str(error)] = self.withheld.get(str(error), 0) + 1
-        self._search = before
 
     def _log(self, log: LogRecord) -> None:
         log.severity_text = self._search.text(log.severity_text)

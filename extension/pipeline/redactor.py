@@ -30,25 +30,32 @@ if TYPE_CHECKING:
 MAX_DEPTH = 8  # of JSON in strings of JSON, and of escapes within escapes
 MAX_ESCAPES = 1 << 16  # in a text: where each came from takes 250 bytes
 MAX_S = 0.5  # of CPU for one record: each match is a search of its own, and so is each string
-TOO_LATE = "too many matches"
 CHECKED = 64  # of both, between two looks at the clock
 # What may be part of what is looked for and be written like this; NUL stands beside each letter in UTF-16, and ESC
 # begins a colour.
 HIDDEN = r"\\u00[0-7]|\x00|\x1b"
 FIELD = "field"
-# A name in quotes, or without any as Node.js prints it, and what is behind its colon: a string, escaped as often as the
-# name is, behind what Python marks or wraps it with, or a word; of an object, an array or a call all that follows,
-# for where it ends cannot be known.
-LOOSE = (
-    rb"(?P<name>(?:(?<!\\)(?P<escape>\\{1,15})?(?P<quote>[\"'])(?i:%b)(?(escape)(?P=escape))(?P=quote)"
-    rb"|[{,]\s*+(?i:%b))\s*+:\s*+)"
-    rb"(?P<value>(?(escape)(?P=escape)(?P<of>[\"'])(?:(?!(?<!\\)(?P=escape)(?P=of)).)*+(?:(?P=escape)(?P=of))?"
-    rb"|(?:(?P<call>[\w.]{1,60}\()|[a-zA-Z]{1,2})?(?P<by>[\"'`])(?:(?!(?P=by))[^\\]|\\.)*+(?P=by)?(?(call)\)))"
-    rb"|[{\[(].*|[\w.]{1,60}(?:\(| \{).*|[^\s,\]}\"\\]++)"
+# What is behind a name and its colon: a string, in parts perhaps, behind what Python marks or wraps it with, or a word;
+# of an object, an array, a call or what has colours all that follows, for where it ends cannot be known.
+LITERAL = rb"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`(?:[^`\\]|\\.)*+`?)"
+VALUE = (
+    rb"(?:[\w.]{1,60}\(%b\)|[a-zA-Z]{0,2}%b(?:\s*+\+?\s*+%b)*+|(?:[\w.$]{1,60} ?)?[\[{(<\x1b].*|[^\s,\]}\"\\]++)"
+    % ((LITERAL,) * 3)
 )
+COLON = rb"(?:\x1b\[[\d;]*+m)?\s*+:\s*+"
+# A name in quotes, which may be escaped; so is its value then, if Python did not put it in the other quotes.
+QUOTED = (
+    rb"(?P<name>(?<!\\)(?P<escape>\\{1,15})?(?P<quote>[\"'])(?i:%%b)(?(escape)(?P=escape))(?P=quote)%b)"
+    rb"(?P<value>(?(escape)(?:(?P=escape)(?P<of>[\"'])(?:(?!(?<!\\)(?P=escape)(?P=of)).)*+(?:(?P=escape)(?P=of))?"
+    rb"|(?!(?P=quote))%b|[^\s,\]}\"'\\]++|[\[{(<].*)|%b))" % (COLON, LITERAL, VALUE)
+)
+BARE = rb"(?P<name>[{,]\s*+(?i:%%b)%b)(?P<value>%b)" % (COLON, VALUE)  # as Node.js prints a name, within braces
 FILLER = b"\x7f"  # in place of what is replaced already
 # Of values that hold a credential.
-NAMED = re.compile(r"(?:.*[^a-z])?authorization(?:[-_]?token)?", re.IGNORECASE | re.DOTALL)
+NAMED = re.compile(
+    r"(?:(?:.*[^a-z])?(?:proxy|x|http|headers?|original|forwarded)[-_.]?)?authorization(?:[-_]?token)?",
+    re.IGNORECASE | re.DOTALL,
+)
 USUAL = {  # what the platform writes beside the record, in which nothing can hide
     "time": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII),
     "type": re.compile(r"function|extension|(?:platform|forwarder)\.[A-Za-z]{1,40}"),
@@ -150,19 +157,13 @@ class Redactor:
 
 
 class Search:
-    """One look through a record. `count` is how much was replaced so far.
-
-    At `latest`, by the clock, it is over; where that has passed, it raises Unreadable at once.
-    """
+    """One look through a record. `count` is how much was replaced so far; at `latest`, by the clock, it is over."""
 
     def __init__(self, redactor: Redactor, latest: float = math.inf) -> None:
         self.count = 0
         self._of = redactor
-        self._done = 0
-        now = redactor.clock()
-        if now > latest:
-            raise Unreadable(TOO_LATE)
-        self._until = min(latest, now + MAX_S)
+        self._done = -1  # so that the first look at the clock is at the first string
+        self._until = min(latest, redactor.clock() + MAX_S)
 
     def text(self, text: str, paths: Sequence[Path] = (), name: str = "") -> str:
         """What is left of the value of a member of this name; `paths` lead on into the JSON that it may be."""
@@ -237,7 +238,8 @@ class Search:
 
         def left(found: re.Match[bytes]) -> bytes:
             self._go_on()
-            quote = (found["escape"] or b"") + (found["quote"] or b"'")
+            of = found.groupdict()
+            quote = (of.get("escape") or b"") + of.get("quote", b"'")
             value = b"%b%b%b" % (quote, mark(FIELD), quote)
             if found["value"] == value:
                 return found[0]
@@ -248,7 +250,9 @@ class Search:
         written = text.lower()
         for name in sorted(names):
             if (encoded := name.encode()) in written:
-                text = re.sub(LOOSE % ((re.escape(encoded),) * 2), left, text, flags=re.DOTALL)
+                text = re.sub(QUOTED % re.escape(encoded), left, text, flags=re.DOTALL)
+                before, brace, rest = text.partition(b"{")
+                text = before + re.sub(BARE % re.escape(encoded), left, brace + rest, flags=re.DOTALL)
         return text
 
     def _replaced(self, text: bytes, spans: Sequence[Span]) -> bytes:
@@ -282,7 +286,7 @@ class Search:
         """Note another string, or another match. Raises Unreadable once there is no more time."""
         self._done += 1
         if self._done % CHECKED == 0 and self._of.clock() > self._until:
-            raise Unreadable(TOO_LATE)
+            raise Unreadable("too many matches")
 
     def _hidden(self, text: bytes, depth: int) -> Iterator[Span]:
         if sum(map(text.count, (b"\\", b"\0", b"\x1b"))) > MAX_ESCAPES:

@@ -64,7 +64,8 @@ class Sampler:
             keeps = self._keeps(request_id) if request_id else True
             if keeps:
                 going += together
-                self._missing += self._lost.pop(request_id, 0)  # while it is known that it is kept
+                if request_id in self._lost and self._is_known_kept(request_id):  # while that is known
+                    self._missing += self._lost.pop(request_id)
             elif keeps is None:
                 self._hold(request_id, together)
             else:

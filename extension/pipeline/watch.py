@@ -67,6 +67,7 @@ class Watch:
         self._known: dict[str, Invocation] = {}  # those heard of first are first
         self._open: dict[str, Invocation] = {}  # those of them that are not over
         self._over: dict[str, None] = {}  # the others; those that ended first are first
+        self._unstarted: dict[str, None] = {}  # those of which no start has come: programs name ids of their own, too
         self._has_started = self._is_durable = self._is_closed = False
 
     def get(self, request_id: str) -> Invocation | None:
@@ -140,6 +141,7 @@ class Watch:
         self._name_execution(request_id, arn_in(content))
         invocation.is_first |= not self._has_started
         invocation.has_started = self._has_started = True
+        self._unstarted.pop(request_id, None)
         invocation.has_ended, invocation.until = False, self._latest()
         if not self._is_closed:
             self._over.pop(request_id, None)
@@ -171,23 +173,26 @@ class Watch:
         invocation = self._known.get(request_id)
         if invocation is None:
             invocation = self._known[request_id] = Invocation(sampling.randomness_of(request_id), self._latest())
+            self._unstarted[request_id] = None
             if self._is_closed:
                 self._finish(request_id, invocation)
             else:
                 self._open[request_id] = invocation
             if len(self._known) > REMEMBERED:
-                self._forget(next(iter(self._over or self._open)))
+                self._forget_another_than(request_id)
         return invocation
 
     def _finish(self, request_id: str, invocation: Invocation) -> None:
         invocation.is_over, self._over[request_id] = True, None
         self._open.pop(request_id, None)
 
-    def _forget(self, request_id: str) -> None:
-        """Know nothing more of one that is over; of one that still runs only where too many do."""
-        del self._known[request_id]
-        self._over.pop(request_id, None)
-        self._open.pop(request_id, None)
+    def _forget_another_than(self, newest: str) -> None:
+        """Know nothing more of one that did not start here, or is over; of one that runs only where too many do."""
+        firsts = (next(iter(of), newest) for of in (self._unstarted, self._over, self._open))
+        oldest = next(first for first in firsts if first != newest)
+        del self._known[oldest]
+        for of in (self._unstarted, self._over, self._open):
+            of.pop(oldest, None)
 
     def _latest(self) -> float:
         """When nothing more can come of one that begins now; in order, only the next start tells, after any freeze."""

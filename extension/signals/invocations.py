@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from extension.signals.phases import Phase
 
 REMEMBERED = 512  # request ids; on Managed Instances many invocations run at a time
+LONGEST_NS = 905 * 10**9  # Lambda's longest timeout, and a grace for the report
 MAX_TRIES = 4  # of one request id that are remembered; Lambda itself invokes three times at most
 
 EVENTS = ("start", "runtimeDone", "report")
@@ -38,6 +39,10 @@ class Invocation:
         self.is_closed = True
         self.events = {name: Event(name, event.time_ns) for name, event in self.events.items()}
         self.phases = []
+
+    def is_over(self, now_ns: int) -> bool:
+        """Whether it is closed, or of so long ago that its report was lost."""
+        return self.is_closed or now_ns - max(event.time_ns for event in self.events.values()) > LONGEST_NS
 
     @property
     def is_running(self) -> bool:
@@ -115,12 +120,12 @@ class Invocations:
         if event.type == "start":
             self._latest = found
         self._tries[event.request_id] = tries
-        return found, self._make_room(tries)
+        return found, self._make_room(tries, event.time_ns)
 
-    def _make_room(self, tries: list[Invocation]) -> list[Invocation]:
+    def _make_room(self, tries: list[Invocation], now_ns: int) -> list[Invocation]:
         gone = [tries.pop(0)] if len(tries) > MAX_TRIES else []
         if len(self._tries) > REMEMBERED:
             # One that still runs would be counted twice; it goes only where all do.
-            closed = (name for name, tries in self._tries.items() if all(one.is_closed for one in tries))
-            gone += self._tries.pop(next(closed, next(iter(self._tries))))
+            ended = (name for name, tries in self._tries.items() if all(one.is_over(now_ns) for one in tries))
+            gone += self._tries.pop(next(ended, next(iter(self._tries))))
         return [invocation for invocation in gone if not invocation.is_closed]

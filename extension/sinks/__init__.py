@@ -326,7 +326,10 @@ def secrets_of(urls: Iterable[SinkURL]) -> Secrets | None:
 
 
 def load(target: SinkURL, secrets: Secrets | None = None) -> Sink:
-    """Import the one module that the target needs and open its sink. Raises BadSetting."""
+    """Import the one module that the target needs and open its sink.
+
+    Raises BadSetting, and Unavailable for what is no setting of ours, such as a variable that names a proxy.
+    """
     if target.fill is not None and secrets is not None:
         from extension.sinks._secrets import SecretSink  # noqa: PLC0415 - as above
 

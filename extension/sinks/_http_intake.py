@@ -44,7 +44,7 @@ class Intake:
         `judge` tells from an answer which records it does not take, and raises what it means to the whole batch; where
         there is none, the status says all. The answer's body is read for `answer_s` at most.
         The scheme of the target is http or https, behind a plus where the sink has a name of its own.
-        Raises BadSetting.
+        Raises BadSetting, Unavailable.
         """
         self._connection = open_connection(target)
         self.limits = limits
@@ -78,7 +78,7 @@ def server_url(target: SinkURL) -> str:
 
 
 def open_connection(target: SinkURL) -> Connection:
-    """A connection to the server of a sink, not yet made. Raises BadSetting."""
+    """A connection to the server of a sink, not yet made. Raises BadSetting, Unavailable."""
     url, files = server_url(target), _tls.files_of(target.parameters)
     if any(files) and not url.startswith("https:"):
         raise BadSetting("ca=, cert= and key= are for https")

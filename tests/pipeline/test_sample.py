@@ -428,6 +428,16 @@ def test_one_that_outlives_many_is_one(status: str, kept: int) -> None:
     assert run.counts[2] == 0
 
 
+def test_ids_that_programs_made_up_cost_no_invocation_its_place() -> None:
+    """On Managed Instances a record has whatever request id it names; those of callers never start or end here."""
+    run = Run(in_order=False)
+    run.feed(*[printed({"requestId": f"caller-{number}"}) for number in range(REMEMBERED + 1)])
+    for number in range(10):
+        kept = run.feed(start(f"r{number}", LOW), printed({"requestId": f"other-{number}"}), report(f"r{number}"))
+        assert [record.request_id for record in kept if record.request_id == f"r{number}"] == []
+        assert run.feed(printed({"requestId": f"r{number}", "message": "late"})) == []
+
+
 def test_what_is_missing_stays_told() -> None:
     """However many invocations come after the one that was kept in part."""
     run = Run(in_order=False)

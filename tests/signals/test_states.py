@@ -141,6 +141,15 @@ def test_one_that_outlives_many_is_counted_once() -> None:
     assert derived.total("faas.invocations") == REMEMBERED + 2
 
 
+def test_one_whose_report_was_lost_is_counted_in_the_end() -> None:
+    """It gives way, and is counted, once it can run no longer, on Managed Instances too."""
+    derived = Derived(traces=False, in_order=False)
+    derived.feed(start("lost", 0))
+    for number in range(REMEMBERED + 1):
+        derived.feed(start(f"r{number}", 906_000 + number), report(f"r{number}", 906_000 + number))
+    assert derived.total("faas.invocations") == REMEMBERED + 2
+
+
 def test_tries_of_one_request_are_bounded() -> None:
     """A request id that comes again and again is counted each time, and only its last tries are known."""
     derived = Derived(traces=False)
