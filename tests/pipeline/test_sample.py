@@ -449,6 +449,16 @@ def test_what_is_missing_stays_told() -> None:
         assert run.sampler.left_out_of_kept == 2
 
 
+def test_nothing_is_missing_of_one_that_the_rate_left_out() -> None:
+    """Not even where a line comes of it, and is kept, once it is forgotten."""
+    run = Run(in_order=False)
+    run.feed(start("a", LOW), report("a"))
+    for number in range(REMEMBERED + 1):
+        run.feed(start(f"r{number}", LOW), report(f"r{number}"))
+    assert len(run.feed(line("extension", {"requestId": "a", "message": "late"}))) == 1
+    assert run.sampler.left_out_of_kept == 0
+
+
 def test_for_one_sink_records_get_a_numbering_of_their_own() -> None:
     """What waited comes behind what came later, so its queue needs a sequence that grows."""
     run = Run()
