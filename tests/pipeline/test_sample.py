@@ -454,7 +454,7 @@ def test_nothing_is_missing_of_one_that_the_rate_left_out() -> None:
     run = Run(in_order=False)
     run.feed(start("a", LOW), report("a"))
     for number in range(REMEMBERED + 1):
-        run.feed(start(f"r{number}", LOW), report(f"r{number}"))
+        run.feed(start(f"r{number}", HIGH), report(f"r{number}"))
     assert len(run.feed(line("extension", {"requestId": "a", "message": "late"}))) == 1
     assert run.sampler.left_out_of_kept == 0
 
