@@ -91,9 +91,6 @@ MISTAKES = {
     "a key without its certificate": Mistake(
         {"FORWARDER_SINKS": "https://host/?key=/nowhere/key.pem"}, ("key= is there without cert=",)
     ),
-    "a proxy": Mistake(
-        {"HTTPS_PROXY": f"socks5://user:{SECRET}@proxy:1080"}, ("the proxy for https", "http://host:port")
-    ),
     "the fallback": Mistake(
         {"FORWARDER_FALLBACK": "https://intake.example/v1"}, ("FORWARDER_FALLBACK", "expected another sink")
     ),
@@ -265,6 +262,10 @@ WORLDS: dict[str, Callable[[ExitStack], World]] = {
     "a proxy that wants a password": proxied,
     "a file in no folder": lambda _: World(
         {"FORWARDER_SINKS": "file:///nonexistent/out"}, ("No such file", "correct the path")
+    ),
+    "a proxy": lambda _: World(
+        {"FORWARDER_SINKS": "https://127.0.0.1:1/", "HTTPS_PROXY": f"socks5://user:{SECRET}@proxy:1080"},
+        ("HTTPS_PROXY is no URL of a proxy", "http://host:port"),
     ),
     "certificates of all": lambda _: World(
         {"FORWARDER_SINKS": "https://127.0.0.1:1/", "SSL_CERT_FILE": f"/nonexistent/{SECRET}"},
