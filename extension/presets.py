@@ -204,7 +204,8 @@ def _bearer(text: bytes, start: int, end: int) -> Spans:
         return
     token = found["token"].partition(b"&")[0] if _is_in_url(found["before"]) else found["token"]
     token = token.rstrip(CLOSING)
-    least = SHORT if scheme else LEAST[text[start : start + 1].lower()] if DIGIT.search(token) else LONG
+    has_digit = len(token) < LONG and DIGIT.search(token)  # a long one does not need any
+    least = SHORT if scheme else LEAST[text[start : start + 1].lower()] if has_digit else LONG
     if len(token) >= least and (scheme or not NO_TOKEN.match(token)):
         yield begin, begin + len(token)
 

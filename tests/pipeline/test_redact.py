@@ -629,6 +629,18 @@ FIELDS = Redactor([], [], [*field_paths.parse("password"), *field_paths.parse("u
         "{ password: \x1b[32m'two hunter'\x1b[39m }",
         "{ \x1b[32m'password'\x1b[39m: 'hunter' }",
         repr({"body": repr({"password": "it's hunter"})}),
+        'log: {\\"password\\":{\\"S\\":\\"hunter\\"},\\"b\\":1}',
+        'msg="got {\\"password\\":[\\"hunter\\",\\"x\\"]}"',
+        "{\\'password\\': SecretStr(\\'hunter\\')}",
+        repr({"m": repr({"password": b"hunter", "n": "it's"})}),
+        repr({"body": json.dumps({"password": 'a"hunter', "b": 1})}),
+        '{ body: \'{"password":"a\\\\"hunter","b":1}\' }',
+        "{ password: new ObjectId('hunter'), a: 1 }",
+        '{password: #<Secret:0x01 @value="hunter">, user: "anna"}',
+        '{User:"a", Password:&main.Secret{V:"hunter"}}',
+        'msg="main.Login{User:\\"anna\\", Password:\\"hunter\\"}"',
+        '"record":"{\\n  user: 1,\\n  password: \'hunter\',\\n',
+        '{"password"\x1b[0m\x1b[1;39m:"hunter",',
         "{ Password: 'hunter' }",
         json.dumps(json.dumps({"password": "hunter"})),
     ],
@@ -641,10 +653,20 @@ def test_fields_are_found_in_what_is_hardly_json(text: str) -> None:
     assert Run(FIELDS).content(left) == left
 
 
-def test_what_stands_behind_a_field_stays() -> None:
-    """In what is hardly JSON too, where a backslash is the last character of the value."""
-    text = '[INFO] {"password":"C:\\\\dir\\\\","user":"x"}'
-    assert Run(FIELDS).content(text) == '[INFO] {"password":"[redacted:field]","user":"x"}'
+@pytest.mark.parametrize(
+    ("came", "left"),
+    [
+        ('[INFO] {"password":"C:\\\\dir\\\\","user":"x"}', '[INFO] {"password":"*","user":"x"}'),
+        ('"password": "x"\n"token": 1\n"user": "anna"', '"password": "*"\n"token": "*"\n"user": "anna"'),
+        ("{'password': 'x'\n 'token': 1 }", "{'password': '*'\n 'token': '*' }"),
+        (repr({"body": '{"password":"a\\"b","b":1}'}), repr({"body": '{"password":"*","b":1}'})),
+        ("{ password: new UUID('x'), a: 1 }", "{ password: '*', a: 1 }"),
+        ('msg="main.Login{Password:\\"x\\", A:1}"', 'msg="main.Login{Password:\\"*\\", A:1}"'),
+    ],
+)
+def test_what_stands_behind_a_field_stays(came: str, left: str) -> None:
+    """In what is hardly JSON too, as far as the end of the value can be known."""
+    assert Run(FIELDS).content(came) == left.replace("*", "[redacted:field]")
 
 
 def test_entities_of_an_export_are_redacted() -> None:
