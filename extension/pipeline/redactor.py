@@ -16,6 +16,7 @@ from extension.expressions import Expression
 from extension.field_paths import ANY, are_of_places, look
 from extension.pipeline.escapes import Unescaped
 from extension.pipeline.json_tokens import STRING, Token, string, tokens, unquoted
+from extension.pipeline.printed_fields import without
 from extension.presets import PRESETS, credential, is_card
 from extension.redaction import AT_LINES
 
@@ -35,32 +36,6 @@ CHECKED = 64  # of both, between two looks at the clock
 # begins a colour.
 HIDDEN = r"\\u00[0-7]|\x00|\x1b"
 FIELD = "field"
-# A string: its quotes are in it behind backslashes, also where JSON stands in the quotes of another language, with
-# twice as many.
-LITERAL = rb"(?:\"(?:[^\"\\]|\\.|(?<=\\)\"(?![\s,}\])]|\Z))*+\"?|'(?:[^'\\]|\\.)*+'?|`(?:[^`\\]|\\.)*+`?)"
-# Of an object, an array, a call or what has colours it is all that follows, for where it ends cannot be known.
-WHOLE = rb"(?:new |[#&])?(?:[\w.$]{1,60} ?)?[\[{(<\x1b].*"
-# What is behind a name and its colon: a string, in parts perhaps, behind what Python marks or wraps it with; or a word.
-VALUE = rb"(?:(?:new )?[\w.]{1,60}\(%b\)|[a-zA-Z]{0,2}%b(?:\s*+\+?\s*+(?>%b)(?!\s*+:))*+|%b|[^\s,\]}\"\\]++)" % (
-    LITERAL,
-    LITERAL,
-    LITERAL,
-    WHOLE,
-)
-COLON = rb"(?:\x1b\[[\d;]*+m)*+\s*+:\s*+"
-BETWEEN = rb"(?:(?!(?<!\\)(?P=escape)(?P=of)).)*+(?:(?P=escape)(?P=of))?"  # quotes that are escaped as the first one is
-# A name in quotes, which may be escaped; so is its value then, if Python did not put it in the other quotes.
-QUOTED = (
-    rb"(?P<name>(?<!\\)(?P<escape>\\{1,15})?(?P<quote>[\"'])(?i:%%b)(?(escape)(?P=escape))(?P=quote)%b)"
-    rb"(?P<value>(?(escape)(?:[a-zA-Z]{0,2}(?P=escape)(?P<of>[\"'])%b|(?!(?P=quote))%b|%b|[^\s,\]}\"'\\]++)|%b))"
-    % (COLON, BETWEEN, LITERAL, WHOLE, VALUE)
-)
-# A name as Node.js prints it, within braces; in a text that is quoted itself its value is escaped.
-BARE = rb"(?P<name>[{,](?:\s|\\+[nrt])*+(?i:%%b)%b)(?P<value>(?P<escape>\\{1,15})(?P<of>[\"'`])%b|%b)" % (
-    COLON,
-    BETWEEN,
-    VALUE,
-)
 FILLER = b"\x7f"  # in place of what is replaced already
 # Of values that hold a credential.
 NAMED = re.compile(
@@ -246,25 +221,12 @@ class Search:
 
     def _loose(self, text: bytes, paths: Sequence[Path]) -> bytes:
         """A text that is no JSON, or not whole, without the values behind the last names of paths."""
-
-        def left(found: re.Match[bytes]) -> bytes:
-            self._go_on()
-            of = found.groupdict()
-            quote = (of["escape"] or b"") + (of.get("quote") or of["of"] or b"'")
-            value = b"%b%b%b" % (quote, mark(FIELD), quote)
-            if found["value"] == value:
-                return found[0]
-            self.count += 1
-            return found["name"] + value
-
         names = {next((one for one in reversed(path) if one != ANY), "") for path in paths} - {""}
-        written = text.lower()
-        for name in sorted(names):
-            if (encoded := name.encode("utf-8", "surrogatepass")) in written:
-                text = re.sub(QUOTED % re.escape(encoded), left, text, flags=re.DOTALL)
-                before, brace, rest = text.partition(b"{")
-                text = before + re.sub(BARE % re.escape(encoded), left, brace + rest, flags=re.DOTALL)
-        return text
+        return without(text, sorted(names), mark(FIELD), self._saw)
+
+    def _saw(self, is_new: bool) -> None:
+        self._go_on()
+        self.count += is_new
 
     def _replaced(self, text: bytes, spans: Sequence[Span]) -> bytes:
         parts: list[bytes] = []
