@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from extension.delivery.delivery import Delivery
     from extension.delivery.disk import File
     from extension.records import Batch, Record
     from extension.sinks import Failure
@@ -198,10 +199,8 @@ async def test_a_retry_after_leaves_a_last_try_before_the_end(deliveries: Delive
     assert sink.sequences == [0, 1, 2]
 
 
-async def test_a_freeze_while_reading_waits_is_no_failure_of_a_sink(
-    small: Deliveries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The clock may go on meanwhile, so that the wait is over at the thaw, before any answer can be looked at."""
+def crowded(small: Deliveries) -> tuple[Delivery, Fanout, threading.Event]:
+    """A queue with hardly any room, no disk, and a sink that answers once the event is set."""
     release = threading.Event()
 
     class Slow(ScriptedSink):
@@ -213,6 +212,14 @@ async def test_a_freeze_while_reading_waits_is_no_failure_of_a_sink(
     delivery = small.delivery(Slow())
     fanout = small.fanout(delivery)
     fanout.offer(records(190))
+    return delivery, fanout, release
+
+
+async def test_a_freeze_while_reading_waits_is_no_failure_of_a_sink(
+    small: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock may go on meanwhile, so that the wait is over at the thaw, before any answer can be looked at."""
+    delivery, fanout, release = crowded(small)
     reading = asyncio.create_task(fanout.room(0))
     await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
@@ -225,17 +232,7 @@ async def test_a_freeze_while_reading_waits_is_no_failure_of_a_sink(
 
 async def test_reading_waits_for_room_in_a_healthy_queue(small: Deliveries) -> None:
     """While a sink that answers is behind and the disk is full, nothing more is to be read."""
-    release = threading.Event()
-
-    class Slow(ScriptedSink):
-        def send(self, batch: Batch, timeout_s: float) -> Sequence[Failure]:
-            release.wait(WAIT_S)
-            return super().send(batch, timeout_s)
-
-    small.disk.max_bytes = 0
-    delivery = small.delivery(Slow())
-    fanout = small.fanout(delivery)
-    fanout.offer(records(190))
+    delivery, fanout, release = crowded(small)
     reading = asyncio.create_task(fanout.room(0))
     await asyncio.sleep(0)
     assert not reading.done()
