@@ -46,11 +46,9 @@ def step(paths: Iterable[Path], name: str) -> list[Path]:
 
 def _small(name: str) -> str:
     """The name with the letters of ASCII small; others are written in one way by whoever means one name."""
-    return (
-        name.lower()
-        if name.isascii()
-        else name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-    )
+    if name.isascii():
+        return name.lower()
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _begins(path: Path, parts: list[str]) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from extension.records import LONGEST_INVOCATION_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,7 +23,6 @@ RESERVE_SHARE = 0.2  # of what is left is the reserve where that is less
 TAIL_S = 2.0  # the longest that an invocation is held after its runtime is done
 FAILED_TAIL_S = 0.5  # the same where it failed: a reset may follow, and its SHUTDOWN_S run since then already
 TAIL_SHARE = 0.5  # of what is left is the tail where that is less
-MAX_INVOCATION_S = 900.0  # Lambda's longest timeout, whatever a clock that jumped makes of deadlineMs
 MAX_BUFFERING_S = 0.1  # the platform's buffering timeout above which no invocation is held
 PROBE_S = 1.0  # the longest that an invocation is held for a sink that may answer again
 CONNECTION_S = 1.0  # the longest wait for the platform to connect, all invocations together
@@ -116,7 +117,8 @@ class Policy:
 
 def done_timeout_s(left_s: float) -> float:
     """How long to wait for platform.runtimeDone, given the time until the deadline."""
-    return min(MAX_INVOCATION_S, max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE)))
+    # Whatever a clock that jumped makes of deadlineMs.
+    return min(LONGEST_INVOCATION_S, max(0.0, left_s - min(RESERVE_S, left_s * RESERVE_SHARE)))
 
 
 def tail_timeout_s(left_s: float, *, failed: bool) -> float:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KINDS = ("platform", "function", "extension")
+PRINTED = frozenset({"function", "extension"})  # kinds of what programs print
+LONGEST_INVOCATION_S = 900.0  # Lambda's longest timeout
 # Those of "Lambda Telemetry API Event schema reference", without which a setting would not tell a new one from a typo.
 PLATFORM_TYPES = tuple(
     f"platform.{name}"

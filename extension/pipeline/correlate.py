@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from extension.records import REQUEST_IDS, Record, is_request_id
+from extension.records import PRINTED, REQUEST_IDS, Record, is_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 REMEMBERED = 64  # invocations: lines may come late
 REMEMBERED_AT_ONCE = 1024  # the same, where many run at a time
-PRINTED = frozenset({"function", "extension"})
 
 
 class Correlate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from extension.log import MARK
+from extension.records import PRINTED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from extension.rules import Rules
 
 OWN_LINE = MARK.decode()
-PRINTED = frozenset({"function", "extension"})
 
 
 class Filter:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from extension.pipeline.redactor import Redactor
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
-MAX_S = 2.0  # of CPU for one request, in which the event loop does nothing else
+MAX_S = 2.0  # of CPU for the log records of one request, in which the event loop does nothing else
 
 
 class Redacted(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from extension import reading, sampling
-from extension.records import is_request_id
+from extension.records import LONGEST_INVOCATION_S, PRINTED, is_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from extension.records import Record
 
 REMEMBERED = 1024  # invocations; Managed Instances run many at once
-LONGEST_S = 900.0  # Lambda's longest timeout
 FOREVER = float("inf")
 GRACE_S = 5.0  # for the platform.report of an invocation, from the beginning of the next one on
 ERROR = 17  # OpenTelemetry's SeverityNumber
 STEPS = frozenset({"platform.start", "platform.runtimeDone", "platform.report"})  # platform records of one invocation
-PRINTED = frozenset({"function", "extension"})
 DURABLE = "DurableFunction"  # in the runtimeVersion of a function that has durable executions
 EXECUTION = "/durable-execution/"  # in the ARN of one (API Reference, GetDurableExecution)
 ARN_KEYS = ("executionArn", "durableExecutionArn")  # as the SDKs for JavaScript and Python, and for Java, log it
@@ -196,7 +194,7 @@ class Watch:
 
     def _latest(self) -> float:
         """When nothing more can come of one that begins now; in order, only the next start tells, after any freeze."""
-        return FOREVER if self._in_order else self._clock() + LONGEST_S + GRACE_S
+        return FOREVER if self._in_order else self._clock() + LONGEST_INVOCATION_S + GRACE_S
 
 
 def is_error(content: object, request_id: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from extension.records import LONGEST_INVOCATION_S
 from extension.signals.event import Event
 
 if TYPE_CHECKING:
     from extension.signals.phases import Phase
 
 REMEMBERED = 512  # request ids; on Managed Instances many invocations run at a time
-LONGEST_NS = 905 * 10**9  # Lambda's longest timeout, and a grace for the report
+LONGEST_NS = int((LONGEST_INVOCATION_S + 5.0) * 1e9)  # with a grace for the report
 MAX_TRIES = 4  # of one request id that are remembered; Lambda itself invokes three times at most
 
 EVENTS = ("start", "runtimeDone", "report")

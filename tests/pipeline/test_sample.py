@@ -12,8 +12,8 @@ from extension.pipeline.correlate import Correlate
 from extension.pipeline.filter import Filter
 from extension.pipeline.pipeline import Pipeline
 from extension.pipeline.sample import Sampler
-from extension.pipeline.watch import GRACE_S, LONGEST_S, REMEMBERED, Watch
-from extension.records import KINDS
+from extension.pipeline.watch import GRACE_S, REMEMBERED, Watch
+from extension.records import KINDS, LONGEST_INVOCATION_S
 from extension.sampling import Sampling
 from tests.support.deliveries import Clock
 
@@ -270,7 +270,7 @@ def test_one_whose_end_nothing_tells_is_kept() -> None:
     run.clock.now += GRACE_S
     assert run.due() == ["start", "one"]
     together.feed(start("b"))
-    together.clock.now += LONGEST_S + GRACE_S
+    together.clock.now += LONGEST_INVOCATION_S + GRACE_S
     assert together.due() == ["start"]
     assert run.counts == (0, 0, 1)
     assert together.counts == (0, 0, 0)
@@ -281,7 +281,7 @@ def test_a_freeze_of_any_length_decides_nothing(read_before: bool) -> None:
     """An invocation's runtimeDone and report may be read only when the next one thaws the environment."""
     run = Run()
     run.feed(start("a"), printed("one"), *([end("a")] if read_before else []))
-    run.clock.now += 100 * LONGEST_S
+    run.clock.now += 100 * LONGEST_INVOCATION_S
     assert run.due() == []
     assert texts(run.feed(*([] if read_before else [end("a")]), report("a", "error"), start("b"))) == [
         "start",

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from extension.pipeline.sample import Sampler
-from extension.pipeline.watch import GRACE_S, LONGEST_S, Watch, invocation_of
-from extension.records import Record
+from extension.pipeline.watch import GRACE_S, Watch, invocation_of
+from extension.records import LONGEST_INVOCATION_S, Record
 from extension.sampling import ALL, Sampling, randomness_of, randomness_of_trace
 from tests.support.deliveries import Clock
 
@@ -85,7 +85,7 @@ class OneSampler(RuleBasedStateMachine):
     def of_no_invocation(self, kind: str) -> None:
         self._came(kind, f"{kind}.logsDropped", "b", {"requestId": "b"})
 
-    @rule(seconds=st.sampled_from([1.0, GRACE_S, LONGEST_S + GRACE_S]))
+    @rule(seconds=st.sampled_from([1.0, GRACE_S, LONGEST_INVOCATION_S + GRACE_S]))
     def wait(self, seconds: float) -> None:
         self.chunk_ends()
         self.clock.now += seconds
